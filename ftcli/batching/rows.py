@@ -1,0 +1,60 @@
+"""Rows as they were read: columns, where they came from, and which line each stood on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of one part, column by column.
+
+    `sha256` stands for the content: equal digests mean equal rows in equal order.
+    """
+
+    name: str
+    """`train`, `validation` or `test`; `predict` for rows from outside a run."""
+    columns: dict[str, list[Any]]
+    """Column -> values, all of one length."""
+    origin: str
+    """File, folder pattern or hub id, as shown to the user."""
+    sha256: str
+    line_numbers: np.ndarray | None = None
+    """First line of each row in its file, counted from 1. None where the format has no lines."""
+    class_names: list[str] | None = None
+    """Names of the label ids 0, 1, ... where the source itself declares them."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+    def where(self, row: int) -> str:
+        """Returns `file.tsv:12`, or `file.parquet, row 11` counted from 1, for messages."""
+        if self.line_numbers is not None:
+            return f"{self.origin}:{self.line_numbers[row]}"
+        return f"{self.origin}, row {row + 1}"
+
+    def take(self, positions: np.ndarray, name: str | None = None) -> Rows:
+        """Returns the rows at `positions`, in that order, under a digest of their own.
+
+        A row keeps its line number, and gets the number of its place when it had none.
+        """
+        digest = hashlib.sha256(bytes.fromhex(self.sha256))
+        digest.update(np.ascontiguousarray(positions, dtype="<i8").tobytes())
+        columns = {key: [values[i] for i in positions] for key, values in self.columns.items()}
+        lines = None if self.line_numbers is None else self.line_numbers[positions]
+        return Rows(name or self.name, columns, self.origin, digest.hexdigest(), lines, self.class_names)
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of a run's data; a part that does not exist is None."""
+
+    train: Rows | None
+    validation: Rows | None
+    test: Rows | None
+    decisions: list[str] = field(default_factory=list)
+    """What was decided for the user, one line each."""

@@ -1,0 +1,392 @@
+"""RunConfig -> objects; the one place that states build order.
+
+    source -> tokenizer -> rows -> labels -> token tables -> model -> peft -> plan -> optimizer -> trainer
+
+Every decision taken for the user is a line in `decisions`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ftcli.config import Attention, Mode, RunConfig, Weights
+from ftcli.errors import ConfigError, DataError, Problem
+from ftcli.registry import lookup
+
+if TYPE_CHECKING:
+    import torch
+
+    from ftcli.batching.rows import Parts as RowParts
+    from ftcli.batching.table import TokenTable
+    from ftcli.plan.anatomy import Anatomy
+    from ftcli.plan.plan import Plan
+    from ftcli.trainer.evaluation import Evaluator
+
+EAGER_BELOW = 96
+"""On the CPU, SDPA's backward is slower than plain attention below about this many tokens."""
+
+
+@dataclass(slots=True)
+class Runtime:
+    """What the hardware decided; recorded with the run and used again by a resume."""
+
+    device: str
+    precision: str
+    attention: str
+    threads: int
+    decisions: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Ground:
+    """What every command stands on: where the model comes from, the tokenizer, the task, the rows."""
+
+    config: RunConfig
+    source: Any
+    hf_config: Any
+    tokenizer: Any
+    task: Any
+    parts: RowParts | None
+    labels: list[str]
+    decisions: list[str]
+
+
+@dataclass(slots=True)
+class Blueprint:
+    """A model and the plan of what trains in it."""
+
+    model: torch.nn.Module
+    fresh: frozenset[str]
+    adapters: frozenset[str]
+    anatomy: Anatomy
+    plan: Plan
+    decisions: list[str]
+
+
+@dataclass(slots=True)
+class Arithmetic:
+    """How many steps a run takes and why."""
+
+    rows: int
+    batch_size: int
+    micro_batch_size: int
+    accumulation: int
+    steps_per_epoch: int
+    total_steps: int
+    curve_steps: int
+
+    def lines(self) -> list[str]:
+        split = f" ({self.accumulation} micro-batches of {self.micro_batch_size})" if self.accumulation > 1 else ""
+        curve = "" if self.curve_steps == self.total_steps else f"; the lr curve is {self.curve_steps} steps long"
+        return [
+            f"{self.rows} rows / batch of {self.batch_size}{split} = {self.steps_per_epoch} steps an epoch; "
+            f"{self.total_steps} steps in all{curve}"
+        ]
+
+
+def lay_ground(config: RunConfig, *, labels: list[str] | None = None, with_rows: bool = True) -> Ground:
+    """Finds model, tokenizer and rows; reads no weights and tokenises nothing.
+
+    Args:
+        labels: names from a finished run; None learns them from the training rows.
+    """
+    from ftcli.model.architecture import max_positions, padding_side
+    from ftcli.model.pretrained import load_config
+    from ftcli.source import resolve_model
+
+    source = resolve_model(config.model, with_weights=config.model.weights is Weights.pretrained)
+    hf_config = load_config(config.model, source)
+    tokenizer = lookup("tokenizer", config.uses["tokenizer"]).build(
+        config.tokenizer,
+        model_source=source,
+        random_weights=config.model.weights is Weights.random,
+        model_config=hf_config,
+        max_positions=max_positions(hf_config),
+        padding_side=padding_side(hf_config),
+    )
+    decisions = [*getattr(source, "decisions", []), *tokenizer.decisions]
+    parts = None
+    if with_rows:
+        parts = lookup("data", config.uses["data"]).build(config.data, seed=config.seed)
+        decisions += parts.decisions
+    task = build_task(config, labels)
+    if labels is None:
+        if parts is None:
+            labels = [str(i) for i in range(config.task.num_labels or 2)]
+        else:
+            labels = task.learn_labels(parts)
+    return Ground(config, source, hf_config, tokenizer, task, parts, labels, decisions)
+
+
+def build_task(config: RunConfig, labels: list[str] | None = None) -> Any:
+    task_class = lookup("task", config.uses["task"]).build
+    return task_class(config.task, columns=config.data.columns, label_names=labels or config.data.label_names)
+
+
+def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | None = None) -> Runtime:
+    """Device, precision, attention kind and threads: a rule of config and hardware, never a timing.
+
+    Args:
+        longest: tokens of the longest row.
+        recorded: decisions of the run that is continued; they win, so that bytes stay the same.
+    """
+    from ftcli.device import decide_device, decide_precision, set_threads
+
+    recorded = recorded or {}
+    device = decide_device(config.trainer.device)
+    precision, why = decide_precision(config.trainer.precision, device)
+    precision = recorded.get("precision", precision)
+    threads = set_threads(recorded.get("threads", config.trainer.threads))
+    if recorded.get("attention"):
+        attention, reason = recorded["attention"], "as recorded"
+    elif config.model.attention is not Attention.auto:
+        attention, reason = config.model.attention.value, "as set"
+    elif device == "cpu" and longest <= EAGER_BELOW:
+        attention, reason = "eager", f"rows of at most {longest} tokens on the CPU"
+    else:
+        attention, reason = "sdpa", f"rows of up to {longest} tokens on {device}"
+    decisions = [
+        f"device {device}, {threads} threads; precision {precision}: {why if not recorded else 'as recorded'}",
+        f"attention {attention}: {reason}",
+    ]
+    return Runtime(device, precision, attention, threads, decisions)
+
+
+def draw(ground: Ground, *, attention: str = "eager", meta: bool = False) -> Blueprint:
+    """Builds model, adapters and plan; on the meta device neither weights nor memory are used."""
+    from ftcli.plan.anatomy import read_anatomy
+    from ftcli.plan.plan import one_phase
+
+    config = ground.config
+    built = lookup("model", config.uses["model"]).build(
+        config.model,
+        source=ground.source,
+        hf_config=ground.hf_config,
+        auto_class=ground.task.auto_class,
+        labels=ground.labels,
+        pad_id=ground.tokenizer.pad_id,
+        seed=config.seed,
+        attention=attention,
+        meta=meta,
+    )
+    peft = lookup("peft", config.uses["peft"]).build(config.peft, built.model, seed=config.seed)
+    anatomy = read_anatomy(peft.model)
+    candidates = None
+    if peft.adapter_names:
+        candidates = peft.adapter_names | anatomy.head_names
+    selection = lookup("freezing", config.uses["freezing"]).build(config.freezing, anatomy)
+    plan = one_phase(
+        anatomy,
+        selection,
+        lr=config.optimizer.lr,
+        weight_decay=config.optimizer.weight_decay,
+        no_decay=config.optimizer.no_decay,
+        candidates=candidates,
+        scheduler=config.choices["scheduler"],
+        warmup=config.scheduler.warmup,
+    )
+    decisions = [*built.decisions, *peft.decisions]
+    return Blueprint(peft.model, frozenset(built.fresh), frozenset(peft.adapter_names), anatomy, plan, decisions)
+
+
+def count_steps(config: RunConfig, num_rows: int) -> Arithmetic:
+    """Returns the run's arithmetic: ceil(rows / batch) steps an epoch, the last batch ragged."""
+    from ftcli.trainer.trainer import total_steps
+
+    batch = config.trainer.batch_size
+    micro = config.trainer.micro_batch_size or batch
+    total = total_steps(config.trainer, num_rows)
+    curve = config.scheduler.total_steps or total
+    return Arithmetic(num_rows, batch, micro, math.ceil(batch / micro), math.ceil(num_rows / batch), total, curve)
+
+
+def build_metrics(config: RunConfig) -> dict[str, Any]:
+    return {name: lookup("metric", name).build() for name in config.task.metrics}
+
+
+def build_monitor(config: RunConfig) -> Any:
+    """Returns the rule for best and early stopping; the metric knows its own direction."""
+    from ftcli.trainer.stopping import Monitor
+
+    trainer = config.trainer
+    name = trainer.monitor or config.task.metrics[0]
+    known = name != "loss" and lookup("metric", name).build.higher_is_better  # type: ignore[attr-defined]
+    higher = known if trainer.mode is Mode.auto else trainer.mode is Mode.max
+    return Monitor(name, bool(higher), trainer.patience, trainer.min_delta)
+
+
+def build_evaluator(
+    config: RunConfig, ground: Ground, runtime: Runtime, check: Callable[[], None] = lambda: None
+) -> Evaluator:
+    from ftcli.trainer.evaluation import Evaluator
+
+    return Evaluator(
+        task=ground.task,
+        metrics=build_metrics(config),
+        pad_id=ground.tokenizer.pad_id,
+        padding_side=ground.tokenizer.padding_side,
+        batch_size=config.trainer.eval_batch_size,
+        device=runtime.device,
+        precision=runtime.precision,
+        check=check,
+    )
+
+
+def encode_parts(ground: Ground) -> tuple[dict[str, TokenTable], list[str]]:
+    """Returns part -> token table (from the cache where its content is known) and truncation lines."""
+    from ftcli.batching.cache import cached_table
+
+    tables: dict[str, TokenTable] = {}
+    lines: list[str] = []
+    assert ground.parts is not None
+    for name in ("train", "validation", "test"):
+        rows = getattr(ground.parts, name)
+        if rows is None:
+            continue
+        table, said = cached_table(rows, ground.tokenizer, ground.task, ground.labels)
+        tables[name] = table
+        lines += said
+        if table.num_truncated:
+            lines.append(
+                f"{name}: {table.num_truncated} of {len(table.lengths)} rows are longer than "
+                f"{ground.tokenizer.max_length} tokens; {table.num_tokens_cut} tokens cut "
+                f"(tokenizer.max_length=N sets the limit)"
+            )
+    return tables, lines
+
+
+def apply_plan(blueprint: Blueprint) -> None:
+    """Sets requires_grad to exactly the plan's first phase."""
+    trainable = set(blueprint.plan.phases[0].trainable)
+    for name, parameter in blueprint.model.named_parameters():
+        parameter.requires_grad_(name in trainable)
+
+
+def saved_names(blueprint: Blueprint, config: RunConfig) -> frozenset[str]:
+    """Returns the tensors a checkpoint must hold: all whose bytes are not the source's."""
+    own = dict(blueprint.model.named_parameters())
+    trained = set(blueprint.plan.phases[0].trainable)
+    if config.model.weights is Weights.random:
+        trained |= set(own)
+    state = set(blueprint.model.state_dict().keys())
+    buffers = {name for name, _ in blueprint.model.named_buffers() if name in state}
+    return frozenset((trained | blueprint.fresh | blueprint.adapters | buffers) & (set(own) | buffers))
+
+
+def build_optimizer(config: RunConfig, blueprint: Blueprint, runtime: Runtime) -> torch.optim.Optimizer:
+    own = dict(blueprint.model.named_parameters())
+    groups = [
+        {
+            "params": [(name, own[name]) for name in group.params],
+            "lr": group.lr,
+            "weight_decay": group.weight_decay,
+            "name": group.name,
+        }
+        for group in blueprint.plan.phases[0].groups
+    ]
+    entry = lookup("optimizer", config.uses["optimizer"])
+    return entry.build(config.optimizer, groups, device_type=runtime.device)
+
+
+def build_factor(config: RunConfig, arithmetic: Arithmetic) -> Callable[[int], float]:
+    """Returns step -> multiplier of the lr, a pure function."""
+    entry = lookup("scheduler", config.uses["scheduler"])
+    return entry.build(
+        config.scheduler, total_steps=arithmetic.curve_steps, steps_per_epoch=arithmetic.steps_per_epoch
+    )
+
+
+def check_memory_mode(config: RunConfig, model: torch.nn.Module) -> None:
+    """Turns gradient checkpointing on where asked, without making frozen embeddings require grad."""
+    if not config.trainer.gradient_checkpointing:
+        return
+    if not getattr(model, "supports_gradient_checkpointing", False):
+        name = type(model).__name__
+        raise ConfigError(
+            Problem("trainer.gradient_checkpointing", f"{name} does not support it", "type trainer.gradient_checkpointing=false")
+        )
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+    if hasattr(model, "disable_input_require_grads") and hasattr(model, "_require_grads_hook"):
+        model.disable_input_require_grads()  # type: ignore[operator]
+
+
+def describe_data(ground: Ground, tables: dict[str, TokenTable]) -> dict[str, Any]:
+    """Returns what data.json records: files, hashes, row counts, label names, lengths."""
+    import numpy as np
+
+    parts: dict[str, Any] = {}
+    for name, table in tables.items():
+        rows = getattr(ground.parts, name)
+        quantiles = np.quantile(table.lengths, [0.0, 0.5, 0.95, 1.0]).astype(int).tolist()
+        counts = None
+        if table.labels is not None:
+            counts = dict(zip(ground.labels, np.bincount(table.labels, minlength=len(ground.labels)).tolist(), strict=True))
+        parts[name] = {
+            "origin": rows.origin,
+            "sha256": rows.sha256,
+            "rows": len(table.lengths),
+            "label_counts": counts,
+            "tokens": {"total": int(table.lengths.sum()), **dict(zip(("min", "median", "p95", "max"), quantiles, strict=True))},
+            "rows_truncated": table.num_truncated,
+            "tokens_cut": table.num_tokens_cut,
+        }
+    tokenizer = ground.tokenizer
+    return {
+        "labels": ground.labels,
+        "columns": asdict(ground.config.data.columns),
+        "parts": parts,
+        "tokenizer": {"fingerprint": tokenizer.fingerprint, "max_length": tokenizer.max_length, "pad_id": tokenizer.pad_id,
+                      "padding_side": tokenizer.padding_side},
+        "model": {"origin": ground.source.origin, "fingerprint": ground.source.fingerprint()},
+    }
+
+
+def require_trainable_rows(tables: dict[str, TokenTable]) -> None:
+    if not len(tables["train"].lengths):
+        raise DataError(Problem("data", "the training part has no rows", "see data.path and data.files.train"))
+
+
+def build_trainer(
+    config: RunConfig,
+    ground: Ground,
+    runtime: Runtime,
+    blueprint: Blueprint,
+    arithmetic: Arithmetic,
+    tables: dict[str, TokenTable],
+    *,
+    store: Any,
+    events: Any,
+    reporter: Any,
+    stop: Any,
+) -> Any:
+    """Joins the objects into a trainer that stands at step 0."""
+    from ftcli.plan.anatomy import frozen_modules
+    from ftcli.trainer.trainer import Parts, Trainer
+
+    apply_plan(blueprint)
+    check_memory_mode(config, blueprint.model)
+    blueprint.model.to(runtime.device)
+    parts = Parts(
+        model=blueprint.model,
+        task=ground.task,
+        optimizer=build_optimizer(config, blueprint, runtime),
+        factor=build_factor(config, arithmetic),
+        train=tables["train"],
+        validation=tables["validation"],
+        evaluator=build_evaluator(config, ground, runtime, stop.check),
+        monitor=build_monitor(config),
+        store=store,
+        events=events,
+        reporter=reporter,
+        saved_names=saved_names(blueprint, config),
+        frozen_modules=frozen_modules(blueprint.model, frozenset(blueprint.plan.phases[0].trainable)),
+        pad_id=ground.tokenizer.pad_id,
+        padding_side=ground.tokenizer.padding_side,
+        device=runtime.device,
+        precision=runtime.precision,
+        seed=config.seed,
+    )
+    return Trainer(config.trainer, parts, stop)

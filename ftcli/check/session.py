@@ -1,0 +1,76 @@
+"""What overfit-batch and generate-schedule build, from words to verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftcli import build
+from ftcli.compose import Composed
+from ftcli.training import check
+
+if TYPE_CHECKING:
+    from ftcli.check.overfit import Verdict
+    from ftcli.cli.screen import Screen
+
+MAX_VALIDATION_ROWS = 256
+
+
+def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
+    """Builds the run's objects, fits its first batch, draws the curves and prints the verdict."""
+    from ftcli.batching.order import epoch_batches
+    from ftcli.check.curves import draw, terminal_lines
+    from ftcli.check.overfit import MAX_STEPS, overfit, silent
+    from ftcli.rundir import require_writable
+    from ftcli.trainer.signals import StopFlag
+
+    check(composed)
+    require_writable(output)
+    data = composed.config.data
+    rows_shown = min(data.limit_validation or MAX_VALIDATION_ROWS, MAX_VALIDATION_ROWS)
+    config = dataclasses.replace(
+        composed.config,
+        data=dataclasses.replace(data, limit_validation=rows_shown),
+        trainer=dataclasses.replace(composed.config.trainer, max_steps=MAX_STEPS, epochs=MAX_STEPS),
+    )
+    screen.notes(composed.notes)
+    ground = build.lay_ground(config)
+    screen.notes(ground.decisions)
+    tables, lines = build.encode_parts(ground)
+    screen.notes(lines)
+    build.require_trainable_rows(tables)
+    runtime = build.decide_runtime(config, max(int(table.lengths.max()) for table in tables.values()))
+    blueprint = build.draw(ground, attention=runtime.attention, allow_empty=True)
+    screen.notes([*runtime.decisions, *blueprint.decisions])
+    arithmetic = build.count_steps(config, len(tables["train"].lengths))
+    with StopFlag() as stop:
+        trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
+                                      store=None, events=silent(), reporter=silent(), stop=stop)  # fmt: skip
+        trainer.parts.factor = lambda step: 1.0
+        rows = epoch_batches(tables["train"].lengths, batch_size=config.trainer.batch_size, seed=config.seed, epoch=0)[0]
+        screen.note(f"one batch of {len(rows)} rows, at most {MAX_STEPS} steps at a constant lr")
+        try:
+            verdict = overfit(trainer, rows, blueprint.fresh, num_labels=len(ground.labels), screen=screen)
+        finally:
+            screen.close()
+    draw(verdict, output)
+    screen.notes(terminal_lines(verdict))
+    for diagnosis in verdict.diagnoses:
+        screen.note(f"{diagnosis.name}: {diagnosis.text}\n  -> {diagnosis.hint}")
+    word = "PASS" if verdict.passed else "FAIL"
+    screen.heading(f"{word}: loss {verdict.loss:.4f} (floor {verdict.floor:.4f}), accuracy {verdict.accuracy:.1%} "
+                   f"after {verdict.steps} steps; curves in {output}")  # fmt: skip
+    return verdict
+
+
+def schedule_text(composed: Composed) -> str:
+    """Returns the default unfreezing schedule as YAML, from config.json alone."""
+    from ftcli.plan.anatomy import read_anatomy
+    from ftcli.plan.schedule import write_schedule
+
+    check(composed)
+    model = build.draw_bare(composed.config)
+    return write_schedule(read_anatomy(model), composed.config.optimizer.lr)
+
+

@@ -1,0 +1,75 @@
+"""The command line: one module a command, heavy imports inside them, so that --help is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ftcli import __version__
+from ftcli.cli import check, inspect, run, score
+from ftcli.errors import FtcliError
+
+app = typer.Typer(
+    name="ftcli",
+    help="Fine-tune a pretrained transformer the disciplined way.\n\n"
+    "Words (a.b=c, group=choice) change what is trained; flags change how the command runs.\n\n"
+    "Example: ftcli train recipe=sst2-lora model=minilm data.path=DIR optimizer.lr=5e-4",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+WORDS = {"ignore_unknown_options": True}
+
+app.command("train", context_settings=WORDS)(run.train)
+app.command("resume", context_settings=WORDS)(run.resume)
+app.command("overfit-batch", context_settings=WORDS)(check.overfit_batch)
+app.command("generate-schedule", context_settings=WORDS)(check.generate_schedule)
+app.command("evaluate", context_settings=WORDS)(score.evaluate)
+app.command("predict", context_settings=WORDS)(score.predict)
+app.command("list")(inspect.list_)
+app.command("config", context_settings=WORDS)(inspect.config)
+app.command("doctor")(inspect.doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"ftcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Shared by all commands."""
+
+
+def main() -> None:
+    """Runs the command line; every user mistake ends in one panel and a documented exit code."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    try:
+        app()
+    except FtcliError as error:
+        _panel(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _panel(error: FtcliError) -> None:
+    from rich.console import Console
+
+    from ftcli.cli.screen import error_panel
+
+    Console(stderr=True, highlight=False).print(error_panel(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""ftcli overfit-batch, ftcli generate-schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ftcli.cli.run import Json, Quiet, Words
+
+
+def overfit_batch(
+    words: Words = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the PNG of both curves goes.")] = Path("overfit-batch.png"),
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Fit one batch with the real pipeline; PASS (exit 0) or FAIL (exit 3) with a diagnosis.
+
+    Example: ftcli overfit-batch recipe=sst2-lora model=minilm data.path=DIR
+    """
+    from ftcli.check.session import run_overfit
+    from ftcli.cli.screen import Screen
+    from ftcli.compose import load
+    from ftcli.trainer.signals import Interrupted
+
+    screen = Screen(quiet=quiet, as_json=as_json)
+    try:
+        verdict = run_overfit(load(words or []), output, screen)
+    except Interrupted as stopped:
+        raise typer.Exit(stopped.exit_code) from None
+    screen.result(verdict.to_json())
+    if not verdict.passed:
+        raise typer.Exit(3)
+
+
+def generate_schedule(
+    words: Words = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; stdout without it.")] = None,
+) -> None:
+    """Write the default unfreezing schedule of the chosen model: one phase a block, head first.
+
+    A config.json is enough: no weights, tokenizer or rows are read.
+
+    Example: ftcli generate-schedule model=gpt2 model.path=DIR -o schedule.yaml
+    """
+    from ftcli.check.session import schedule_text
+    from ftcli.compose import load
+    from ftcli.rundir import write_new_text
+
+    text = schedule_text(load(words or []))
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_new_text(output, text)
+        typer.echo(f"wrote {output}", err=True)

@@ -1,0 +1,84 @@
+"""ftcli train, ftcli resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ftcli.cli.screen import Screen
+
+Words = Annotated[list[str] | None, typer.Argument(metavar="[WORDS]...", help="recipe=NAME, group=choice, a.b=c", show_default=False)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+
+
+def train(
+    words: Words = None,
+    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="The run directory itself. Default: runs/<recipe>/<time>-<id>.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --run-dir, or start it when there is none.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, paths and arithmetic, write nothing.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train a recipe; with no words at all, the bundled quickstart.
+
+    Example: ftcli train recipe=sst2-lora model=minilm data.path=DIR optimizer.lr=5e-4
+    """
+    from ftcli.cli.screen import Screen
+    from ftcli.compose import load
+    from ftcli.errors import ConfigError, Problem
+
+    composed = load(words or [])
+    screen = Screen(quiet=quiet, as_json=as_json)
+    if resume and run_dir is None:
+        raise ConfigError(Problem("--resume", "needs the directory to continue", "add --run-dir DIR, or type ftcli resume last"))
+    if dry_run:
+        from ftcli.dryrun import dry_run as rehearse
+
+        screen.result(rehearse(composed, run_dir, screen))
+        return
+    from ftcli.training import resume_as, start
+
+    if resume:
+        from ftcli.rundir import RunDir
+
+        assert run_dir is not None
+        existing = RunDir.existing(run_dir)
+        if existing is not None:
+            _run(screen, lambda: resume_as(composed, existing, screen))
+            return
+    _run(screen, lambda: start(composed, words or [], run_dir=run_dir, screen=screen))
+
+
+def resume(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A path, a run-id prefix or `last`.")],
+    words: Words = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Continue a run exactly where it stopped.
+
+    Example: ftcli resume last          ftcli resume last trainer.epochs=5
+    """
+    from ftcli.cli.screen import Screen
+    from ftcli.rundir import RunDir
+    from ftcli.training import resume as continue_run
+
+    screen = Screen(quiet=quiet, as_json=as_json)
+    _run(screen, lambda: continue_run(RunDir.find(run), words or [], screen))
+
+
+def _run(screen: Screen, work: Any) -> None:
+    """Runs a training command; a signal ends it with 128 + its number after the state was saved."""
+    from ftcli.trainer.signals import Interrupted
+
+    try:
+        screen.result(work())
+    except Interrupted as stopped:
+        screen.note(f"stopped by {stopped}; the state is saved. Continue with: ftcli resume last")
+        raise typer.Exit(stopped.exit_code) from None
+
+

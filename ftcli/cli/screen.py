@@ -1,0 +1,148 @@
+"""What a person sees: panels, notes, progress and the closing table. Data never brings markup along."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from ftcli.errors import FtcliError
+
+if TYPE_CHECKING:
+    from ftcli.trainer.state import TrainState
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+PLAIN_LINE_SECONDS = 2.0
+
+
+def safe(value: object) -> str:
+    """Returns text that cannot move the cursor, change colours or hide characters."""
+    return CONTROL.sub(lambda m: f"\\x{ord(m.group()):02x}", str(value))
+
+
+def error_panel(error: FtcliError) -> Panel:
+    """Returns one panel: each problem's key, what came, and the next step."""
+    text = Text()
+    for number, problem in enumerate(error.problems):
+        if number:
+            text.append("\n\n")
+        if problem.key:
+            text.append(safe(problem.key), style="bold")
+            text.append("  ")
+        text.append(safe(problem.message))
+        if problem.hint:
+            text.append("\n  -> ", style="dim")
+            text.append(safe(problem.hint), style="green")
+    count = f" ({len(error.problems)} problems)" if len(error.problems) > 1 else ""
+    return Panel(text, title=f"{error.title}{count}", title_align="left", border_style="red", expand=False)
+
+
+class Screen:
+    """Writes for a terminal, or plain lines without one; `quiet` keeps errors only."""
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        self.quiet = quiet or as_json
+        self.as_json = as_json
+        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), stderr=as_json)
+        self._progress: Progress | None = None
+        self._task: Any = None
+        self._last_line = 0.0
+        self._last_train: dict[str, Any] = {}
+        self._log: Any = None
+
+    def log_to(self, path: Any) -> None:
+        """Copies every line to a file from now on."""
+        self._log = open(path, "a", encoding="utf-8")  # noqa: SIM115, PTH123 - lives as long as the run
+
+    def note(self, line: str) -> None:
+        """One line about a decision or an event."""
+        self._write(Text(safe(line)))
+
+    def notes(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.note(line)
+
+    def heading(self, line: str) -> None:
+        self._write(Text(safe(line), style="bold"))
+
+    def table(self, title: str, columns: list[str], rows: Iterable[Iterable[object]], *, right: Iterable[int] = ()) -> None:
+        """Prints a table; `right` numbers the columns that are aligned right."""
+        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for number, column in enumerate(columns):
+            table.add_column(Text(column), justify="right" if number in set(right) else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(safe(cell)) for cell in row))
+        self._write(table)
+
+    def result(self, values: dict[str, Any]) -> None:
+        """The machine's answer, on stdout, when --json was given."""
+        if self.as_json:
+            print(json.dumps(values, ensure_ascii=False))
+
+    # The trainer's Reporter.
+
+    def train(self, event: dict[str, Any], total_steps: int) -> None:
+        self._last_train = event
+        line = train_line(event, total_steps)
+        self._to_log(line)
+        if self._progress is None and not self.quiet and time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS:
+            self._last_line = time.monotonic()
+            self.console.print(Text(line))
+
+    def advance(self, state: TrainState, total_steps: int) -> None:
+        if self.quiet or not self.console.is_terminal:
+            return
+        if self._progress is None:
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"),
+                       TimeRemainingColumn(), TextColumn("{task.fields[figures]}"))
+            self._progress = Progress(*columns, console=self.console, transient=True)
+            self._task = self._progress.add_task("training", total=total_steps, completed=state.step, figures="")
+            self._progress.start()
+        figures = short_figures(self._last_train) if self._last_train else ""
+        self._progress.update(self._task, completed=state.step, figures=figures)
+        if state.step >= total_steps:
+            self.close()
+
+    def evaluation(self, event: dict[str, Any], best: bool) -> None:
+        skip = ("event", "step", "epoch", "phase", "best", "seconds")
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in event.items() if name not in skip)
+        self.note(f"step {event['step']}  epoch {event['epoch']:.2f}  validation: {figures}{'  (best)' if best else ''}")
+
+    def close(self) -> None:
+        """Takes the progress bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _write(self, what: Any) -> None:
+        self._to_log(what)
+        if not self.quiet:
+            self.console.print(what)
+
+    def _to_log(self, what: Any) -> None:
+        if self._log is not None:
+            plain = Console(file=self._log, width=140, color_system=None, force_terminal=False)
+            plain.print(what if not isinstance(what, str) else Text(what), soft_wrap=True)
+            self._log.flush()
+
+
+def short_figures(event: dict[str, Any]) -> str:
+    lr = max(event["lr"].values())
+    memory = event["memory_bytes"] / 2**30
+    return (f"loss {event['loss']:.4f}  lr {lr:.2e}  {event['rows_per_s']:.0f} rows/s  "
+            f"{event['tokens_per_s']:.0f} tokens/s  {memory:.1f} GiB")
+
+
+def train_line(event: dict[str, Any], total_steps: int) -> str:
+    left = (total_steps - event["step"]) * event.get("seconds_per_step", 0.0)
+    eta = f"  ETA {int(left // 60)}:{int(left % 60):02d}" if left else ""
+    return f"step {event['step']}/{total_steps}  epoch {event['epoch']:.2f}  {short_figures(event)}{eta}"

@@ -1,0 +1,404 @@
+"""Recipe + shell words -> `RunConfig`. The only importer of Hydra.
+
+Hydra resolves which YAML fills which role; each value is then set one by one into typed schemas,
+so that every mistake is found, named as it was typed, and all of them are shown at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from ftcli.config import ROLES, RunConfig
+from ftcli.errors import ConfigError, Problem, did_you_mean, nearest
+from ftcli.paths import bundled
+from ftcli.registry import lookup
+
+QUICKSTART = "quickstart"
+RESOLVER = re.compile(r"\$\{\s*[^}]*:")
+TOP_LEVEL = ("recipe", "seed")
+
+
+@dataclass(slots=True)
+class Composed:
+    """A configuration with the origin of every value.
+
+    `origins` maps a dotted key to `default`, `recipe` or `shell`; `notes` are lines to print, such
+    as the recipe's values that a swapped choice dropped.
+    """
+
+    config: RunConfig
+    values: DictConfig
+    origins: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Word:
+    """One shell word `key=value`, split but not yet interpreted."""
+
+    text: str
+    key: str
+    value: str
+
+
+def load(words: list[str]) -> Composed:
+    """Composes recipe and words into a typed configuration.
+
+    Raises:
+        ConfigError: holds every problem found, each with the key as typed.
+    """
+    problems: list[Problem] = []
+    parsed = [w for w in (_split(text, problems) for text in words) if w is not None]
+    _no_repeats(parsed, problems)
+    recipe_words = [w for w in parsed if w.key == "recipe"]
+    recipe = recipe_words[-1].value if recipe_words else QUICKSTART
+    recipe_file = find_recipe(recipe)
+    swaps, settings = _sort_words([w for w in parsed if w.key != "recipe"], problems)
+    recipe_tree, choices = _compose_recipe(recipe_file)
+    dropped_roles = {role for role, choice in swaps.items() if choices[role] != choice}
+    final_choices = choices | swaps
+    defaults = _compose_base(final_choices)
+    uses = {role: str(defaults[role].pop("uses", choice)) for role, choice in final_choices.items()}
+    tree = _Tree(final_choices, uses, problems)
+    for key, value in _leaves(defaults):
+        tree.set(key, value, "default")
+    base = _compose_base(choices)
+    notes = _apply_recipe(tree, recipe_tree, base, recipe_file, dropped_roles, final_choices)
+    for word in settings:
+        tree.set_word(word)
+    for role in sorted(swaps):
+        tree.origins[role] = "shell"
+    if problems:
+        raise ConfigError(*problems)
+    return tree.finish(recipe_file.stem, notes)
+
+
+def restore(saved: dict[str, Any], words: list[str]) -> Composed:
+    """Rebuilds the configuration of a run from its config.yaml, with words applied on top."""
+    problems: list[Problem] = []
+    parsed = [w for w in (_split(text, problems) for text in words) if w is not None]
+    tree = _Tree(saved["choices"], saved["uses"], problems)
+    for role in ROLES:
+        for key, value in _leaves({role: saved[role]}):
+            tree.set(key, value, "run")
+    tree.set("seed", saved["seed"], "run")
+    swaps, settings = _sort_words(parsed, problems)
+    for role in swaps:
+        problems.append(Problem(role, "a run's choices cannot be swapped", "start a new run with ftcli train"))
+    for word in settings:
+        tree.set_word(word)
+    if problems:
+        raise ConfigError(*problems)
+    return tree.finish(saved["recipe"], [])
+
+
+def choices_of(role: str) -> list[str]:
+    """Returns the names of the YAML files of a role."""
+    return sorted(p.stem for p in (bundled("conf") / role).glob("*.yaml"))
+
+
+def recipes() -> dict[str, Path]:
+    """Returns recipe name -> file; ./recipes wins over the bundled ones."""
+    folders = (bundled("recipes"), Path("recipes"))
+    return {p.stem: p.resolve() for folder in folders if folder.is_dir() for p in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(name: str) -> Path:
+    """Returns the file of a recipe given by name or by path.
+
+    Raises:
+        ConfigError: neither a known name nor a file.
+    """
+    known = recipes()
+    if name in known:
+        return known[name]
+    path = Path(name).expanduser()
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return path.resolve()
+    raise ConfigError(Problem("recipe", f"there is no recipe {name!r}", did_you_mean(name, known)))
+
+
+def _split(text: str, problems: list[Problem]) -> Word | None:
+    """Splits one word at its first `=`; refuses Hydra's own operators and other tools' habits."""
+    if text.startswith("-"):
+        problems.append(_flag_habit(text))
+        return None
+    key, sign, value = text.partition("=")
+    key = key.strip()
+    if text[0:1] in "+~" or key.endswith("+"):
+        problems.append(Problem(text, "words set existing keys; +, ++ and ~ are not used", f"type {key.strip('+~')}=VALUE"))
+    elif not sign:
+        hint = "type recipe=" + text if text in recipes() else "type key=value, such as optimizer.lr=1e-4"
+        problems.append(Problem(text, "this word has no '='", hint))
+    elif key.split(".")[0] == "hydra" or key.startswith("hydra/"):
+        problems.append(Problem(key, "Hydra's own settings cannot be changed", "ftcli train --run-dir DIR sets the folder"))
+    elif RESOLVER.search(value):
+        problems.append(Problem(key, "resolvers (${name:...}) are refused: a configuration runs no code"))
+    else:
+        return Word(text, key, value)
+    return None
+
+
+def _flag_habit(text: str) -> Problem:
+    name, _, value = text.lstrip("-").partition("=")
+    if "." in name or name in ROLES or name in TOP_LEVEL:
+        return Problem(text, "hyperparameters are words, not flags", f"type {name}={value or 'VALUE'}")
+    flags = ["--run-dir", "--resume", "--dry-run", "--quiet", "--json", "--checkpoint", "--input", "--output", "--help"]
+    near = nearest(text.partition("=")[0], flags, 1)
+    return Problem(text, "there is no such flag", f"did you mean {near[0]}?" if near else "see --help")
+
+
+def _no_repeats(words: list[Word], problems: list[Problem]) -> None:
+    seen: dict[str, str] = {}
+    for word in words:
+        if word.key in seen and seen[word.key] != word.value:
+            problems.append(Problem(word.key, f"given twice, as {seen[word.key]!r} and {word.value!r}", "keep one"))
+        seen[word.key] = word.value
+
+
+def _sort_words(words: list[Word], problems: list[Problem]) -> tuple[dict[str, str], list[Word]]:
+    """Returns (role -> choice of the words that swap one, the words that set a value)."""
+    swaps: dict[str, str] = {}
+    settings: list[Word] = []
+    for word in words:
+        if word.key in ROLES:
+            known = choices_of(word.key)
+            if word.value in known:
+                swaps[word.key] = word.value
+            else:
+                message = f"there is no {word.key} named {word.value!r}"
+                problems.append(Problem(word.key, message, did_you_mean(word.value, known)))
+        else:
+            settings.append(word)
+    return swaps, settings
+
+
+def _compose(folder: Path, name: str, overrides: list[str]) -> DictConfig:
+    """Composes one primary config with conf/ behind it; Hydra's messages become one problem."""
+    search = [f"file://{bundled('conf')}"]
+    try:
+        with initialize_config_dir(str(folder), version_base="1.3"):
+            quoted = ",".join("'" + s.replace("\\", "\\\\").replace("'", "\\'") + "'" for s in search)
+            return hydra_compose(name, [f"hydra.searchpath=[{quoted}]", *overrides], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(Problem(str(folder / f"{name}.yaml"), " ".join(str(error).split()))) from error
+
+
+@functools.lru_cache(maxsize=8)
+def _base(choices: tuple[tuple[str, str], ...]) -> DictConfig:
+    return _compose(bundled("conf"), "base", [f"{role}={choice}" for role, choice in choices])
+
+
+def _compose_base(choices: dict[str, str]) -> DictConfig:
+    tree = OmegaConf.create({role: _base(tuple(sorted(choices.items())))[role] for role in ROLES} | {"seed": 42})
+    tree.seed = _base(tuple(sorted(choices.items()))).seed
+    return tree
+
+
+def _compose_recipe(file: Path) -> tuple[DictConfig, dict[str, str]]:
+    """Returns (the recipe composed as Hydra's primary config, role -> choice)."""
+    _read_strictly(file)
+    tree = _compose(file.parent, file.stem, [])
+    chosen = tree.hydra.runtime.choices
+    missing = [role for role in ROLES if role not in chosen]
+    if missing:
+        raise ConfigError(Problem(str(file), f"chooses nothing for {', '.join(missing)}", "begin its defaults with `- base`"))
+    return tree, {role: str(chosen[role]) for role in ROLES}
+
+
+def _read_strictly(file: Path) -> DictConfig:
+    """Reads a recipe as data: YAML 1.2 floats, no duplicate keys, nothing that names code."""
+    try:
+        raw = OmegaConf.load(file)
+        text = file.read_text(encoding="utf-8")
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ConfigError(Problem(str(file), f"is not valid YAML: {' '.join(str(error).split())}")) from error
+    if not isinstance(raw, DictConfig):
+        raise ConfigError(Problem(str(file), "is not a mapping of keys to values"))
+    for number, line in enumerate(text.splitlines(), 1):
+        code = line.partition("#")[0]
+        if RESOLVER.search(code):
+            raise ConfigError(Problem(f"{file}:{number}", "resolvers (${name:...}) are refused: a configuration runs no code"))
+        if re.search(r"_(target|recursive|convert|partial|args)_", code):
+            raise ConfigError(Problem(f"{file}:{number}", "a configuration cannot name code", "choose by group, such as optimizer: adamw"))
+    for key in ("hydra", "uses", "recipe", "choices"):
+        if key in raw:
+            raise ConfigError(Problem(f"{file}: {key}", "this key cannot be set in a recipe"))
+    return raw
+
+
+def _apply_recipe(
+    tree: _Tree, recipe: DictConfig, base: DictConfig, file: Path, dropped: set[str], choices: dict[str, str]
+) -> list[str]:
+    """Sets the recipe's own values, except those of swapped roles, which are returned as notes."""
+    own = {key for key, _ in _leaves(OmegaConf.masked_copy(raw := _read_strictly(file), [k for k in raw if k != "defaults"]))}
+    stated = {key: value for key, value in _leaves(base)}
+    notes = []
+    for key, value in _leaves(recipe):
+        role = key.split(".")[0]
+        if role == "hydra" or key.endswith(".uses"):
+            continue
+        if key not in own and key in stated and stated[key] == value:
+            continue
+        if role in dropped:
+            notes.append(f"{key}={_shown(value)} of the recipe is dropped: {role}={choices[role]} was chosen")
+        else:
+            tree.set(key, value, "recipe", where=file.name)
+    return notes
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ",".join(_shown(v) for v in value) + "]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields (dotted key, plain value); a list is one value."""
+    if isinstance(node, DictConfig):
+        node = OmegaConf.to_container(node, resolve=False)
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{name}.")
+        elif not isinstance(value, dict):
+            yield name, value
+
+
+class _Tree:
+    """Typed schemas of all roles, filled one value at a time; problems are collected."""
+
+    def __init__(self, choices: dict[str, str], uses: dict[str, str], problems: list[Problem]) -> None:
+        self.choices, self.uses, self.problems = dict(choices), dict(uses), problems
+        self.origins: dict[str, str] = {"seed": "default"}
+        self.classes = {role: lookup(role, self.uses[role]).config_class for role in ROLES if role != "trainer"}
+        self.classes["trainer"] = get_type_hints(RunConfig)["trainer"]
+        self.tree = OmegaConf.create({role: OmegaConf.structured(cls) for role, cls in self.classes.items()})
+        self.tree.seed = 42
+        self.known = {key for role, cls in self.classes.items() for key in _schema_keys(cls, role)} | {"seed"}
+        self.origins |= dict.fromkeys(self.known, "default")
+
+    def set(self, key: str, value: Any, origin: str, where: str = "") -> None:
+        shown = f"{where}: {key}" if where else key
+        if key not in self.known:
+            self.problems.append(self._unknown(key, shown))
+            return
+        try:
+            OmegaConf.update(self.tree, key, _clean(value), merge=False)
+            resolved = OmegaConf.select(self.tree, key)
+            if key == "seed" and (not isinstance(resolved, int) or isinstance(resolved, bool) or resolved < 0):
+                raise ValueError("expected a whole number of at least 0")
+            self.origins[key] = origin
+        except (OmegaConfBaseException, ValueError) as error:
+            hint = self._expected(key)
+            message = f"got {_shown(value)!r}"
+            self.problems.append(Problem(shown, message, hint or str(error).splitlines()[0]))
+
+    def set_word(self, word: Word) -> None:
+        if word.key not in self.known:
+            self.problems.append(self._unknown(word.key, word.key))
+            return
+        try:
+            value = _parse_value(word)
+        except (HydraException, OverrideParseException):
+            if not self._takes_text(word.key):
+                self.problems.append(Problem(word.key, f"got {word.value!r}", self._expected(word.key)))
+                return
+            value = word.value
+        if isinstance(value, dict):
+            self.problems.append(Problem(word.key, "a mapping is not one value", f"type {word.key}.KEY=VALUE"))
+            return
+        if self._takes_text(word.key) and not isinstance(value, str | None):
+            value = word.value
+        self.set(word.key, value, "shell")
+
+    def finish(self, recipe: str, notes: list[str]) -> Composed:
+        try:
+            OmegaConf.resolve(self.tree)
+        except OmegaConfBaseException as error:
+            raise ConfigError(Problem("${...}", str(error).splitlines()[0])) from error
+        parts = {role: OmegaConf.to_object(self.tree[role]) for role in ROLES}
+        config = RunConfig(recipe=recipe, seed=self.tree.seed, choices=self.choices, uses=self.uses, **parts)
+        return Composed(config, self.tree, self.origins, notes)
+
+    def _unknown(self, key: str, shown: str) -> Problem:
+        role = key.split(".")[0]
+        if role in ROLES and self.choices[role] not in ("none",) and "." in key:
+            siblings = {k for k in self.known if k.startswith(f"{role}.")}
+        else:
+            siblings = self.known | set(ROLES)
+        elsewhere = [k for k in sorted(self.known) if k.endswith("." + key.rpartition(".")[2])]
+        if elsewhere and not nearest(key, siblings, 1):
+            hint = "did you mean " + " or ".join(elsewhere[:3]) + "?"
+        elif nearest(key, siblings, 1) or role in ROLES:
+            hint = did_you_mean(key, siblings)
+        else:
+            hint = did_you_mean(key, [*self.known, *ROLES]) if nearest(key, self.known) else "ftcli config lists every key"
+        chosen = f" ({role}={self.choices[role]} is chosen)" if role in ROLES else ""
+        return Problem(shown, f"there is no such key{chosen}", hint)
+
+    def _takes_text(self, key: str) -> bool:
+        return _field_type(self.classes, key) in (str, str | None)
+
+    def _expected(self, key: str) -> str:
+        kind = int if key == "seed" else _field_type(self.classes, key)
+        return "expected " + _type_name(kind)
+
+
+def _clean(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
+
+
+def _parse_value(word: Word) -> Any:
+    """Reads a value with Hydra's grammar: numbers, booleans, null, [lists] and quoted strings."""
+    override = OverridesParser.create().parse_override(f"{word.key}={word.value}")
+    if override.is_sweep_override():
+        raise OverrideParseException(word.text, f"a list is written [{word.value}]")
+    value = override.value()
+    return None if value == "" and word.value == "" else value
+
+
+def _schema_keys(cls: Any, prefix: str) -> Iterator[str]:
+    for item in dataclasses.fields(cls):
+        kind = get_type_hints(cls)[item.name]
+        if dataclasses.is_dataclass(kind):
+            yield from _schema_keys(kind, f"{prefix}.{item.name}")
+        else:
+            yield f"{prefix}.{item.name}"
+
+
+def _field_type(classes: dict[str, Any], key: str) -> Any:
+    role, *path = key.split(".")
+    kind = classes[role] if role in classes else None
+    for name in path:
+        kind = get_type_hints(kind)[name]
+    return kind
+
+
+def _type_name(kind: Any) -> str:
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return "one of " + ", ".join(m.value for m in kind)
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    if kind in names:
+        return names[kind]
+    text = str(kind)
+    for cls, name in (("list[str]", "a list such as [a,b]"), ("list[float]", "a list such as [0.9,0.999]"),
+                      ("bool", "true or false"), ("int", "a whole number"), ("float", "a number"), ("str", "text")):
+        if text.startswith(cls):
+            return name + (" or null" if "None" in text else "")
+    return text

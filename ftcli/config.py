@@ -1,0 +1,225 @@
+"""The typed configuration of a run: one base class a role, joined in `RunConfig`.
+
+Plain dataclasses without torch, so that composing and checking a configuration is quick. A choice
+(`ftcli/<role>/<choice>.py`) subclasses its role's base and adds its own fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+ROLES = ("model", "tokenizer", "data", "task", "freezing", "peft", "optimizer", "scheduler", "logger", "trainer")
+"""Hydra groups, in the order they are printed. One word names a role everywhere."""
+
+
+class Weights(Enum):
+    pretrained = "pretrained"
+    random = "random"
+
+
+class Attention(Enum):
+    auto = "auto"
+    eager = "eager"
+    sdpa = "sdpa"
+
+
+class Dtype(Enum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class Precision(Enum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class Device(Enum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Mode(Enum):
+    auto = "auto"
+    min = "min"
+    max = "max"
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelConfig:
+    path: str | None = None
+    """Local folder, or a config.json when weights=random. Wins over `id`."""
+    id: str | None = None
+    """Hub id, such as `gpt2`; needs a network once, then the hub's local cache serves."""
+    package: str | None = None
+    """Installed Python package whose files hold the model, read as data; wins over `id`."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub. None: the default branch."""
+    weights: Weights = Weights.pretrained
+    """`random` builds the architecture from config.json alone."""
+    dtype: Dtype = Dtype.float32
+    """Storage of the weights. Half precision is refused for anything that trains."""
+    dropout: float | None = None
+    """Probability in [0, 1) set in all of the architecture's dropout fields. None keeps its own."""
+    attention: Attention = Attention.auto
+    """Attention kernel. `auto` is decided by a rule of device and length, printed and recorded."""
+
+
+@dataclass(kw_only=True, slots=True)
+class TokenizerConfig:
+    max_length: int | None = None
+    """Tokens a row, special tokens included. None: the model's positions, 512 at most."""
+
+
+@dataclass(kw_only=True, slots=True)
+class FilesConfig:
+    train: str | None = None
+    """tsv, csv, json, jsonl or parquet file."""
+    validation: str | None = None
+    """As `train`."""
+    test: str | None = None
+    """As `train`; scored once, at the end, when it has labels."""
+
+
+@dataclass(kw_only=True, slots=True)
+class ColumnsConfig:
+    text: str = "text"
+    """Column of the text, or of the first text of a pair."""
+    text_pair: str | None = None
+    """Column of the second text of a pair. None: single texts."""
+    label: str = "label"
+    """Column of the label."""
+
+
+@dataclass(kw_only=True, slots=True)
+class DataConfig:
+    path: str | None = None
+    """Local folder with train/validation/dev/test files found by name. Wins over `id`."""
+    id: str | None = None
+    """Hub data set id."""
+    subset: str | None = None
+    """Configuration name of the hub data set, such as `sst2` of `glue`."""
+    files: FilesConfig = field(default_factory=FilesConfig)
+    """Single files; each wins over what `path` or `id` would give."""
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
+    """Which column means what."""
+    label_names: list[str] | None = None
+    """Names of the label ids 0, 1, ... None: learned from the data."""
+    limit_train: int | None = None
+    """Rows used for training, drawn by seed. None: all."""
+    limit_validation: int | None = None
+    """Rows used for validation, drawn by seed. None: all."""
+    validation_share: float | None = None
+    """Share in (0, 0.5] of the training rows held out, stratified by label and chosen by content
+    hash, when there is no validation part."""
+
+
+@dataclass(kw_only=True, slots=True)
+class TaskConfig:
+    num_labels: int | None = None
+    """Classes. None: learned from the training labels."""
+    label_smoothing: float = 0.0
+    """Share in [0, 1) of the target spread over all classes."""
+    metrics: list[str] = field(default_factory=lambda: ["accuracy"])
+    """Names of files in ftcli/metric."""
+
+
+@dataclass(kw_only=True, slots=True)
+class FreezingConfig:
+    """Fields are those of the choice."""
+
+
+@dataclass(kw_only=True, slots=True)
+class PeftConfig:
+    """Fields are those of the choice."""
+
+
+@dataclass(kw_only=True, slots=True)
+class OptimizerConfig:
+    lr: float = 5e-5
+    """Peak learning rate."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay of the groups that decay."""
+    no_decay: list[str] = field(default_factory=lambda: ["biases", "norms"])
+    """What gets no weight decay: `biases`, `norms` (by module type) or full-match regexes of names."""
+
+
+@dataclass(kw_only=True, slots=True)
+class SchedulerConfig:
+    warmup: str = "0"
+    """`100st` steps, `1ep` epochs, or a share of all steps such as `0.1`."""
+    total_steps: int | None = None
+    """Length of the curve in steps. None: the run's own length. A pinned curve outlives a resume."""
+
+
+@dataclass(kw_only=True, slots=True)
+class LoggerConfig:
+    """Fields are those of the choice."""
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainerConfig:
+    epochs: float = 3.0
+    """Passes over the training rows; a fraction is allowed."""
+    max_steps: int | None = None
+    """Optimizer steps; ends the run earlier than `epochs` when smaller."""
+    batch_size: int = 32
+    """Rows an optimizer step."""
+    micro_batch_size: int | None = None
+    """Rows a forward pass. None: the whole batch. Only splits `batch_size`."""
+    eval_batch_size: int = 64
+    """Rows a forward pass of an evaluation."""
+    precision: Precision = Precision.auto
+    """`auto`: bf16 where the hardware multiplies it natively, else fp32. fp16: fp32 weights,
+    autocast and a gradient scaler."""
+    device: Device = Device.auto
+    """`auto`: cuda, then mps, then cpu."""
+    threads: int | None = None
+    """CPU threads. None: torch's own choice; recorded, and set again by a resume."""
+    max_grad_norm: float | None = 1.0
+    """Gradients are scaled down to this global L2 norm. None: no clipping."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in backward: less memory, more time."""
+    log_every_n_steps: int = 10
+    """Steps between lines in metrics.jsonl."""
+    eval_every_n_steps: int | None = None
+    """Steps between evaluations. None: at the end of each epoch."""
+    save_every_n_steps: int | None = None
+    """Steps between checkpoints beside those of evaluations. None: only at evaluations."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints kept; the best is kept besides."""
+    monitor: str | None = None
+    """Validation figure that decides best and early stopping. None: the task's first metric."""
+    mode: Mode = Mode.auto
+    """Direction of `monitor`. `auto`: known by the metric."""
+    patience: int | None = None
+    """Evaluations without improvement before stopping. None: no early stopping."""
+    min_delta: float = 0.0
+    """Smallest change of `monitor` that counts as an improvement."""
+
+
+@dataclass(kw_only=True, slots=True)
+class RunConfig:
+    """Everything a run is made of; `choices` says which choice fills each role."""
+
+    recipe: str
+    seed: int
+    model: ModelConfig
+    tokenizer: TokenizerConfig
+    data: DataConfig
+    task: TaskConfig
+    freezing: FreezingConfig
+    peft: PeftConfig
+    optimizer: OptimizerConfig
+    scheduler: SchedulerConfig
+    logger: LoggerConfig
+    trainer: TrainerConfig
+    choices: dict[str, str]
+    """Role -> choice, such as `optimizer: adamw`."""
+    uses: dict[str, str]
+    """Role -> module that builds it; differs from the choice where several share a builder."""

@@ -1,0 +1,106 @@
+"""Which file of a folder, or split of a hub data set, is which part."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ftcli.data.reading import SUFFIXES, Content, missing, read_file, read_shards
+from ftcli.errors import DataError, Problem, SourceError
+
+NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
+"""Part -> names under which it is found."""
+
+SHARD = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
+"""As Hugging Face names them: train-00000-of-00002.parquet."""
+
+
+def find_parts(path: str, subset: str | None = None, key: str = "data.path") -> dict[str, list[Path]]:
+    """Returns part -> its file, or its shards in order.
+
+    Looks into the folder, then its `data/`, then `<subset>/`, as data sets on the hub are laid out;
+    the first of them that holds a part counts.
+
+    Raises:
+        SourceError: no such folder, or nothing in it is named like a part.
+        DataError: two files for one part, or shards that are missing.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_file():
+        raise SourceError(Problem(key, f"{path} is a file", f"type data.files.train={path}"))
+    if not folder.is_dir():
+        raise SourceError(missing(folder, key))
+    for place in (folder, folder / "data", *([folder / subset] if subset else [])):
+        if place.is_dir() and (found := _parts_in(place)):
+            return found
+    raise SourceError(_nothing_found(folder, key))
+
+
+def _parts_in(folder: Path) -> dict[str, list[Path]]:
+    candidates: dict[str, dict[str, list[Path]]] = {part: {} for part in NAMES}
+    for file in sorted(folder.iterdir()):
+        if file.suffix not in SUFFIXES or not file.is_file():
+            continue
+        shard = SHARD.fullmatch(file.stem)
+        name = shard["name"] if shard else file.stem
+        for part, names in NAMES.items():
+            if name in names:
+                whole = f"{name}-*-of-{shard['count']}{file.suffix}" if shard else file.name
+                candidates[part].setdefault(whole, []).append(file)
+    for part, files in candidates.items():
+        if len(files) > 1:
+            message = f"{folder} holds {' and '.join(files)}: which one is the {part} part?"
+            word = f"data.files.{part}={folder / next(iter(files))}"
+            raise DataError(Problem("data.path", message, f"type {word}"))
+    return {part: _whole(next(iter(files.values()))) for part, files in candidates.items() if files}
+
+
+def _whole(shards: list[Path]) -> list[Path]:
+    first = SHARD.fullmatch(shards[0].stem)
+    if first and len(shards) != int(first["count"]):
+        message = f"{len(shards)} of the {int(first['count'])} shards {first['name']}-* are there"
+        raise DataError(Problem(str(shards[0].parent), message, "fetch the folder again"))
+    return shards
+
+
+def _nothing_found(folder: Path, key: str) -> Problem:
+    held = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    shown = ", ".join(held[:8]) + (", ..." if len(held) > 8 else "") if held else "nothing"
+    usable = [name for name in held if Path(name).suffix in SUFFIXES]
+    file = folder / usable[0] if usable else "FILE"
+    message = f"no train, validation, dev or test file ({', '.join(SUFFIXES)}) in {folder}; it holds {shown}"
+    return Problem(key, message, f"type data.files.train={file}")
+
+
+def read_part(files: list[Path], key: str) -> tuple[Content, str]:
+    """Returns the content of a part and how to name its origin."""
+    if len(files) == 1:
+        return read_file(files[0], key), str(files[0])
+    shard = SHARD.fullmatch(files[0].stem)
+    assert shard is not None
+    return read_shards(files, key), str(files[0].with_stem(f"{shard['name']}-*-of-{shard['count']}"))
+
+
+def match_splits(splits: Iterable[str], origin: str) -> dict[str, str]:
+    """Returns part -> split of a hub data set.
+
+    Raises:
+        DataError: two splits are named like one part, or none is named like any.
+    """
+    splits = list(splits)
+    found: dict[str, str] = {}
+    for part, names in NAMES.items():
+        hits = [split for split in splits if split in names]
+        if len(hits) > 1:
+            message = f"{origin} holds {' and '.join(hits)}: which one is the {part} part?"
+            raise DataError(Problem("data.id", message, "download it and type data.files." + part + "=FILE"))
+        if hits:
+            found[part] = hits[0]
+    if not found:
+        raise DataError(Problem("data.id", f"{origin} has no train split; it has {', '.join(splits)}"))
+    return found

@@ -1,0 +1,218 @@
+"""Files -> columns: tsv, csv, json, jsonl and parquet, read strictly.
+
+Values stay what they are in the file: "NA", "null" and "" are texts. Every mistake is named with
+its line.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ftcli.errors import DataError, Problem, SourceError, nearest
+
+SUFFIXES = (".tsv", ".csv", ".json", ".jsonl", ".parquet")
+
+
+@dataclass(slots=True)
+class Content:
+    """What stands in a file: all its columns, in its order."""
+
+    columns: dict[str, list[Any]]
+    line_numbers: list[int] | None = None
+    """First line of each row, from 1; None where the format has no lines."""
+    class_names: dict[str, list[str]] = field(default_factory=dict)
+    """Column -> names of the ids 0, 1, ..., where the file declares them."""
+    sha256: str = ""
+
+
+def read_file(file: Path, key: str) -> Content:
+    """Reads one file by the format that its suffix names.
+
+    Args:
+        key: what the user typed to name the file, for messages.
+
+    Raises:
+        SourceError: no such file, one that cannot be opened, or an unknown suffix.
+        DataError: the content is not what the suffix promises, or there is no row.
+    """
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError as error:
+        raise SourceError(missing(file, key)) from error
+    except OSError as error:
+        raise SourceError(Problem(key, f"{file} cannot be read: {error.strerror}")) from error
+    return parse(data, file.suffix, str(file), key)
+
+
+def read_shards(files: Sequence[Path], key: str) -> Content:
+    """Reads the shards of one part in order; all must have the same columns."""
+    contents = [read_file(file, key) for file in files]
+    first = contents[0]
+    for file, content in zip(files, contents, strict=True):
+        if content.columns.keys() != first.columns.keys():
+            raise DataError(Problem(str(file), f"its columns differ from those of {files[0].name}"))
+    digest = hashlib.sha256("".join(content.sha256 for content in contents).encode()).hexdigest()
+    columns = {name: [v for content in contents for v in content.columns[name]] for name in first.columns}
+    return Content(columns, None, first.class_names, digest)
+
+
+def parse(data: bytes, suffix: str, origin: str, key: str = "data.path") -> Content:
+    """Reads bytes, such as a file's or those of stdin, in the format of `suffix` (`.tsv`, ...)."""
+    readers = dict(zip(SUFFIXES, (_read_tsv, _read_csv, _read_json, _read_jsonl, _read_parquet), strict=True))
+    if suffix not in readers:
+        message = f"{origin} is in no known format: {suffix!r} is its suffix"
+        raise SourceError(Problem(key, message, f"known are {', '.join(SUFFIXES)}"))
+    if not data.strip():
+        raise DataError(Problem(origin, "the file is empty"))
+    content = readers[suffix](data, origin)
+    if not any(content.columns.values()):
+        raise DataError(Problem(origin, "the file has no rows", "a header alone is not enough"))
+    content.sha256 = hashlib.sha256(data).hexdigest()
+    return content
+
+
+def missing(file: Path, key: str) -> Problem:
+    """Returns the problem of a file or folder that is not there, with what is near it."""
+    if not file.parent.is_dir():
+        return Problem(key, f"there is no {file}", f"the folder {file.parent} does not exist either")
+    near = nearest(file.name, [entry.name for entry in file.parent.iterdir()])
+    hint = "did you mean " + " or ".join(str(file.parent / name) for name in near) + "?"
+    return Problem(key, f"there is no {file}", hint if near else f"look into {file.parent}")
+
+
+def _text(data: bytes, origin: str) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"byte {data[error.start]:#04x} is not UTF-8"
+        raise DataError(Problem(f"{origin}:{line}", message, "save the file as UTF-8")) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        message = "holds a NUL byte: not a text file"
+        raise DataError(Problem(f"{origin}:{line}", message, "save the file as UTF-8"))
+    return text
+
+
+def _lines(text: str) -> list[str]:
+    # Not splitlines: U+2028, form feeds and the like are part of a text.
+    return [line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")]
+
+
+def _read_tsv(data: bytes, origin: str) -> Content:
+    """Fields are whatever stands between tabs: quotes mean nothing."""
+    header, *lines = _lines(_text(data, origin))
+    rows = [(number, line.split("\t")) for number, line in enumerate(lines, 2)]
+    return _table(header.split("\t"), rows, origin)
+
+
+def _read_csv(data: bytes, origin: str) -> Content:
+    """RFC 4180: a quoted field may hold commas, quotes (doubled) and line breaks."""
+    # The module's limit of 128 KiB a field guards against nothing here: the file is in memory.
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(io.StringIO(_text(data, origin).rstrip("\r\n"), newline=""), strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    line = 1
+    try:
+        for fields in reader:
+            rows.append((line, fields or [""]))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        message = f"is not valid csv: {error}"
+        raise DataError(
+            Problem(f"{origin}:{line}", message, 'a quote in a quoted text is written ""')
+        ) from error
+    return _table(rows[0][1], rows[1:], origin)
+
+
+def _table(header: list[str], rows: list[tuple[int, list[str]]], origin: str) -> Content:
+    named = [name for name in header if name]
+    for name in named:
+        if named.count(name) > 1:
+            raise DataError(Problem(f"{origin}:1", f"the header names the column {name!r} twice"))
+    for line, fields in rows:
+        if len(fields) != len(header):
+            message = f"{_count(len(fields), 'field')} where the header has {len(header)}"
+            raise DataError(Problem(f"{origin}:{line}", message, _separator_hint(origin)))
+    columns = [list(column) for column in zip(*(fields for _, fields in rows), strict=True)]
+    columns = columns or [[] for _ in header]
+    return Content(dict(zip(header, columns, strict=True)), [line for line, _ in rows])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _separator_hint(origin: str) -> str:
+    if origin.endswith(".tsv"):
+        return "a tab always separates in a tsv; texts with tabs or line breaks need csv or jsonl"
+    return "quote a text with commas or line breaks"
+
+
+def _read_json(data: bytes, origin: str) -> Content:
+    try:
+        rows = json.loads(_text(data, origin))
+    except json.JSONDecodeError as error:
+        hint = "rows one a line are jsonl: rename the file" if error.msg == "Extra data" else ""
+        message = f"is not valid JSON: {error.msg}"
+        raise DataError(Problem(f"{origin}:{error.lineno}", message, hint)) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(Problem(origin, f"is not valid JSON: {error}")) from error
+    if not isinstance(rows, list):
+        raise DataError(Problem(origin, f"holds {kind_of(rows)}", "expected a list of objects, one a row"))
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise DataError(Problem(f"{origin}, row {number}", f"holds {kind_of(row)}", "expected an object"))
+    return _objects(rows, None)
+
+
+def _read_jsonl(data: bytes, origin: str) -> Content:
+    rows: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    for number, line in enumerate(_lines(_text(data, origin)), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            message = f"is not valid JSON: {getattr(error, 'msg', error)}"
+            raise DataError(Problem(f"{origin}:{number}", message, "expected one object a line")) from error
+        if not isinstance(row, dict):
+            message = f"holds {kind_of(row)}"
+            raise DataError(Problem(f"{origin}:{number}", message, "expected one object a line"))
+        rows.append(row)
+        numbers.append(number)
+    return _objects(rows, numbers)
+
+
+def _objects(rows: list[dict[str, Any]], numbers: list[int] | None) -> Content:
+    """Turns objects to columns; a key that an object lacks is None there."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return Content({name: [row.get(name) for row in rows] for name in names}, numbers)
+
+
+def _read_parquet(data: bytes, origin: str) -> Content:
+    import pyarrow
+    from pyarrow import parquet
+
+    from ftcli.data.arrow import content_of
+
+    try:
+        return content_of(parquet.read_table(pyarrow.BufferReader(data)), origin)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(Problem(origin, f"is not a parquet file: {str(error).splitlines()[0]}")) from error
+
+
+def kind_of(value: Any) -> str:
+    """Returns `text`, `a number`, ... for messages."""
+    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    names |= {str: "text", type(None): "null"}
+    return names.get(type(value), f"a {type(value).__name__}")

@@ -1,0 +1,184 @@
+"""Texts, or pairs of texts, with a label: from a folder, single files, the hub or the package itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ftcli.batching.rows import Parts, Rows
+from ftcli.config import ColumnsConfig, DataConfig
+from ftcli.data.checks import check_columns, check_texts
+from ftcli.data.parts import NAMES, find_parts, match_splits, read_part
+from ftcli.data.reading import Content, read_file
+from ftcli.data.splitting import hold_out, limit_rows
+from ftcli.errors import ConfigError, DataError, FtcliError, Problem, did_you_mean
+from ftcli.paths import bundled
+from ftcli.registry import register
+
+
+@dataclass(kw_only=True, slots=True)
+class TextConfig(DataConfig):
+    bundled: str | None = None
+    """Name of a data folder that comes with ftcli. `path` wins over it, it wins over `id`."""
+
+    def problems(self) -> list[Problem]:
+        """Returns what is wrong before anything is read."""
+        if self.path or self.bundled or self.id or self.files.train:
+            return []
+        hint = "type data.path=DIR, data.files.train=FILE, data.id=NAME or data=reviews"
+        message = "no rows are named: data.path, data.files and data.id are not set"
+        return [Problem("data.path", message, hint)]
+
+
+@register("data", TextConfig)
+def build(config: TextConfig, *, seed: int, needs_label: bool = True, needs_train: bool = True) -> Parts:
+    """Reads, checks, splits and limits the rows.
+
+    Args:
+        seed: draws the rows of a limit; has no say in a validation share.
+        needs_label: train and validation must have the label column.
+        needs_train: False for an evaluation, where any one part is enough.
+
+    Raises:
+        ConfigError: no source is named, or there is no validation part and no share.
+        SourceError: a file, folder or hub data set cannot be had.
+        DataError: a file is not what its name promises, a column is missing, a value is no text.
+    """
+    decisions: list[str] = []
+    parts = _read_parts(config, decisions, needs_train)
+    for rows in parts.values():
+        required = needs_label and rows.name != "test"
+        check_columns(rows, config.columns, needs_label=required)
+        if empty := check_texts(rows, config.columns):
+            decisions.append(f"{rows.name}: {empty}")
+    if needs_train:
+        _require_train(config, parts)
+        _settle_validation(config, parts, decisions)
+    for name, limit in (("train", config.limit_train), ("validation", config.limit_validation)):
+        if limit is not None and name in parts:
+            whole, parts[name] = parts[name], limit_rows(parts[name], limit, seed)
+            if len(parts[name]) < len(whole):
+                drawn = f"{len(parts[name]):,} of {len(whole):,} rows drawn by seed={seed}"
+                decisions.append(f"{name}: {drawn} (data.limit_{name}={limit})")
+    return Parts(parts.get("train"), parts.get("validation"), parts.get("test"), decisions)
+
+
+def read_rows(
+    file: str | Path,
+    columns: ColumnsConfig,
+    *,
+    name: str = "predict",
+    needs_label: bool = False,
+    key: str = "data.path",
+) -> Rows:
+    """Reads one file from outside a run, all of its columns in their order, and checks texts and columns.
+
+    Raises:
+        SourceError, DataError: as `build`.
+    """
+    path = Path(file).expanduser()
+    rows = _rows(name, read_file(path, key), str(path), columns)
+    check_columns(rows, columns, needs_label=needs_label)
+    check_texts(rows, columns)
+    return rows
+
+
+def _read_parts(config: TextConfig, decisions: list[str], needs_train: bool) -> dict[str, Rows]:
+    """Returns part -> rows; each of data.files wins over what path, bundled or id would give."""
+    named = {part: file for part in NAMES if (file := getattr(config.files, part))}
+    if (problems := config.problems()) and (needs_train or not named):
+        raise ConfigError(*problems)
+    parts: dict[str, Rows] = {}
+    for part, file in named.items():
+        try:
+            content = read_file(Path(file).expanduser(), f"data.files.{part}")
+            parts[part] = _rows(part, content, str(Path(file).expanduser()), config.columns)
+        except FtcliError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(*problems)
+    return parts | _read_source(config, set(named), decisions)
+
+
+def _read_source(config: TextConfig, named: set[str], decisions: list[str]) -> dict[str, Rows]:
+    """Reads the parts that data.files does not name from path, the package or the hub."""
+    if config.path:
+        if config.id and not config.bundled:
+            decisions.append(f"data.path={config.path} wins over data.id={config.id}")
+        return _from_folder(config, config.path, named)
+    published = config.bundled or config.id
+    if published is None or named >= {"train", "validation", "test"}:
+        return {}
+    if "train" in named:
+        # Published validation rows say little about a model trained on other rows.
+        decisions.append(f"data.files.train is set: no rows of {published} are used")
+        return {}
+    if config.bundled:
+        return _from_folder(config, str(_bundled_folder(config.bundled)), named)
+    return _from_hub(config, named)
+
+
+def _bundled_folder(name: str) -> Path:
+    folders = {folder.name: folder for folder in sorted(bundled("recipes").iterdir()) if folder.is_dir()}
+    if name not in folders:
+        message = f"no rows named {name!r} come with ftcli"
+        raise ConfigError(Problem("data.bundled", message, did_you_mean(name, folders)))
+    return folders[name]
+
+
+def _from_folder(config: TextConfig, folder: str, named: set[str]) -> dict[str, Rows]:
+    parts = {}
+    for part, files in find_parts(folder, config.subset).items():
+        if part not in named:
+            content, origin = read_part(files, "data.path")
+            parts[part] = _rows(part, content, origin, config.columns)
+    return parts
+
+
+def _from_hub(config: TextConfig, named: set[str]) -> dict[str, Rows]:
+    from ftcli.data.hub import read_hub
+
+    assert config.id is not None
+    origin = config.id + (f"/{config.subset}" if config.subset else "")
+    contents = read_hub(config.id, config.subset)
+    parts = {}
+    for part, split in match_splits(contents, origin).items():
+        if part not in named:
+            parts[part] = _rows(part, contents[split], f"{origin} ({split})", config.columns)
+    return parts
+
+
+def _rows(part: str, content: Content, origin: str, columns: ColumnsConfig) -> Rows:
+    lines = None if content.line_numbers is None else np.array(content.line_numbers)
+    return Rows(part, content.columns, origin, content.sha256, lines, content.class_names.get(columns.label))
+
+
+def _require_train(config: TextConfig, parts: dict[str, Rows]) -> None:
+    if "train" not in parts:
+        held = " and ".join(f"{name} ({rows.origin})" for name, rows in parts.items())
+        raise DataError(Problem("data.files.train", f"there is only {held}", "type data.files.train=FILE"))
+
+
+def _settle_validation(config: TextConfig, parts: dict[str, Rows], decisions: list[str]) -> None:
+    """Holds rows out where a share is set and there is no validation part."""
+    share, train = config.validation_share, parts["train"]
+    if "validation" in parts:
+        if share is not None:
+            used = parts["validation"].origin
+            decisions.append(f"data.validation_share={share} is not used: {used} is the validation part")
+        return
+    if share is None:
+        hint = "type data.validation_share=0.1 to hold out training rows, or data.files.validation=FILE"
+        message = f"{train.origin} comes without a validation part"
+        raise ConfigError(Problem("data.files.validation", message, hint))
+    if not 0 < share <= 0.5:
+        expected = "expected a share above 0 and at most 0.5"
+        raise ConfigError(Problem("data.validation_share", f"got {share}", expected))
+    parts["train"], parts["validation"] = hold_out(train, config.columns, share)
+    if not len(parts["validation"]):
+        message = f"no row can be held out: no label of {train.origin} has two different texts"
+        raise DataError(Problem("data.validation_share", message, "type data.files.validation=FILE"))
+    held = f"{len(parts['validation']):,} of {len(train):,} training rows are held out"
+    decisions.append(f"validation: {held} by label and content (data.validation_share={share})")

@@ -1,0 +1,54 @@
+"""`train --dry-run`: everything a run would decide, on paper. Reads rows and config.json, writes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftcli import build
+from ftcli.compose import Composed
+from ftcli.rundir import RunDir
+from ftcli.training import check
+
+if TYPE_CHECKING:
+    from ftcli.cli.screen import Screen
+
+
+def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[str, Any]:
+    """Validates, prints plan, paths and arithmetic, and returns them.
+
+    The model is built on the meta device, so neither weights nor memory are touched, and rows are
+    read but not tokenised.
+    """
+    from ftcli.cli.show import show_plan
+
+    check(composed)
+    config = composed.config
+    target = RunDir.probe(config.recipe, run_dir=run_dir)
+    screen.notes(composed.notes)
+    ground = build.lay_ground(config)
+    blueprint = build.draw(ground, meta=True)
+    screen.notes([*ground.decisions, *blueprint.decisions])
+    assert ground.parts is not None
+    arithmetic = build.count_steps(config, ground.parts.train.num_rows)
+    runtime = build.decide_runtime(config, ground.tokenizer.max_length)
+    build.build_factor(config, arithmetic)
+    show_plan(screen, blueprint.plan)
+    screen.notes(arithmetic.lines())
+    paths = {"run directory": str(target), "model": ground.source.origin}
+    for name in ("train", "validation", "test"):
+        rows = getattr(ground.parts, name)
+        if rows is not None:
+            paths[name] = f"{rows.origin} ({rows.num_rows} rows)"
+    screen.table("paths", ["what", "where"], paths.items())
+    screen.note(f"labels: {', '.join(ground.labels)}; monitored: {build.build_monitor(config).name}")
+    screen.notes(runtime.decisions[:1])
+    screen.heading("dry run: nothing was written")
+    return {
+        "plan": blueprint.plan.to_json(),
+        "paths": paths,
+        "labels": ground.labels,
+        "steps_per_epoch": arithmetic.steps_per_epoch,
+        "total_steps": arithmetic.total_steps,
+        "rows": arithmetic.rows,
+    }

@@ -1,0 +1,91 @@
+"""The errors a user can cause. Each says what came, what was expected and what to do next.
+
+Anything that is not an `FtcliError` is our bug and shows a traceback in the log.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake, as it is shown in the panel.
+
+    `key` is the dotted key as the user typed it (or a path), `message` says what came and what was
+    expected, `hint` is the next step.
+    """
+
+    key: str
+    message: str
+    hint: str = ""
+
+
+class FtcliError(ValueError):
+    """Base of every error that ends in one panel; `exit_code` is the process's."""
+
+    exit_code = 2
+    title = "cannot run"
+
+    def __init__(self, *problems: Problem | str, hint: str = "") -> None:
+        self.problems = [p if isinstance(p, Problem) else Problem("", p, hint) for p in problems]
+        super().__init__("; ".join(f"{p.key}: {p.message}" if p.key else p.message for p in self.problems))
+
+
+class ConfigError(FtcliError):
+    """A word, a recipe or a combination of settings that cannot be run."""
+
+    title = "configuration"
+
+
+class SourceError(FtcliError):
+    """A model, tokenizer or data source that cannot be found or must not be loaded."""
+
+    title = "source"
+
+
+class DataError(FtcliError):
+    """Rows, columns or labels that cannot be trained on."""
+
+    title = "data"
+
+
+class PlanError(FtcliError):
+    """Patterns without a hit, or a plan in which nothing trains."""
+
+    title = "plan"
+
+
+class RunDirError(FtcliError):
+    """A run directory that cannot be written, found or continued."""
+
+    title = "run directory"
+
+
+class CheckpointError(FtcliError):
+    """A checkpoint that is damaged, incomplete or of another run."""
+
+    title = "checkpoint"
+
+
+class NonFiniteError(FtcliError):
+    """A loss or gradient that is NaN or infinite; raised before it is applied."""
+
+    exit_code = 1
+    title = "training stopped"
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Returns up to `count` known names that look like `name`, best first."""
+    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns `did you mean X?`, or the list of what exists when nothing is near."""
+    known = sorted(known)
+    near = nearest(name, known)
+    if near:
+        return "did you mean " + " or ".join(near) + "?"
+    return "there is " + ", ".join(known[:40]) if known else "there is none"

@@ -1,0 +1,130 @@
+"""A trained model ready to score: out of a run directory, a Hugging Face folder or a hub id."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftcli import build
+from ftcli.compose import Composed, load, restore
+from ftcli.errors import ConfigError, Problem, RunDirError
+from ftcli.recording import read_config
+from ftcli.rundir import RunDir
+from ftcli.training import check
+
+if TYPE_CHECKING:
+    import torch
+
+    from ftcli.trainer.evaluation import Evaluator
+
+CHANGEABLE = ("data.", "task.metrics", "trainer.device", "trainer.precision", "trainer.eval_batch_size", "trainer.threads",
+              "tokenizer.max_length", "model.path", "seed")  # fmt: skip
+"""Words an evaluation of a run accepts: other rows, other metrics, another machine."""
+
+
+@dataclass(slots=True)
+class Finished:
+    """Model, ground and evaluator; `origin` is printed, `labels` order the probabilities."""
+
+    composed: Composed
+    ground: build.Ground
+    runtime: build.Runtime
+    model: torch.nn.Module
+    evaluator: Evaluator
+    origin: str
+
+    @property
+    def labels(self) -> list[str]:
+        return self.ground.labels
+
+
+def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool) -> Finished:
+    """Loads a checkpoint of a run, with the rows of its configuration or of the words.
+
+    Raises:
+        ConfigError: a word that would change the model.
+        RunDirError: the model's own files changed since training.
+    """
+    from ftcli.checkpoint.store import CheckpointStore
+    from ftcli.trainer.trainer import load_tensors
+
+    composed = restore(read_config(run.path / "config.yaml"), words)
+    for key, origin in composed.origins.items():
+        if origin == "shell" and not key.startswith(CHANGEABLE):
+            raise ConfigError(Problem(key, "cannot change in a finished run", "words may change data.*, task.metrics and the device"))
+    check(composed)
+    recorded = json.loads(run.data_json.read_text(encoding="utf-8"))
+    decided = json.loads(run.environment_json.read_text(encoding="utf-8"))["decisions"]
+    found = CheckpointStore(run.checkpoints, keep=composed.config.trainer.keep_checkpoints, readonly=True).find(checkpoint)
+    ground = build.lay_ground(composed.config, labels=recorded["labels"], with_rows=with_rows)
+    if ground.source.fingerprint() != recorded["model"]["fingerprint"]:
+        raise RunDirError(Problem(ground.source.origin, "the model's files changed since this run was trained",
+                                  "type model.path=DIR with the folder it was trained from"))  # fmt: skip
+    asked = {key for key, origin in composed.origins.items() if origin == "shell"}
+    kept = {"attention": decided["attention"]}
+    if not asked & {"trainer.device", "trainer.precision"}:
+        kept["precision"] = decided["precision"]
+    if "trainer.threads" not in asked:
+        kept["threads"] = decided["threads"]
+    runtime = build.decide_runtime(composed.config, ground.tokenizer.max_length, kept)
+    blueprint = build.draw(ground, attention=runtime.attention)
+    load_tensors(blueprint.model, found.load("model"))
+    model = blueprint.model.to(runtime.device).eval()
+    evaluator = build.build_evaluator(composed.config, ground, runtime)
+    return Finished(composed, ground, runtime, model, evaluator, f"{run.path} ({found.name})")
+
+
+def load_folder(spec: str, words: list[str]) -> Finished:
+    """Loads a Hugging Face folder or hub id that already has its head; data and task come from words.
+
+    Raises:
+        ConfigError: the checkpoint holds no trained head for the task.
+    """
+    place = f"model.path={spec}" if Path(spec).expanduser().is_dir() else f"model.id={spec}"
+    if not any(word.startswith("model=") for word in words):
+        words = ["model=local", *words]
+    composed = load([*words, place])
+    check(composed)
+    names = composed.config.data.label_names
+    ground = build.lay_ground(composed.config, labels=names or [])
+    own = [ground.hf_config.id2label[i] for i in range(ground.hf_config.num_labels)]
+    if names is None:
+        ground = replace(ground, labels=own, task=build.build_task(composed.config, own))
+    elif len(names) != len(own):
+        message = f"{len(names)} label names for a head of {len(own)}: {', '.join(own)}"
+        raise ConfigError(Problem("data.label_names", message, f"type data.label_names=[{','.join(own)}]"))
+    runtime = build.decide_runtime(composed.config, ground.tokenizer.max_length)
+    built = build.lookup("model", composed.config.uses["model"]).build(
+        composed.config.model,
+        source=ground.source,
+        hf_config=ground.hf_config,
+        auto_class=ground.task.auto_class,
+        labels=ground.labels,
+        pad_id=ground.tokenizer.pad_id,
+        seed=composed.config.seed,
+        attention=runtime.attention,
+        require_head=True,
+    )
+    model = built.model.to(runtime.device).eval()
+    evaluator = build.build_evaluator(composed.config, ground, runtime)
+    return Finished(composed, ground, runtime, model, evaluator, ground.source.origin)
+
+
+def open_predictor(spec: str, checkpoint: str, words: list[str], *, with_rows: bool) -> Finished:
+    """Opens whatever `ftcli evaluate` is given: a run, a folder with a model, or a hub id."""
+    path = Path(spec).expanduser()
+    if path.is_dir() and (path / "config.json").is_file():
+        return load_folder(spec, words)
+    try:
+        run = RunDir.find(spec)
+    except RunDirError:
+        if path.exists() or "/" not in spec.strip("/") or spec.startswith((".", "/", "~", "runs")):
+            raise
+        return load_folder(spec, words)
+    return load_run(run, checkpoint, words, with_rows=with_rows)
+
+
+def describe_scores(finished: Finished, part: str, figures: dict[str, float], rows: int) -> dict[str, Any]:
+    return {"metrics": figures, "part": part, "rows": rows, "origin": finished.origin, "labels": finished.labels}

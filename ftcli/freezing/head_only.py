@@ -1,0 +1,22 @@
+"""Only the head trains: the base model is a fixed feature extractor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ftcli.config import FreezingConfig
+from ftcli.plan.anatomy import Anatomy
+from ftcli.plan.patterns import Selection, unit_hit
+from ftcli.registry import register
+
+
+@dataclass(kw_only=True, slots=True)
+class HeadOnlyConfig(FreezingConfig):
+    """No fields."""
+
+
+@register("freezing", HeadOnlyConfig)
+def build(config: HeadOnlyConfig, anatomy: Anatomy) -> Selection:
+    """Returns a selection of the head's tensors; BERT's pooler belongs to the base and stays frozen."""
+    summary = "only the head trains"
+    return Selection(frozenset(anatomy.head.tensors), (unit_hit(anatomy.head, "train"),), summary)

@@ -1,0 +1,24 @@
+"""No adapters: the model's own tensors train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ftcli.config import PeftConfig
+from ftcli.plan.adapters import PeftResult
+from ftcli.registry import register
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(kw_only=True, slots=True)
+class NoneConfig(PeftConfig):
+    """No fields."""
+
+
+@register("peft", NoneConfig)
+def build(config: NoneConfig, model: nn.Module, *, seed: int) -> PeftResult:
+    """Returns the model as it is."""
+    return PeftResult(model, frozenset())

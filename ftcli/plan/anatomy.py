@@ -1,0 +1,269 @@
+"""What a model is made of: its tensors, and the units they train or freeze in, bottom to top.
+
+`read_anatomy` needs no weights: a model built under `torch.device("meta")` is enough.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ftcli.errors import PlanError, Problem
+
+if TYPE_CHECKING:
+    from torch import nn
+
+EMBEDDINGS, FINAL, HEAD = "embeddings", "final", "head"
+
+# Outside the blocks, names tell the place better than registration order does: OPT registers
+# project_out and final_layer_norm before its layers.
+_EMBEDDING_NAMES = re.compile(r"emb|wte|wpe|position|token_type|project_in")
+_FINAL_NAMES = re.compile(r"pool|project_out|final|ln_f|norm", re.IGNORECASE)
+# DeBERTa-v2's encoder.LayerNorm normalises rel_embeddings, and encoder.conv runs after layer 0 only.
+_EXCEPTIONS: dict[str, tuple[tuple[re.Pattern[str], str], ...]] = {
+    "deberta-v2": (
+        (re.compile(r"encoder\.LayerNorm\..*"), EMBEDDINGS),
+        (re.compile(r"encoder\.conv\..*"), "block 0"),
+    ),
+}
+_NORM_CLASS = re.compile(r".*norm(\d+d)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor; `name` is its first name in `named_parameters()`, `aliases` are the tied others."""
+
+    name: str
+    aliases: tuple[str, ...]
+    shape: tuple[int, ...]
+    numel: int
+    dtype: str
+    """Such as `float32`."""
+    owner: str
+    """Class name of the module that holds it."""
+    unit: str
+    is_bias: bool
+    is_norm: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """`embeddings`, a block such as `bert.encoder.layer.0`, `final` (after the blocks) or `head`."""
+
+    name: str
+    tensors: tuple[str, ...]
+    modules: tuple[str, ...]
+    """Largest modules that lie wholly in this unit."""
+    numel: int
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """All tensors, each once, and the units bottom to top; every tensor stands in one unit."""
+
+    model_type: str
+    tensors: tuple[TensorInfo, ...]
+    units: tuple[Unit, ...]
+    """`embeddings`, the blocks, `final`, `head`; any but a block may be empty."""
+
+    @property
+    def embeddings(self) -> Unit:
+        return self.units[0]
+
+    @property
+    def blocks(self) -> tuple[Unit, ...]:
+        return self.units[1:-2]
+
+    @property
+    def final(self) -> Unit:
+        return self.units[-2]
+
+    @property
+    def head(self) -> Unit:
+        return self.units[-1]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(t.name for t in self.tensors)
+
+    @property
+    def tied(self) -> tuple[tuple[str, ...], ...]:
+        """Names of each tensor that has more than one, the one used everywhere first."""
+        return tuple((t.name, *t.aliases) for t in self.tensors if t.aliases)
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(t.numel for t in self.tensors)
+
+    def numel(self, names: Collection[str]) -> int:
+        """Returns the number of parameters in the named tensors."""
+        return sum(t.numel for t in self.tensors if t.name in names)
+
+
+def read_anatomy(model: nn.Module) -> Anatomy:
+    """Reads a transformers model with a head, on any device, `meta` included.
+
+    Blocks are the entries of the outermost ModuleLists of the base model. Encoder-decoder models
+    give the encoder's blocks, then the decoder's; ALBERT's shared layer group is one block.
+
+    Raises:
+        PlanError: the model has no `base_model_prefix` module, so that head and base cannot be told
+            apart.
+    """
+    prefix = base_prefix(model)
+    blocks = _blocks(model, prefix)
+    model_type = str(getattr(getattr(model, "config", None), "model_type", ""))
+    place = _Placer(prefix, blocks, _EXCEPTIONS.get(model_type, ()))
+    names: dict[int, list[str]] = defaultdict(list)
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names[id(parameter)].append(name)
+    tensors = tuple(
+        _tensor_info(model, names[id(parameter)], parameter, place(name))
+        for name, parameter in model.named_parameters()
+    )
+    modules = _modules_by_unit(model, prefix, tensors)
+    order = [EMBEDDINGS, *blocks, FINAL, HEAD]
+    return Anatomy(model_type, tensors, tuple(_unit(name, tensors, modules[name]) for name in order))
+
+
+def frozen_modules(model: nn.Module, trainable: Collection[str]) -> list[str]:
+    """Returns the largest modules to run in eval mode: those whose units train nothing.
+
+    A unit that trains anything keeps train mode throughout, so that LoRA and bias-only training keep
+    the dropout of the blocks they train. Dropouts of the base model between the units (GPT-2's
+    `transformer.drop`) follow the embeddings.
+
+    Args:
+        model: the model that `trainable` names tensors of.
+        trainable: names of the tensors that train.
+    """
+    anatomy = read_anatomy(model)
+    training = {t.unit for t in anatomy.tensors if t.name in set(trainable)}
+    unit_of = {t.name: t.unit for t in anatomy.tensors}
+    found = _walk(model, base_prefix(model), unit_of, stop=lambda units: not units & training)
+    return [name for name, units in found if not units & training]
+
+
+def base_prefix(model: nn.Module) -> str:
+    """Returns the name of the base model inside a model with a head, such as `bert`."""
+    prefix = str(getattr(model, "base_model_prefix", ""))
+    if not prefix or not hasattr(model, prefix):
+        kind = type(model).__name__
+        raise PlanError(
+            Problem("model", f"{kind} has no base model named {prefix!r}; expected a model with a task head")
+        )
+    return prefix
+
+
+def _blocks(model: nn.Module, prefix: str) -> dict[str, tuple[str, ...]]:
+    """Returns block name -> the prefixes of its tensors, bottom to top."""
+    lists: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for name, length in _module_lists(prefix, model.get_submodule(prefix)):
+        lists[name.rpartition(".")[0]].append((name, length))
+    blocks = {}
+    for siblings in lists.values():
+        # XLM keeps attentions, norms and feed-forwards of its layers in parallel lists.
+        parallel = len({length for _, length in siblings}) == 1
+        for group in [siblings] if parallel else [[one] for one in siblings]:
+            for i in range(group[0][1]):
+                blocks[f"{group[0][0]}.{i}"] = tuple(f"{name}.{i}." for name, _ in group)
+    return blocks
+
+
+def _module_lists(name: str, module: nn.Module) -> Iterator[tuple[str, int]]:
+    from torch import nn
+
+    for child_name, child in module.named_children():
+        path = f"{name}.{child_name}"
+        if not any(True for _ in child.parameters()) or _EMBEDDING_NAMES.search(child_name):
+            continue
+        if isinstance(child, nn.ModuleList):
+            yield path, len(child)
+        else:
+            yield from _module_lists(path, child)
+
+
+class _Placer:
+    """Tensor name -> unit name; stateful, for names that only registration order can place."""
+
+    def __init__(
+        self,
+        prefix: str,
+        blocks: dict[str, tuple[str, ...]],
+        exceptions: tuple[tuple[re.Pattern[str], str], ...],
+    ) -> None:
+        self.prefix, self.blocks, self.exceptions = prefix, blocks, exceptions
+        self.seen_block = False
+
+    def __call__(self, name: str) -> str:
+        for block, prefixes in self.blocks.items():
+            if name.startswith(prefixes):
+                self.seen_block = True
+                return block
+        if not name.startswith(self.prefix + "."):
+            return HEAD
+        return self._outside(name.removeprefix(self.prefix + "."))
+
+    def _outside(self, path: str) -> str:
+        for pattern, unit in self.exceptions:
+            if pattern.fullmatch(path):
+                return unit if unit == EMBEDDINGS or not self.blocks else next(iter(self.blocks))
+        if _EMBEDDING_NAMES.search(path):
+            return EMBEDDINGS
+        if _FINAL_NAMES.search(path):
+            return FINAL
+        return FINAL if self.seen_block else EMBEDDINGS
+
+
+def _tensor_info(model: nn.Module, names: list[str], parameter: nn.Parameter, unit: str) -> TensorInfo:
+    module_name, _, leaf = names[0].rpartition(".")
+    owner = type(model.get_submodule(module_name)).__name__
+    return TensorInfo(
+        name=names[0],
+        aliases=tuple(names[1:]),
+        shape=tuple(parameter.shape),
+        numel=parameter.numel(),
+        dtype=str(parameter.dtype).removeprefix("torch."),
+        owner=owner,
+        unit=unit,
+        is_bias=leaf == "bias" or leaf.endswith("_bias"),
+        is_norm=_NORM_CLASS.fullmatch(owner) is not None,
+    )
+
+
+def _unit(name: str, tensors: tuple[TensorInfo, ...], modules: list[str]) -> Unit:
+    own = [t for t in tensors if t.unit == name]
+    return Unit(name, tuple(t.name for t in own), tuple(modules), sum(t.numel for t in own))
+
+
+def _modules_by_unit(
+    model: nn.Module, prefix: str, tensors: tuple[TensorInfo, ...]
+) -> dict[str, list[str]]:
+    modules: dict[str, list[str]] = defaultdict(list)
+    unit_of = {t.name: t.unit for t in tensors}
+    for name, units in _walk(model, prefix, unit_of, stop=lambda units: len(units) == 1):
+        modules[next(iter(units))].append(name)
+    return modules
+
+
+def _walk(
+    model: nn.Module, prefix: str, unit_of: dict[str, str], stop: Callable[[set[str]], bool]
+) -> list[tuple[str, set[str]]]:
+    """Returns, outermost first, the modules at which `stop(units inside)` holds, or that have one unit."""
+    units_by_id = {id(p): unit_of[name] for name, p in model.named_parameters()}
+
+    def visit(name: str, module: nn.Module) -> Iterator[tuple[str, set[str]]]:
+        units = {units_by_id[id(p)] for p in module.parameters()}
+        if not units:
+            if "Dropout" in type(module).__name__:
+                yield name, {EMBEDDINGS if name.startswith(prefix + ".") else HEAD}
+        elif len(units) == 1 or stop(units):
+            yield name, units
+        else:
+            for child_name, child in module.named_children():
+                yield from visit(f"{name}.{child_name}" if name else child_name, child)
+
+    return list(visit("", model))

@@ -1,0 +1,68 @@
+"""config.yaml: the resolved configuration with each value's origin beside it, written and read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from ftcli.compose import Composed
+from ftcli.config import ROLES
+
+
+def render_config(composed: Composed) -> str:
+    """Returns YAML in which every value carries `# default`, `# recipe` or `# shell`."""
+    config = composed.config
+    values = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
+    lines = [f"recipe: {_scalar(config.recipe)}", f"seed: {config.seed}  # {composed.origins['seed']}"]
+    for name in ("choices", "uses"):
+        lines.append(f"{name}:")
+        for role in ROLES:
+            origin = f"  # {composed.origins[role]}" if name == "choices" and role in composed.origins else ""
+            lines.append(f"  {role}: {_scalar(getattr(config, name)[role])}{origin}")
+    for role in ROLES:
+        lines += _section(role, values[role], composed.origins, role, 0)  # type: ignore[index, call-overload]
+    return "\n".join(lines) + "\n"
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Reads a run's config.yaml back as plain values."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def differences(old: Composed, new: Composed) -> dict[str, Any]:
+    """Returns dotted key -> new value of every value in which two configurations differ."""
+    before, after = _flat(old), _flat(new)
+    return {key: after.get(key) for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)}
+
+
+def _flat(composed: Composed) -> dict[str, Any]:
+    values = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
+    return {key: value for key, value in _walk(values, "")}
+
+
+def _walk(node: Any, prefix: str) -> Any:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _walk(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _section(name: str, value: Any, origins: dict[str, str], key: str, depth: int) -> list[str]:
+    indent = "  " * depth
+    if not isinstance(value, dict):
+        return [f"{indent}{name}: {_scalar(value)}  # {origins.get(key, 'default')}"]
+    if not value:
+        return [f"{indent}{name}: {{}}"]
+    lines = [f"{indent}{name}:"]
+    for child, inner in value.items():
+        lines += _section(child, inner, origins, f"{key}.{child}", depth + 1)
+    return lines
+
+
+def _scalar(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=2**31)
+    return text.removesuffix("\n...\n").strip()

@@ -1,0 +1,138 @@
+"""Label values as they stand in a file -> names and ids.
+
+A label's name is its text; whole numbers, also those that a file holds as numbers, are named by
+their digits. Ids are positions in the list of names.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from ftcli.batching.rows import Rows
+from ftcli.errors import ConfigError, DataError, Problem, did_you_mean
+
+WHOLE_NUMBER = re.compile(r"0|-?[1-9]\d*")
+UNLABELLED = (None, "-1")
+"""Names that mean `no label` in a part that need not have any; data sets of the hub use -1."""
+
+FEW_ROWS = 20
+"""Up to this many rows, as many labels as rows are taken for a tiny example, not for a wrong column."""
+
+
+def names_in(rows: Rows, column: str) -> list[str | None]:
+    """Returns the name of each row's label; None where there is none.
+
+    Raises:
+        DataError: a label that is a fraction, a list or an object; named with its line.
+    """
+    values = rows.columns[column]
+    return [
+        value or None if type(value) is str else _name(value, rows, row) for row, value in enumerate(values)
+    ]
+
+
+def _name(value: Any, rows: Rows, row: int) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) or isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    expected = "expected a class: text or a whole number"
+    raise DataError(Problem(rows.where(row), f"the label is {value!r}", expected))
+
+
+def learn_names(rows: Rows, column: str, given: list[str] | None, num_labels: int | None) -> list[str]:
+    """Returns the label names, in the order of their ids.
+
+    They are `given`, else those that the source declares, else the labels of the training rows: whole
+    numbers in numeric order, anything else in the order of its characters.
+
+    Raises:
+        DataError: a training row without a label, or labels that are no classes.
+        ConfigError: `num_labels` does not agree with the names.
+    """
+    found = names_in(rows, column)
+    if None in found:
+        raise DataError(_without_label(rows, found.index(None), column))
+    names = given or rows.class_names
+    if names is None:
+        names = sorted({name for name in found if name is not None}, key=_order(found))
+        if num_labels is None and len(names) == len(rows) > FEW_ROWS:
+            message = f"each of the {len(rows):,} training rows has a label of its own"
+            raise DataError(
+                Problem("data.columns.label", message, f"is {column!r} the column of the labels?")
+            )
+        names = _filled(names, num_labels)
+    if len(set(names)) != len(names):
+        raise ConfigError(Problem("data.label_names", f"names a label twice: {', '.join(names)}"))
+    if num_labels is not None and len(names) != num_labels:
+        shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+        message = f"got {num_labels}, but there are {len(names)} labels: {shown}"
+        hint = f"type task.num_labels={len(names)} or set data.label_names"
+        raise ConfigError(Problem("task.num_labels", message, hint))
+    return list(names)
+
+
+def _order(found: list[str | None]) -> Any:
+    return int if all(WHOLE_NUMBER.fullmatch(name or "") for name in found) else str
+
+
+def _filled(names: list[str], num_labels: int | None) -> list[str]:
+    """Adds the ids that no training row has, where labels are ids and their number is known."""
+    ids = [str(i) for i in range(num_labels or 0)]
+    return ids if set(names) <= set(ids) else names
+
+
+def label_ids(rows: Rows, column: str, names: list[str], *, declared: bool) -> np.ndarray:
+    """Returns the id of each row's label, (num_rows,) int64.
+
+    A part's labels are read in one way: all as names, else all as ids of the names that the part's
+    own source declares, else (when the names were `declared`, not learned) all as ids.
+
+    Raises:
+        DataError: a label that is missing or not among `names`; named with its line.
+    """
+    found = names_in(rows, column)
+    readings = _readings(rows, names, declared)
+    ids = max(readings, key=lambda reading: sum(name in reading for name in found))
+    lost = next((row for row, name in enumerate(found) if name not in ids), None)
+    if lost is None:
+        return np.fromiter((ids[name] for name in found), dtype=np.int64, count=len(found))
+    if found[lost] is None:
+        raise DataError(_without_label(rows, lost, column))
+    message = f"the label {found[lost]!r} is not one of the {len(names)} known"
+    raise DataError(Problem(rows.where(lost), message, did_you_mean(str(found[lost]), names)))
+
+
+def _without_label(rows: Rows, row: int, column: str) -> Problem:
+    return Problem(rows.where(row), f"the label is missing (column {column!r})", "remove the row or label it")
+
+
+def _readings(rows: Rows, names: list[str], declared: bool) -> list[dict[str | None, int]]:
+    by_name: dict[str | None, int] = {name: i for i, name in enumerate(names)}
+    readings = [by_name]
+    if rows.class_names and set(rows.class_names) <= set(names):
+        readings.append({str(i): by_name[name] for i, name in enumerate(rows.class_names)})
+    if declared and not any(WHOLE_NUMBER.fullmatch(name) for name in names):
+        readings.append({str(i): i for i in range(len(names))})
+    return readings
+
+
+def is_unlabelled(rows: Rows, column: str, names: list[str]) -> bool:
+    """Says whether a part that need not have labels has none: no column, or all empty or -1.
+
+    Raises:
+        DataError: some rows have a label and some have none.
+    """
+    if column not in rows.columns:
+        return True
+    absent = [name in UNLABELLED and name not in names for name in names_in(rows, column)]
+    if any(absent) and not all(absent):
+        labelled = f"{absent.count(False):,} of {len(rows):,} rows of the {rows.name} part"
+        message = f"this row has no label, but {labelled} have one"
+        raise DataError(Problem(rows.where(absent.index(True)), message, "label all rows or none"))
+    return all(absent)

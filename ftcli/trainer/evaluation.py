@@ -1,0 +1,96 @@
+"""Scoring a table of rows: the same path for validation, test, `evaluate` and `predict`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ftcli.batching.order import evaluation_batches
+from ftcli.batching.table import TokenTable
+from ftcli.checkpoint.crash import crash_point
+from ftcli.device import autocast
+
+
+@dataclass(slots=True)
+class Scores:
+    """Result of an evaluation.
+
+    `figures` maps plain names to values (`loss` and the metrics); `probabilities` is
+    (num_rows, num_labels) fp32 in row order, or None unless asked for.
+    """
+
+    figures: dict[str, float]
+    probabilities: np.ndarray | None
+
+
+class Evaluator:
+    """Holds what an evaluation needs beside the rows.
+
+    Args:
+        metrics: name -> metric object with update, compute and reset.
+        check: called between batches; raises to interrupt.
+    """
+
+    def __init__(
+        self,
+        *,
+        task: Any,
+        metrics: dict[str, Any],
+        pad_id: int,
+        padding_side: str,
+        batch_size: int,
+        device: str,
+        precision: str,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.task, self.metrics = task, metrics
+        self.pad_id, self.padding_side, self.batch_size = pad_id, padding_side, batch_size
+        self.device, self.precision, self.check = device, precision, check
+
+    def score(self, model: torch.nn.Module, table: TokenTable, *, keep: bool = False) -> Scores:
+        """Returns loss (mean over rows, no label smoothing) and metrics of a labelled table."""
+        for metric in self.metrics.values():
+            metric.reset()
+        loss_sum, targets = 0.0, 0
+        kept: dict[int, np.ndarray] = {}
+        for rows, batch, output in self.outputs(model, table):
+            loss_sum += float(output.loss_sum)
+            targets += output.num_targets
+            probabilities = self.task.probabilities(output.logits)
+            for metric in self.metrics.values():
+                metric.update(probabilities, batch["labels"])
+            if keep:
+                kept.update(zip(rows.tolist(), probabilities.cpu().numpy(), strict=True))
+        figures = {name: float(metric.compute()) for name, metric in self.metrics.items()}
+        figures["loss"] = loss_sum / targets if targets else math.nan
+        return Scores(figures, np.stack([kept[i] for i in range(len(kept))]) if kept else None)
+
+    def predict(self, model: torch.nn.Module, table: TokenTable) -> np.ndarray:
+        """Returns (num_rows, num_labels) fp32 probabilities in row order; labels are not needed."""
+        kept: dict[int, np.ndarray] = {}
+        for rows, _, output in self.outputs(model, table):
+            kept.update(zip(rows.tolist(), self.task.probabilities(output.logits).cpu().numpy(), strict=True))
+        return np.stack([kept[i] for i in range(len(kept))])
+
+    @torch.no_grad()
+    def outputs(self, model: torch.nn.Module, table: TokenTable) -> Iterator[tuple[np.ndarray, dict, Any]]:
+        """Yields (row numbers, batch, task output), longest rows first, the model in eval mode."""
+        training = {module for module in model.modules() if module.training}
+        model.eval()
+        try:
+            for rows in evaluation_batches(table.lengths, self.batch_size):
+                self.check()
+                crash_point("evaluation")
+                batch = self.task.collate(table, rows, pad_id=self.pad_id, padding_side=self.padding_side)
+                batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
+                with autocast(self.device, self.precision):
+                    output = self.task.compute_loss(model, batch, train=False)
+                yield rows, batch, output
+        finally:
+            for module in training:
+                module.training = True

@@ -1,0 +1,66 @@
+"""Where a run stands: everything a resume needs beside tensors, as plain JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Window:
+    """Sums since the last log line; part of the state, so that a resumed log continues the line."""
+
+    steps: int = 0
+    loss_sum: float = 0.0
+    targets: int = 0
+    correct: int = 0
+    rows: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class TrainState:
+    """Counters of applied optimizer steps, and what was decided on the way.
+
+    Sample order and randomness are functions of (seed, epoch, batch, step), so these counters are
+    all that is needed to continue exactly.
+    """
+
+    phase: int = 0
+    phase_step: int = 0
+    """Optimizer steps taken in this phase."""
+    step: int = 0
+    """Optimizer steps taken."""
+    epoch: int = 0
+    batch: int = 0
+    """Batches of this epoch already consumed."""
+    rows_seen: int = 0
+    tokens_seen: int = 0
+    evaluated_step: int = 0
+    """Step of the last complete evaluation; 0 before the first."""
+    best_step: int | None = None
+    best_score: float | None = None
+    bad_evaluations: int = 0
+    """Evaluations in a row without improvement."""
+    stopped_early: bool = False
+    skipped_steps: int = 0
+    """Steps whose infinite gradients the scaler threw away."""
+    skipped_in_row: int = 0
+    train_seconds: float = 0.0
+    """Wall time in training steps, over all sessions of the run."""
+    wall_seconds: float = 0.0
+    total_steps: int = 0
+    """Length of the lr curve this state was trained with."""
+    last_eval: dict[str, float] = field(default_factory=dict)
+    best_eval: dict[str, float] = field(default_factory=dict)
+    window: Window = field(default_factory=Window)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TrainState:
+        values = dict(values)
+        window = Window(**values.pop("window"))
+        return cls(**values, window=window)

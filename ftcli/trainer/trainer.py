@@ -1,0 +1,349 @@
+"""The loop: receives objects, sees no YAML and no registry.
+
+One optimizer step is `Trainer.train_step`; everything between steps (evaluation, saving, stopping,
+signals) stands in `Trainer.fit` in the order it happens.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from ftcli.batching.order import epoch_batches, micro_batches
+from ftcli.batching.table import TokenTable
+from ftcli.checkpoint.crash import crash_point
+from ftcli.checkpoint.store import CheckpointStore
+from ftcli.config import TrainerConfig
+from ftcli.device import autocast, grad_scaler, memory_used, seed_step
+from ftcli.errors import NonFiniteError, Problem
+from ftcli.plan.optimizer_state import load_named_state, named_state
+from ftcli.plan.plan import Plan
+from ftcli.trainer.evaluation import Evaluator, Scores
+from ftcli.trainer.signals import Interrupted, StopFlag
+from ftcli.trainer.state import TrainState, Window
+from ftcli.trainer.stopping import Monitor
+
+MAX_SKIPPED_IN_ROW = 20
+
+
+class Reporter(Protocol):
+    """What the loop tells the screen and the log."""
+
+    def note(self, line: str) -> None: ...
+    def train(self, event: dict[str, Any], total_steps: int) -> None: ...
+    def advance(self, state: TrainState, total_steps: int) -> None: ...
+    def evaluation(self, event: dict[str, Any], best: bool) -> None: ...
+
+
+class EventLog(Protocol):
+    """metrics.jsonl and whatever else the logger role writes."""
+
+    def log(self, event: dict[str, Any]) -> None: ...
+    def flush(self) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """The objects a trainer works with; `build.build_run` makes them in one stated order."""
+
+    model: torch.nn.Module
+    task: Any
+    optimizer: torch.optim.Optimizer
+    factor: Callable[[int], float]
+    """Step of the phase (0-based) -> multiplier of each group's lr."""
+    train: TokenTable
+    validation: TokenTable | None
+    evaluator: Evaluator
+    monitor: Monitor
+    store: CheckpointStore
+    events: EventLog
+    reporter: Reporter
+    saved_names: frozenset[str]
+    """Tensors of the model that a checkpoint holds: whatever differs from the source's bytes."""
+    frozen_modules: list[str]
+    """Modules kept in eval mode because nothing in them trains."""
+    pad_id: int
+    padding_side: str
+    device: str
+    precision: str
+    seed: int
+    regularisers: Sequence[Callable[[torch.nn.Module], torch.Tensor]] = field(default_factory=tuple)
+    """Each returns a scalar added once to a step's mean loss; the seam for EWC, L2-SP and the like."""
+    after_step: Sequence[Callable[[torch.nn.Module, TrainState], None]] = field(default_factory=tuple)
+    """Called after each applied step; the seam for AdaLoRA's rank updates, EMA and the like."""
+
+
+class Trainer:
+    """Follows a plan from the state it holds; a fresh state starts at step 0."""
+
+    def __init__(self, config: TrainerConfig, parts: Parts, stop: StopFlag | None = None) -> None:
+        self.config, self.parts = config, parts
+        self.state = TrainState()
+        self.stop = stop or StopFlag()
+        self.scaler = grad_scaler(parts.device, parts.precision)
+        self.trained = [p for group in parts.optimizer.param_groups for p in group["params"]]
+        self.base_lrs = [float(group["lr"]) for group in parts.optimizer.param_groups]
+        self.steps_per_epoch = math.ceil(len(parts.train.lengths) / config.batch_size)
+        self.total_steps = total_steps(config, len(parts.train.lengths))
+        self._epoch_plan: tuple[int, list[np.ndarray]] = (-1, [])
+        self._saved: tuple[int, int] | None = None
+        self._started = time.perf_counter()
+
+    def fit(self, plan: Plan) -> TrainState:
+        """Trains to the end of the plan, evaluating, saving and stopping on the way.
+
+        Raises:
+            Interrupted: a signal came; the state was saved at the last applied step.
+            NonFiniteError: a loss or gradient was NaN or infinite; it was not applied.
+        """
+        state = self.state
+        state.total_steps = self.total_steps
+        phase = plan.phases[state.phase]
+        self._started = time.perf_counter() - state.wall_seconds
+        self.parts.events.log(
+            {"event": "phase", "step": state.step, "phase": phase.index, "trainable": plan.trainable_parameters}
+        )
+        self.set_train_mode()
+        try:
+            while True:
+                best = self._evaluate() if self._evaluation_due() else False
+                if best or self._save_due():
+                    self.save()
+                if self.finished:
+                    return state
+                self.stop.check()
+                self.train_step(self.next_rows())
+        except Interrupted:
+            if state.step and self._saved != (state.step, state.evaluated_step):
+                self.save()
+            raise
+        finally:
+            self.parts.events.flush()
+
+    @property
+    def finished(self) -> bool:
+        return self.state.stopped_early or self.state.step >= self.total_steps
+
+    def set_train_mode(self) -> None:
+        """Train mode everywhere but in blocks in which nothing trains: no dropout there."""
+        self.parts.model.train()
+        for name in self.parts.frozen_modules:
+            self.parts.model.get_submodule(name).eval()
+
+    def next_rows(self) -> np.ndarray:
+        """Returns the row numbers of the next batch: a pure function of (seed, epoch, batch)."""
+        state = self.state
+        if state.batch >= self.steps_per_epoch:
+            state.epoch, state.batch = state.epoch + 1, 0
+        if self._epoch_plan[0] != state.epoch:
+            batches = epoch_batches(
+                self.parts.train.lengths,
+                batch_size=self.config.batch_size,
+                seed=self.parts.seed,
+                epoch=state.epoch,
+            )
+            self._epoch_plan = (state.epoch, batches)
+        return self._epoch_plan[1][state.batch]
+
+    def train_step(self, rows: np.ndarray) -> None:
+        """One optimizer step on `rows`; gradients are exact sums over targets, however it is split.
+
+        Raises:
+            NonFiniteError: before anything is applied.
+        """
+        started = time.perf_counter()
+        state, parts, config = self.state, self.parts, self.config
+        lrs = [lr * parts.factor(state.phase_step) for lr in self.base_lrs]
+        for group, lr in zip(parts.optimizer.param_groups, lrs, strict=True):
+            group["lr"] = lr
+        pieces = micro_batches(rows, config.micro_batch_size or len(rows))
+        targets = parts.task.num_targets(parts.train, rows)
+        loss_sum, correct, tokens = 0.0, 0, 0
+        for number, piece in enumerate(pieces):
+            seed_step(parts.seed, state.step, number)
+            batch = parts.task.collate(parts.train, piece, pad_id=parts.pad_id, padding_side=parts.padding_side)
+            batch = {name: tensor.to(parts.device) for name, tensor in batch.items()}
+            with autocast(parts.device, parts.precision):
+                output = parts.task.compute_loss(parts.model, batch, train=True)
+                loss = output.loss_sum / targets
+                if number == 0:
+                    for regulariser in parts.regularisers:
+                        loss = loss + regulariser(parts.model)
+            self._check_loss(float(output.loss_sum.detach()))
+            self.scaler.scale(loss).backward()
+            loss_sum += float(output.loss_sum.detach())
+            correct += parts.task.num_correct(output, batch)
+            tokens += int(parts.train.lengths[piece].sum())
+        norm = self._apply()
+        state.step += 1
+        state.phase_step += 1
+        state.batch += 1
+        state.rows_seen += len(rows)
+        state.tokens_seen += tokens
+        for work in parts.after_step:
+            work(parts.model, state)
+        seconds = time.perf_counter() - started
+        state.train_seconds += seconds
+        window = state.window
+        window.steps += 1
+        window.loss_sum += loss_sum
+        window.targets += targets
+        window.correct += correct
+        window.rows += len(rows)
+        window.tokens += tokens
+        window.seconds += seconds
+        crash_point("step")
+        parts.reporter.advance(state, self.total_steps)
+        if state.step % config.log_every_n_steps == 0 or self.state.step >= self.total_steps:
+            self._log_window(norm, lrs)
+
+    def _apply(self) -> float:
+        """Clips and steps; returns the global L2 norm of the gradients before clipping."""
+        self.scaler.unscale_(self.parts.optimizer)
+        limit = self.config.max_grad_norm if self.config.max_grad_norm is not None else math.inf
+        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, limit))
+        if math.isfinite(norm):
+            self.state.skipped_in_row = 0
+        elif self.scaler.is_enabled():
+            self._count_skip()
+        else:
+            raise NonFiniteError(
+                Problem(
+                    f"step {self.state.step + 1}",
+                    f"the gradient norm is {norm}; nothing of this step was applied",
+                    _cause(self.parts.precision, self.base_lrs[0]),
+                )
+            )
+        self.scaler.step(self.parts.optimizer)
+        self.scaler.update()
+        self.parts.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def _check_loss(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise NonFiniteError(
+                Problem(
+                    f"step {self.state.step + 1}",
+                    f"the loss is {loss}; nothing of this step was applied",
+                    _cause(self.parts.precision, self.base_lrs[0]),
+                )
+            )
+
+    def _count_skip(self) -> None:
+        self.state.skipped_steps += 1
+        self.state.skipped_in_row += 1
+        if self.state.skipped_in_row >= MAX_SKIPPED_IN_ROW:
+            raise NonFiniteError(
+                Problem(
+                    f"step {self.state.step + 1}",
+                    f"fp16 gradients were infinite {MAX_SKIPPED_IN_ROW} steps in a row",
+                    "type trainer.precision=bf16 or trainer.precision=fp32",
+                )
+            )
+
+    def _log_window(self, norm: float, lrs: list[float]) -> None:
+        state, window = self.state, self.state.window
+        names = [group.get("name", str(i)) for i, group in enumerate(self.parts.optimizer.param_groups)]
+        seconds = max(window.seconds, 1e-9)
+        event = {
+            "event": "train",
+            "step": state.step,
+            "epoch": round(state.epoch + state.batch / self.steps_per_epoch, 4),
+            "phase": state.phase,
+            "loss": window.loss_sum / window.targets,
+            "accuracy": window.correct / window.targets,
+            "lr": dict(zip(names, lrs, strict=True)),
+            "grad_norm": norm,
+            "rows_per_s": window.rows / seconds,
+            "tokens_per_s": window.tokens / seconds,
+            "memory_bytes": memory_used(self.parts.device),
+        }
+        if self.scaler.is_enabled():
+            event |= {"loss_scale": self.scaler.get_scale(), "skipped_steps": state.skipped_steps}
+        state.window = Window()
+        self.parts.events.log(event)
+        self.parts.reporter.train(event, self.total_steps)
+
+    def _evaluation_due(self) -> bool:
+        state, every = self.state, self.config.eval_every_n_steps
+        if self.parts.validation is None or state.step == 0 or state.evaluated_step == state.step:
+            return False
+        regular = state.step % every == 0 if every else state.batch >= self.steps_per_epoch
+        return regular or state.step >= self.total_steps
+
+    def _evaluate(self) -> bool:
+        assert self.parts.validation is not None
+        started = time.perf_counter()
+        scores: Scores = self.parts.evaluator.score(self.parts.model, self.parts.validation)
+        state = self.state
+        state.evaluated_step = state.step
+        state.last_eval = scores.figures
+        best = self.parts.monitor.record(state, scores.figures)
+        event = {
+            "event": "eval",
+            "step": state.step,
+            "epoch": round(state.epoch + state.batch / self.steps_per_epoch, 4),
+            "phase": state.phase,
+            **scores.figures,
+            "best": best,
+            "seconds": time.perf_counter() - started,
+        }
+        self.parts.events.log(event)
+        self.parts.reporter.evaluation(event, best)
+        return best
+
+    def _save_due(self) -> bool:
+        state, every = self.state, self.config.save_every_n_steps
+        if state.step == 0 or self._saved == (state.step, state.evaluated_step):
+            return False
+        return state.evaluated_step == state.step or self.finished or bool(every and state.step % every == 0)
+
+    def save(self) -> None:
+        """Commits a checkpoint of the last applied step."""
+        state = self.state
+        state.wall_seconds = time.perf_counter() - self._started
+        self.parts.events.flush()
+        own = dict(self.parts.model.named_parameters()) | dict(self.parts.model.named_buffers())
+        model = {name: own[name].detach() for name in sorted(self.parts.saved_names)}
+        values = {"train": state.to_json(), "best_step": state.best_step, "scaler": self.scaler.state_dict()}
+        self.parts.store.save(
+            state.step,
+            tensors={"model": model, "optimizer": named_state(self.parts.optimizer)},
+            state=values,
+            best=state.best_step == state.step and state.evaluated_step == state.step,
+        )
+        self._saved = (state.step, state.evaluated_step)
+
+    def restore(self, checkpoint: Any) -> None:
+        """Puts model, optimizer, scaler and counters back to a checkpoint's."""
+        load_tensors(self.parts.model, checkpoint.load("model"))
+        load_named_state(self.parts.optimizer, checkpoint.load("optimizer"))
+        self.scaler.load_state_dict(checkpoint.state["scaler"])
+        self.state = TrainState.from_json(checkpoint.state["train"])
+        self._saved = (self.state.step, self.state.evaluated_step)
+
+
+def total_steps(config: TrainerConfig, num_rows: int) -> int:
+    """Returns the optimizer steps of a run: whichever of epochs and max_steps ends it first."""
+    steps = math.ceil(config.epochs * math.ceil(num_rows / config.batch_size) - 1e-9)
+    return min(steps, config.max_steps) if config.max_steps is not None else steps
+
+
+def load_tensors(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Copies named tensors into the model's parameters and buffers, in place."""
+    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+
+def _cause(precision: str, lr: float) -> str:
+    if precision == "fp16":
+        return "fp16 overflows at 65,504: type trainer.precision=bf16 or trainer.precision=fp32"
+    return f"usually the learning rate is too high: type optimizer.lr={lr / 10:.0e}, or look for broken rows"

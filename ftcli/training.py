@@ -1,0 +1,240 @@
+"""A run from its words to its closing table: directory, objects, loop, scores of the best checkpoint.
+
+Nothing is written before model, rows, tokenizer and plan are known to be good.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftcli import build
+from ftcli.compose import Composed, restore
+from ftcli.errors import CheckpointError, ConfigError, Problem, RunDirError
+from ftcli.recording import differences, read_config, render_config
+from ftcli.registry import lookup
+from ftcli.rundir import RunDir, command_line, environment
+from ftcli.validate import problems_of
+
+if TYPE_CHECKING:
+    from ftcli.cli.screen import Screen
+    from ftcli.trainer.trainer import Trainer
+
+FREE = {
+    "trainer.epochs", "trainer.max_steps", "trainer.log_every_n_steps", "trainer.eval_every_n_steps",
+    "trainer.save_every_n_steps", "trainer.keep_checkpoints", "trainer.patience", "trainer.min_delta",
+}  # fmt: skip
+"""Keys a continued run may change: they move its end, its evaluations or its saves, not its steps."""
+
+
+@dataclass(slots=True)
+class Job:
+    """The objects of one run, ready to fit."""
+
+    composed: Composed
+    ground: build.Ground
+    runtime: build.Runtime
+    blueprint: build.Blueprint
+    arithmetic: build.Arithmetic
+    tables: dict[str, Any]
+    run: RunDir
+    trainer: Trainer
+
+
+def check(composed: Composed) -> None:
+    """Raises ConfigError with every problem between fields."""
+    problems = problems_of(composed.config)
+    if problems:
+        raise ConfigError(*problems)
+
+
+def start(composed: Composed, words: list[str], *, run_dir: Path | None, screen: Screen) -> dict[str, Any]:
+    """Trains a new run and returns its result."""
+    check(composed)
+    RunDir.probe(composed.config.recipe, run_dir=run_dir)
+    objects = _prepare(composed, screen)
+    ground, runtime, blueprint, arithmetic, tables = objects
+    _show_plan(screen, blueprint, arithmetic)
+    with RunDir.create(composed.config.recipe, run_dir=run_dir) as run:
+        run.write_json("plan.json", blueprint.plan.to_json())
+        run.write_json("data.json", build.describe_data(ground, tables))
+        run.write_json("environment.json", environment(_decided(runtime)))
+        run.write_text("command.txt", command_line("train", words) + "\n")
+        run.write_text("config.yaml", render_config(composed))
+        return _fit(composed, objects, run, screen, resume=False)
+
+
+def resume(run: RunDir, words: list[str], screen: Screen) -> dict[str, Any]:
+    """Continues a run exactly where its newest intact checkpoint stands."""
+    composed = restore(read_config(run.path / "config.yaml"), words)
+    _refuse([key for key, origin in composed.origins.items() if origin == "shell" and key not in FREE])
+    return _continue(composed, run, screen)
+
+
+def resume_as(composed: Composed, run: RunDir, screen: Screen) -> dict[str, Any]:
+    """Continues the run in a directory with the words of `train --resume`; they must be the run's."""
+    saved = restore(read_config(run.path / "config.yaml"), [])
+    if saved.config.choices != composed.config.choices:
+        changed = [role for role, choice in saved.config.choices.items() if composed.config.choices[role] != choice]
+        _refuse(changed)
+    _refuse([key for key in differences(saved, composed) if key not in FREE])
+    return _continue(composed, run, screen)
+
+
+def _refuse(keys: list[str]) -> None:
+    if keys:
+        allowed = ", ".join(sorted(FREE))
+        message = "this would change the run that is continued"
+        raise ConfigError(*(Problem(key, message, f"start a new run, or change only {allowed}") for key in keys))
+
+
+def _continue(composed: Composed, run: RunDir, screen: Screen) -> dict[str, Any]:
+    check(composed)
+    with run.locked():
+        old = restore(read_config(run.path / "config.yaml"), [])
+        changed = differences(old, composed)
+        if run.is_finished() and not changed:
+            screen.note(f"{run.path} is finished: nothing to resume")
+            return json.loads(run.result_json.read_text(encoding="utf-8"))
+        decided = json.loads(run.environment_json.read_text(encoding="utf-8"))["decisions"]
+        objects = _prepare(composed, screen, recorded=decided)
+        _same_sources(run, build.describe_data(objects[0], objects[4]))
+        if changed:
+            screen.notes(f"{key} is now {value}" for key, value in changed.items())
+            run.write_text("config.yaml", render_config(composed))
+        return _fit(composed, objects, run, screen, resume=True)
+
+
+def _decided(runtime: build.Runtime) -> dict[str, Any]:
+    return {"device": runtime.device, "precision": runtime.precision, "attention": runtime.attention, "threads": runtime.threads}
+
+
+def _prepare(composed: Composed, screen: Screen, recorded: dict[str, Any] | None = None) -> tuple[Any, ...]:
+    """Builds everything that can fail on a user's mistake, before anything is written."""
+    config = composed.config
+    screen.notes(composed.notes)
+    ground = build.lay_ground(config)
+    screen.notes(ground.decisions)
+    tables, lines = build.encode_parts(ground)
+    screen.notes(lines)
+    build.require_trainable_rows(tables)
+    longest = max(int(table.lengths.max()) for table in tables.values())
+    runtime = build.decide_runtime(config, longest, recorded)
+    screen.notes(runtime.decisions)
+    blueprint = build.draw(ground, attention=runtime.attention)
+    screen.notes(blueprint.decisions)
+    arithmetic = build.count_steps(config, len(tables["train"].lengths))
+    return ground, runtime, blueprint, arithmetic, tables
+
+
+def _show_plan(screen: Screen, blueprint: build.Blueprint, arithmetic: build.Arithmetic) -> None:
+    from ftcli.cli.show import show_plan
+
+    show_plan(screen, blueprint.plan)
+    screen.notes(arithmetic.lines())
+
+
+def _same_sources(run: RunDir, now: dict[str, Any]) -> None:
+    """Refuses to continue on other rows, another tokenizer or other weights than the run began with."""
+    then = json.loads(run.data_json.read_text(encoding="utf-8"))
+    for name, part in then["parts"].items():
+        if now["parts"].get(name, {}).get("sha256") != part["sha256"]:
+            raise RunDirError(Problem(part["origin"], f"the {name} rows changed since the run began", "start a new run"))
+    for name in ("tokenizer", "model"):
+        if then[name]["fingerprint"] != now[name]["fingerprint"]:
+            raise RunDirError(Problem(now["model"]["origin"], f"the {name} changed since the run began", "start a new run"))
+
+
+def _fit(composed: Composed, objects: tuple[Any, ...], run: RunDir, screen: Screen, *, resume: bool) -> dict[str, Any]:
+    from ftcli.checkpoint.store import CheckpointStore
+    from ftcli.trainer.signals import StopFlag
+
+    ground, runtime, blueprint, arithmetic, tables = objects
+    screen.log_to(run.train_log)
+    screen.heading(f"run {run.path}")
+    with StopFlag() as stop:
+        store = CheckpointStore(run.checkpoints, keep=composed.config.trainer.keep_checkpoints)
+        checkpoint = store.latest() if resume else None
+        screen.notes(store.messages)
+        step = checkpoint.state["train"]["step"] if checkpoint else 0
+        events = lookup("logger", composed.config.uses["logger"]).build(
+            composed.config.logger,
+            metrics_path=run.metrics_jsonl,
+            tensorboard_dir=run.tensorboard,
+            resume_step=step if resume else None,
+        )
+        try:
+            trainer = build.build_trainer(composed.config, ground, runtime, blueprint, arithmetic, tables,
+                                          store=store, events=events, reporter=screen, stop=stop)  # fmt: skip
+            if checkpoint is not None:
+                trainer.restore(checkpoint)
+                _say_curve(trainer, arithmetic, screen)
+            if resume:
+                screen.note(f"continuing at step {step} of {trainer.total_steps}")
+            began = time.perf_counter()
+            trainer.fit(blueprint.plan)
+            job = Job(composed, ground, runtime, blueprint, arithmetic, tables, run, trainer)
+            return _close(job, screen, began)
+        finally:
+            screen.close()
+            events.close()
+
+
+def _say_curve(trainer: Trainer, arithmetic: build.Arithmetic, screen: Screen) -> None:
+    """A resume that changes the length of the lr curve says so, with the step and both lrs."""
+    before = trainer.state.total_steps
+    if before != trainer.total_steps and arithmetic.curve_steps == trainer.total_steps:
+        screen.note(
+            f"the lr curve was {before} steps long and is now {trainer.total_steps}: the lr of the coming steps changes; "
+            f"scheduler.total_steps={before} would have pinned it"
+        )
+
+
+def _close(job: Job, screen: Screen, began: float) -> dict[str, Any]:
+    """Scores the best checkpoint once more, saves predictions and result.json, prints the table."""
+    from ftcli.trainer.trainer import load_tensors
+
+    trainer, run, state = job.trainer, job.run, job.trainer.state
+    best = trainer.parts.store.find("best")
+    load_tensors(job.blueprint.model, best.load("model"))
+    evaluator = trainer.parts.evaluator
+    scores = evaluator.score(job.blueprint.model, job.tables["validation"], keep=True)
+    run.write_predictions("validation", job.ground, job.tables["validation"], scores.probabilities)
+    if {k: v for k, v in scores.figures.items()} != state.best_eval:
+        raise CheckpointError(Problem(str(best.path), f"scores {scores.figures} on reload, {state.best_eval} in training"))
+    test = None
+    if "test" in job.tables and job.tables["test"].labels is not None:
+        tested = evaluator.score(job.blueprint.model, job.tables["test"], keep=True)
+        run.write_predictions("test", job.ground, job.tables["test"], tested.probabilities)
+        test = tested.figures
+    elif "test" in job.tables:
+        screen.note("the test part has no labels: it is not scored; ftcli predict writes its predictions")
+    plan = job.blueprint.plan
+    result = {
+        "metrics": scores.figures,
+        "version": 1,
+        "run": run.path.name,
+        "recipe": job.composed.config.recipe,
+        "monitor": trainer.parts.monitor.name,
+        "best_step": state.best_step,
+        "steps": state.step,
+        "epochs": round(state.rows_seen / job.arithmetic.rows, 4),
+        "last": state.last_eval,
+        "train": {"rows": job.arithmetic.rows, "rows_per_s": state.rows_seen / state.train_seconds if state.train_seconds else None,
+                  "tokens_per_s": state.tokens_seen / state.train_seconds if state.train_seconds else None},
+        "test": test,
+        "wall_seconds": state.wall_seconds + (time.perf_counter() - began if not state.wall_seconds else 0.0),
+        "train_seconds": state.train_seconds,
+        "trainable_parameters": plan.trainable_parameters,
+        "total_parameters": plan.total_parameters,
+        "skipped_steps": state.skipped_steps,
+        "ended": "early stopping" if state.stopped_early else "max_steps" if state.step == job.composed.config.trainer.max_steps else "epochs",
+    }  # fmt: skip
+    run.write_json("result.json", result)
+    from ftcli.cli.show import show_result
+
+    show_result(screen, result, run)
+    return result

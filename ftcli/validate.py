@@ -1,0 +1,116 @@
+"""Checks between fields that no single type can make; returns all problems, raises none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ftcli.config import ROLES, RunConfig, Weights
+from ftcli.errors import Problem, did_you_mean, nearest
+
+
+def problems_of(config: RunConfig) -> list[Problem]:
+    """Returns every problem that can be seen without a model, rows or a network."""
+    found = [*_trainer(config), *_values(config), *_roles(config), *_paths(config), *_peft(config), *_processes()]
+    for role in ROLES:
+        part = getattr(config, role)
+        if hasattr(part, "problems"):
+            found += part.problems()
+    return found
+
+
+def _trainer(config: RunConfig) -> Iterator[Problem]:
+    trainer = config.trainer
+    at_least_one = ("max_steps", "batch_size", "micro_batch_size", "eval_batch_size", "threads", "log_every_n_steps",
+                    "eval_every_n_steps", "save_every_n_steps", "keep_checkpoints", "patience")
+    for name in at_least_one:
+        value = getattr(trainer, name)
+        if value is not None and value < 1:
+            yield Problem(f"trainer.{name}", f"got {value}", "expected at least 1" + ("" if name == "batch_size" else " or null"))
+    if trainer.epochs <= 0:
+        yield Problem("trainer.epochs", f"got {trainer.epochs}", "expected a number above 0")
+    if trainer.max_grad_norm is not None and trainer.max_grad_norm <= 0:
+        yield Problem("trainer.max_grad_norm", f"got {trainer.max_grad_norm}", "expected a number above 0, or null for no clipping")
+    if trainer.min_delta < 0:
+        yield Problem("trainer.min_delta", f"got {trainer.min_delta}", "expected 0 or more")
+    if trainer.micro_batch_size and trainer.micro_batch_size > trainer.batch_size:
+        message = f"{trainer.micro_batch_size} is more than trainer.batch_size={trainer.batch_size}"
+        yield Problem("trainer.micro_batch_size", message, "it only splits the batch: type a smaller one")
+    figures = [*config.task.metrics, "loss"]
+    if trainer.monitor is not None and trainer.monitor not in figures:
+        yield Problem("trainer.monitor", f"{trainer.monitor!r} is not measured", did_you_mean(trainer.monitor, figures))
+
+
+def _values(config: RunConfig) -> Iterator[Problem]:
+    dropout, smoothing = config.model.dropout, config.task.label_smoothing
+    if dropout is not None and not 0 <= dropout < 1:
+        yield Problem("model.dropout", f"got {dropout}", "expected a probability from 0 to below 1")
+    if not 0 <= smoothing < 1:
+        yield Problem("task.label_smoothing", f"got {smoothing}", "expected a share from 0 to below 1")
+    if config.task.num_labels is not None and config.task.num_labels < 2:
+        yield Problem("task.num_labels", f"got {config.task.num_labels}", "expected at least 2")
+    share = config.data.validation_share
+    if share is not None and not 0 < share <= 0.5:
+        yield Problem("data.validation_share", f"got {share}", "expected a share above 0 and at most 0.5")
+    for name in ("limit_train", "limit_validation"):
+        value = getattr(config.data, name)
+        if value is not None and value < 1:
+            yield Problem(f"data.{name}", f"got {value}", "expected at least 1 or null")
+
+
+def _roles(config: RunConfig) -> Iterator[Problem]:
+    if not config.task.metrics:
+        yield Problem("task.metrics", "the list is empty", "name at least one, such as [accuracy]")
+    folder = Path(__file__).parent / "metric"
+    known = {p.stem.replace("_", "-") for p in folder.glob("*.py") if p.stem != "__init__"}
+    for metric in config.task.metrics:
+        if metric not in known:
+            yield Problem("task.metrics", f"there is no metric {metric!r}", did_you_mean(metric, known))
+    if not (config.model.path or config.model.id or getattr(config.model, "package", None)):
+        yield Problem("model.path", f"model={config.choices['model']} names no model by itself", "type model.path=DIR or model.id=NAME")
+    if config.model.dtype.value == "float16" and config.trainer.precision.value == "fp16" and config.choices["peft"] == "none":
+        yield Problem("model.dtype", "fp16 training keeps fp32 weights", "type model.dtype=float32")
+
+
+def _paths(config: RunConfig) -> Iterator[Problem]:
+    random = config.model.weights is Weights.random
+    stated = {
+        "model.path": (config.model.path, "file or folder" if random else "folder"),
+        "data.path": (config.data.path, "folder"),
+        "data.files.train": (config.data.files.train, "file"),
+        "data.files.validation": (config.data.files.validation, "file"),
+        "data.files.test": (config.data.files.test, "file"),
+        "tokenizer.path": (getattr(config.tokenizer, "path", None), "folder"),
+    }
+    for key, (value, kind) in stated.items():
+        if value is None:
+            continue
+        path = Path(value)
+        if not path.exists():
+            yield Problem(key, f"there is no {kind} {value}", _near_path(path))
+        elif kind == "folder" and not path.is_dir():
+            yield Problem(key, f"{value} is a file", "a folder is expected" + (": type data.files.train=FILE" if key == "data.path" else ""))
+        elif kind == "file" and path.is_dir():
+            yield Problem(key, f"{value} is a folder", "a file is expected: type data.path=DIR for a folder")
+
+
+def _near_path(path: Path) -> str:
+    parent = path.parent
+    if not parent.is_dir():
+        return f"the folder {parent} does not exist either"
+    near = nearest(path.name, [p.name for p in parent.iterdir()])
+    return f"did you mean {parent / near[0]}?" if near else f"look into {parent}"
+
+
+def _peft(config: RunConfig) -> Iterator[Problem]:
+    peft, freezing = config.choices["peft"], config.choices["freezing"]
+    if peft != "none" and freezing in ("head-only", "bias-only"):
+        message = f"freezing={freezing} would freeze the adapters of peft={peft}"
+        yield Problem("freezing", message, "type freezing=none (the base is frozen anyway) or peft=none")
+
+
+def _processes() -> Iterator[Problem]:
+    if int(os.environ.get("WORLD_SIZE", "1") or 1) > 1:
+        message = f"started as one of {os.environ['WORLD_SIZE']} processes"
+        yield Problem("WORLD_SIZE", message, "training is one process for now: start ftcli without torchrun")
