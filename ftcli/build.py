@@ -87,17 +87,21 @@ class Arithmetic:
         ]
 
 
-def lay_ground(config: RunConfig, *, labels: list[str] | None = None, with_rows: bool = True) -> Ground:
+def lay_ground(
+    config: RunConfig, *, labels: list[str] | None = None, with_rows: bool = True, weights: bool = True
+) -> Ground:
     """Finds model, tokenizer and rows; reads no weights and tokenises nothing.
 
     Args:
         labels: names from a finished run; None learns them from the training rows.
+        with_rows: False where rows come from elsewhere.
+        weights: False where config.json is enough.
     """
     from ftcli.model.architecture import max_positions, padding_side
     from ftcli.model.pretrained import load_config
     from ftcli.source import resolve_model
 
-    source = resolve_model(config.model, with_weights=config.model.weights is Weights.pretrained)
+    source = resolve_model(config.model, with_weights=weights and config.model.weights is Weights.pretrained)
     hf_config = load_config(config.model, source)
     tokenizer = lookup("tokenizer", config.uses["tokenizer"]).build(
         config.tokenizer,
@@ -110,7 +114,10 @@ def lay_ground(config: RunConfig, *, labels: list[str] | None = None, with_rows:
     decisions = [*getattr(source, "decisions", []), *tokenizer.decisions]
     parts = None
     if with_rows:
-        parts = lookup("data", config.uses["data"]).build(config.data, seed=config.seed)
+        held_out = config.data.validation_share is not None and config.data.files.validation is None
+        parts = lookup("data", config.uses["data"]).build(
+            config.data, seed=config.seed, needs_train=labels is None or held_out
+        )
         decisions += parts.decisions
     task = build_task(config, labels)
     if labels is None:
@@ -155,7 +162,7 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
     return Runtime(device, precision, attention, threads, decisions)
 
 
-def draw(ground: Ground, *, attention: str = "eager", meta: bool = False) -> Blueprint:
+def draw(ground: Ground, *, attention: str = "eager", meta: bool = False, allow_empty: bool = False) -> Blueprint:
     """Builds model, adapters and plan; on the meta device neither weights nor memory are used."""
     from ftcli.plan.anatomy import read_anatomy
     from ftcli.plan.plan import one_phase
@@ -176,7 +183,7 @@ def draw(ground: Ground, *, attention: str = "eager", meta: bool = False) -> Blu
     anatomy = read_anatomy(peft.model)
     candidates = None
     if peft.adapter_names:
-        candidates = peft.adapter_names | anatomy.head_names
+        candidates = peft.adapter_names | frozenset(anatomy.head.tensors)
     selection = lookup("freezing", config.uses["freezing"]).build(config.freezing, anatomy)
     plan = one_phase(
         anatomy,
@@ -187,6 +194,7 @@ def draw(ground: Ground, *, attention: str = "eager", meta: bool = False) -> Blu
         candidates=candidates,
         scheduler=config.choices["scheduler"],
         warmup=config.scheduler.warmup,
+        allow_empty=allow_empty,
     )
     decisions = [*built.decisions, *peft.decisions]
     return Blueprint(peft.model, frozenset(built.fresh), frozenset(peft.adapter_names), anatomy, plan, decisions)
@@ -390,3 +398,25 @@ def build_trainer(
         seed=config.seed,
     )
     return Trainer(config.trainer, parts, stop)
+
+
+def draw_bare(config: RunConfig) -> torch.nn.Module:
+    """Builds the architecture on the meta device from config.json alone: no weights, tokenizer or rows."""
+    from ftcli.model.pretrained import load_config
+    from ftcli.source import resolve_model
+
+    source = resolve_model(config.model, with_weights=False)
+    hf_config = load_config(config.model, source)
+    task = build_task(config)
+    built = lookup("model", config.uses["model"]).build(
+        config.model,
+        source=source,
+        hf_config=hf_config,
+        auto_class=task.auto_class,
+        labels=[str(i) for i in range(config.task.num_labels or 2)],
+        pad_id=hf_config.pad_token_id or 0,
+        seed=config.seed,
+        attention="eager",
+        meta=True,
+    )
+    return built.model

@@ -6,7 +6,6 @@ Nothing is written before model, rows, tokenizer and plan are known to be good.
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +129,12 @@ def _prepare(composed: Composed, screen: Screen, recorded: dict[str, Any] | None
     return ground, runtime, blueprint, arithmetic, tables
 
 
+def _save_predictions(job: Job, part: str, probabilities: Any) -> None:
+    from ftcli.scoring import write_predictions
+
+    write_predictions(job.run.predictions / f"{part}.jsonl", job.ground.task, job.tables[part].labels, probabilities)
+
+
 def _show_plan(screen: Screen, blueprint: build.Blueprint, arithmetic: build.Arithmetic) -> None:
     from ftcli.cli.show import show_plan
 
@@ -174,10 +179,9 @@ def _fit(composed: Composed, objects: tuple[Any, ...], run: RunDir, screen: Scre
                 _say_curve(trainer, arithmetic, screen)
             if resume:
                 screen.note(f"continuing at step {step} of {trainer.total_steps}")
-            began = time.perf_counter()
             trainer.fit(blueprint.plan)
             job = Job(composed, ground, runtime, blueprint, arithmetic, tables, run, trainer)
-            return _close(job, screen, began)
+            return _close(job, screen)
         finally:
             screen.close()
             events.close()
@@ -193,7 +197,7 @@ def _say_curve(trainer: Trainer, arithmetic: build.Arithmetic, screen: Screen) -
         )
 
 
-def _close(job: Job, screen: Screen, began: float) -> dict[str, Any]:
+def _close(job: Job, screen: Screen) -> dict[str, Any]:
     """Scores the best checkpoint once more, saves predictions and result.json, prints the table."""
     from ftcli.trainer.trainer import load_tensors
 
@@ -202,13 +206,13 @@ def _close(job: Job, screen: Screen, began: float) -> dict[str, Any]:
     load_tensors(job.blueprint.model, best.load("model"))
     evaluator = trainer.parts.evaluator
     scores = evaluator.score(job.blueprint.model, job.tables["validation"], keep=True)
-    run.write_predictions("validation", job.ground, job.tables["validation"], scores.probabilities)
-    if {k: v for k, v in scores.figures.items()} != state.best_eval:
+    _save_predictions(job, "validation", scores.probabilities)
+    if scores.figures != state.best_eval:
         raise CheckpointError(Problem(str(best.path), f"scores {scores.figures} on reload, {state.best_eval} in training"))
     test = None
     if "test" in job.tables and job.tables["test"].labels is not None:
         tested = evaluator.score(job.blueprint.model, job.tables["test"], keep=True)
-        run.write_predictions("test", job.ground, job.tables["test"], tested.probabilities)
+        _save_predictions(job, "test", tested.probabilities)
         test = tested.figures
     elif "test" in job.tables:
         screen.note("the test part has no labels: it is not scored; ftcli predict writes its predictions")
@@ -226,10 +230,10 @@ def _close(job: Job, screen: Screen, began: float) -> dict[str, Any]:
         "train": {"rows": job.arithmetic.rows, "rows_per_s": state.rows_seen / state.train_seconds if state.train_seconds else None,
                   "tokens_per_s": state.tokens_seen / state.train_seconds if state.train_seconds else None},
         "test": test,
-        "wall_seconds": state.wall_seconds + (time.perf_counter() - began if not state.wall_seconds else 0.0),
+        "wall_seconds": trainer.wall_seconds,
         "train_seconds": state.train_seconds,
-        "trainable_parameters": plan.trainable_parameters,
-        "total_parameters": plan.total_parameters,
+        "trainable_parameters": plan.num_trainable_parameters,
+        "total_parameters": plan.num_parameters,
         "skipped_steps": state.skipped_steps,
         "ended": "early stopping" if state.stopped_early else "max_steps" if state.step == job.composed.config.trainer.max_steps else "epochs",
     }  # fmt: skip

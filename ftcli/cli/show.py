@@ -17,8 +17,9 @@ def show_plan(screen: Screen, plan: Plan) -> None:
         screen.table(f"phase {phase.index}: what the patterns hit", ["action", "pattern", "tensors", "parameters"], rows, right=(2, 3))
         groups = [(g.name, len(g.params), f"{g.lr:g}", f"{g.weight_decay:g}") for g in phase.groups]
         screen.table(f"phase {phase.index}: groups", ["group", "tensors", "lr", "weight decay"], groups, right=(1, 2, 3))
-    share = plan.trainable_parameters / max(plan.total_parameters, 1)
-    screen.heading(f"{plan.trainable_parameters:,} of {plan.total_parameters:,} parameters train ({share:.2%})")
+    share = plan.trainable_share
+    screen.heading(f"{plan.num_trainable_parameters:,} of {plan.num_parameters:,} parameters train ({share:.2%})")
+    screen.notes(plan.decisions)
     for first, *others in plan.tied:
         screen.note(f"tied: {first} = {', '.join(others)}")
 

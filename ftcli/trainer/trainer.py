@@ -107,7 +107,7 @@ class Trainer:
         phase = plan.phases[state.phase]
         self._started = time.perf_counter() - state.wall_seconds
         self.parts.events.log(
-            {"event": "phase", "step": state.step, "phase": phase.index, "trainable": plan.trainable_parameters}
+            {"event": "phase", "step": state.step, "phase": phase.index, "trainable": plan.num_trainable_parameters}
         )
         self.set_train_mode()
         try:
@@ -129,6 +129,11 @@ class Trainer:
     @property
     def finished(self) -> bool:
         return self.state.stopped_early or self.state.step >= self.total_steps
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds since the run began, over all its sessions."""
+        return time.perf_counter() - self._started
 
     def set_train_mode(self) -> None:
         """Train mode everywhere but in blocks in which nothing trains: no dropout there."""
@@ -307,7 +312,7 @@ class Trainer:
     def save(self) -> None:
         """Commits a checkpoint of the last applied step."""
         state = self.state
-        state.wall_seconds = time.perf_counter() - self._started
+        state.wall_seconds = self.wall_seconds
         self.parts.events.flush()
         own = dict(self.parts.model.named_parameters()) | dict(self.parts.model.named_buffers())
         model = {name: own[name].detach() for name in sorted(self.parts.saved_names)}
