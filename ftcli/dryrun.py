@@ -30,7 +30,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     blueprint = build.draw(ground, meta=True)
     screen.notes([*ground.decisions, *blueprint.decisions])
     assert ground.parts is not None
-    arithmetic = build.count_steps(config, ground.parts.train.num_rows)
+    arithmetic = build.count_steps(config, len(ground.parts.train))
     runtime = build.decide_runtime(config, ground.tokenizer.max_length)
     build.build_factor(config, arithmetic)
     show_plan(screen, blueprint.plan)
@@ -39,7 +39,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     for name in ("train", "validation", "test"):
         rows = getattr(ground.parts, name)
         if rows is not None:
-            paths[name] = f"{rows.origin} ({rows.num_rows} rows)"
+            paths[name] = f"{rows.origin} ({len(rows):,} rows)"
     screen.table("paths", ["what", "where"], paths.items())
     screen.note(f"labels: {', '.join(ground.labels)}; monitored: {build.build_monitor(config).name}")
     screen.notes(runtime.decisions[:1])

@@ -7,12 +7,10 @@ written only means that rows are tokenised again.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -20,11 +18,14 @@ from typing import Any, Protocol
 
 from ftcli.batching.rows import Rows
 from ftcli.batching.table import TokenTable
+from ftcli.checkpoint.commit import TRASH, commit, verify
 from ftcli.config import ColumnsConfig
-from ftcli.errors import DataError
+from ftcli.errors import CheckpointError, DataError, FtcliError
 
 FORMAT = 1
 """Goes up whenever the meaning of an entry's bytes changes."""
+
+TABLE = "table.safetensors"
 
 
 class Tokenizer(Protocol):
@@ -77,68 +78,35 @@ def cached_table(
     """
     entry = cache_folder() / "tables" / table_key(rows, tokenizer, task, labels)
     lines = []
-    if entry.exists():
+    if _exists(entry):
         try:
-            return _load(entry), [f"{rows.name}: tokens from the cache"]
-        except (DataError, OSError):
+            verify(entry)
+            return TokenTable.load(entry / TABLE), [f"{rows.name}: tokens from the cache"]
+        except (DataError, CheckpointError):
             lines.append(f"{rows.name}: the cached tokens were damaged and are built again")
     table = task.encode(rows, tokenizer)
     try:
         _store(entry, table)
-    except OSError as error:
-        reason = f"{cache_folder()}: {error.strerror or error}"
-        lines.append(f"{rows.name}: tokens are not cached, {reason} (FTCLI_CACHE=DIR moves the cache)")
+    except (FtcliError, OSError) as error:
+        # Of processes that start together the first one's entry stays, and it holds the same bytes.
+        if not _exists(entry):
+            reason = " ".join(str(error).split())
+            lines.append(f"{rows.name}: tokens are not cached, {reason} (FTCLI_CACHE=DIR moves the cache)")
     return table, lines
 
 
-def _load(entry: Path) -> TokenTable:
-    """Reads an entry whose manifest holds.
-
-    Raises:
-        DataError: the bytes are not those that were written.
-    """
-    file = entry / "table.safetensors"
+def _exists(entry: Path) -> bool:
     try:
-        expected = json.loads((entry / "manifest.json").read_text(encoding="utf-8"))["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{entry} has no manifest that can be read") from error
-    if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-        raise DataError(f"{file} is not what was written")
-    return TokenTable.load(file)
+        return entry.is_dir()
+    except OSError:  # no permission to look
+        return False
 
 
 def _store(entry: Path, table: TokenTable) -> None:
-    """Stages an entry, makes it durable and renames it; of two processes the first one wins."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=".stage-", dir=entry.parent))
-    try:
-        file = stage / "table.safetensors"
-        table.save(file)
-        manifest = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-        (stage / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-        for path in (file, stage / "manifest.json", stage):
-            _fsync(path)
-        # A damaged entry is moved away whole, so that no reader sees half of one being deleted.
-        with contextlib.suppress(FileNotFoundError):
-            entry.rename(stage.with_name(stage.name + "-damaged"))
-        _rename(stage, entry)
-    finally:
-        shutil.rmtree(stage.with_name(stage.name + "-damaged"), ignore_errors=True)
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def _rename(stage: Path, entry: Path) -> None:
-    try:
-        stage.rename(entry)
-    except OSError:
-        if not entry.is_dir():
-            raise
-    _fsync(entry.parent)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if _exists(entry):
+        # Moved away whole before it is deleted, so that no reader sees half of it.
+        trash = entry.with_name(f"{TRASH}{entry.name}-{os.getpid()}")
+        entry.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)
+    with commit(entry) as stage:
+        table.save(stage / TABLE)

@@ -79,6 +79,13 @@ class _Silent:
         """Drops an evaluation."""
 
 
+def nothing_trains() -> Verdict:
+    """Returns the verdict on a plan that freezes everything; no step can be taken."""
+    hint = "type freezing=none, or look at freezing.train and freezing.freeze"
+    diagnosis = Diagnosis("nothing trainable", "the plan freezes every parameter", hint)
+    return Verdict(False, 0, float("nan"), 0.0, 0.0, "", [], [], [diagnosis])
+
+
 def silent() -> Any:
     """Returns an object that serves as both event log and reporter and writes nothing."""
     return _Silent()
@@ -101,7 +108,7 @@ def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, num_la
     loss, accuracy = read_batch(trainer, rows)
     batch_curve, validation_curve = [(0, loss, accuracy)], [(0, _validation(trainer))]
     step, stopped = 0, ""
-    while trained and step < MAX_STEPS and not _fits(loss, floor, accuracy):
+    while step < MAX_STEPS and not _fits(loss, floor, accuracy):
         trainer.set_train_mode()
         try:
             trainer.train_step(rows)
@@ -151,9 +158,7 @@ def _static(parts: Parts, rows: np.ndarray, fresh: frozenset[str], trained: set[
     """What is wrong before the first step: in the plan or in the batch's labels."""
     found = []
     frozen_head = sorted(fresh - trained)
-    if not trained:
-        found.append(Diagnosis("nothing trainable", "the plan freezes every parameter", "type freezing=none, or look at freezing.train and freezing.freeze"))
-    elif frozen_head:
+    if frozen_head:
         found.append(Diagnosis("head frozen", f"{frozen_head[0]} is newly created, random and frozen", "let the head train: freezing=head-only trains it alone"))
     labels = parts.train.labels
     assert labels is not None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ftcli import build
 from ftcli.compose import Composed
+from ftcli.config import RunConfig, Weights
 from ftcli.training import check
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ MAX_VALIDATION_ROWS = 256
 def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
     """Builds the run's objects, fits its first batch, draws the curves and prints the verdict."""
     from ftcli.batching.order import epoch_batches
-    from ftcli.check.curves import draw, terminal_lines
-    from ftcli.check.overfit import MAX_STEPS, overfit, silent
+    from ftcli.check.overfit import MAX_STEPS, nothing_trains, overfit, silent
     from ftcli.rundir import require_writable
     from ftcli.trainer.signals import StopFlag
 
@@ -44,6 +44,8 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
     blueprint = build.draw(ground, attention=runtime.attention, allow_empty=True)
     screen.notes([*runtime.decisions, *blueprint.decisions])
     arithmetic = build.count_steps(config, len(tables["train"].lengths))
+    if not blueprint.plan.phases[0].trainable:
+        return _told(nothing_trains(), output, screen)
     with StopFlag() as stop:
         trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
                                       store=None, events=silent(), reporter=silent(), stop=stop)  # fmt: skip
@@ -51,16 +53,32 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
         rows = epoch_batches(tables["train"].lengths, batch_size=config.trainer.batch_size, seed=config.seed, epoch=0)[0]
         screen.note(f"one batch of {len(rows)} rows, at most {MAX_STEPS} steps at a constant lr")
         try:
-            verdict = overfit(trainer, rows, blueprint.fresh, num_labels=len(ground.labels), screen=screen)
+            verdict = overfit(trainer, rows, _head_or_fresh(config, blueprint), num_labels=len(ground.labels), screen=screen)
         finally:
             screen.close()
-    draw(verdict, output)
-    screen.notes(terminal_lines(verdict))
+    return _told(verdict, output, screen)
+
+
+def _head_or_fresh(config: RunConfig, blueprint: build.Blueprint) -> frozenset[str]:
+    """Returns what must train because it is new: with random weights everything is, and only the head counts."""
+    if config.model.weights is Weights.random:
+        return frozenset(blueprint.anatomy.head.tensors)
+    return blueprint.fresh
+
+
+def _told(verdict: Verdict, output: Path, screen: Screen) -> Verdict:
+    """Draws and prints a verdict."""
+    from ftcli.check.curves import draw, terminal_lines
+
+    if verdict.batch_curve:
+        draw(verdict, output)
+        screen.notes(terminal_lines(verdict))
     for diagnosis in verdict.diagnoses:
         screen.note(f"{diagnosis.name}: {diagnosis.text}\n  -> {diagnosis.hint}")
     word = "PASS" if verdict.passed else "FAIL"
+    curves = f"; curves in {output}" if verdict.batch_curve else ""
     screen.heading(f"{word}: loss {verdict.loss:.4f} (floor {verdict.floor:.4f}), accuracy {verdict.accuracy:.1%} "
-                   f"after {verdict.steps} steps; curves in {output}")  # fmt: skip
+                   f"after {verdict.steps} steps{curves}")  # fmt: skip
     return verdict
 
 

@@ -71,7 +71,7 @@ def doctor(as_json: Json = False) -> None:
 
     screen = Screen(as_json=as_json)
     findings = examine()
-    screen.table("ftcli doctor", ["", "what", "found", "to mend"], [(f.mark, f.what, f.found, f.mend) for f in findings])
+    screen.table("ftcli doctor", ["", "what", "found", "to mend"], [(f.mark, f.what, f.found, "" if f.ok else f.mend) for f in findings])
     screen.result({f.what: {"ok": f.ok, "found": f.found, "mend": f.mend} for f in findings})
     if any(not f.ok for f in findings):
         raise typer.Exit(1)

@@ -19,10 +19,12 @@ def check_columns(rows: Rows, columns: ColumnsConfig, *, needs_label: bool) -> N
         wanted["label"] = columns.label
     lost = {key: name for key, name in wanted.items() if name is not None and name not in rows.columns}
     if lost:
-        raise DataError(*(_missing(rows, key, name) for key, name in lost.items()))
+        used = (columns.text, columns.text_pair, columns.label)
+        free = [column for column in rows.columns if column and column not in used]
+        raise DataError(*(_missing(rows, key, name, free) for key, name in lost.items()))
 
 
-def _missing(rows: Rows, key: str, name: str) -> Problem:
+def _missing(rows: Rows, key: str, name: str, free: list[str]) -> Problem:
     held = [column for column in rows.columns if column]
     shown = ", ".join(held[:12]) + (", ..." if len(held) > 12 else "")
     if len(held) == 1 and "\t" in held[0]:
@@ -30,8 +32,8 @@ def _missing(rows: Rows, key: str, name: str) -> Problem:
     elif len(held) == 1 and ";" in held[0]:
         hint = "its columns seem to be separated by semicolons: save it with commas"
     else:
-        near = nearest(name, held, 1)
-        hint = f"type data.columns.{key}={near[0] if near else 'NAME'}"
+        near = nearest(name, held, 1) or (free if len(free) == 1 else ["NAME"])
+        hint = f"type data.columns.{key}={near[0]}"
     return Problem(f"data.columns.{key}", f"{rows.origin} has no column {name!r}; it has {shown}", hint)
 
 

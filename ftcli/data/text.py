@@ -91,14 +91,15 @@ def _read_parts(config: TextConfig, decisions: list[str], needs_train: bool) -> 
     if (problems := config.problems()) and (needs_train or not named):
         raise ConfigError(*problems)
     parts: dict[str, Rows] = {}
+    errors: list[FtcliError] = []
     for part, file in named.items():
         try:
             content = read_file(Path(file).expanduser(), f"data.files.{part}")
             parts[part] = _rows(part, content, str(Path(file).expanduser()), config.columns)
         except FtcliError as error:
-            problems += error.problems
-    if problems:
-        raise DataError(*problems)
+            errors.append(error)
+    if errors:
+        raise type(errors[0])(*(problem for error in errors for problem in error.problems))
     return parts | _read_source(config, set(named), decisions)
 
 

@@ -8,7 +8,9 @@ SHA = hashlib.sha256(b"content").hexdigest()
 
 
 def rows(lines=None):
-    return Rows("train", {"text": ["a", "b", "c"], "label": ["0", "1", "0"]}, "dir/train.tsv", SHA, lines, ["x", "y"])
+    return Rows(
+        "train", {"text": ["a", "b", "c"], "label": ["0", "1", "0"]}, "dir/train.tsv", SHA, lines, ["x", "y"]
+    )
 
 
 def test_where_names_the_line_or_counts_the_row():
@@ -19,10 +21,19 @@ def test_where_names_the_line_or_counts_the_row():
 def test_take_keeps_lines_and_class_names_and_has_a_digest_of_its_own():
     whole = rows(np.array([2, 5, 9]))
     part = whole.take(np.array([2, 0]), "validation")
-    assert (part.name, len(part), part.columns) == ("validation", 2, {"text": ["c", "a"], "label": ["0", "0"]})
+    assert (part.name, len(part), part.columns) == (
+        "validation",
+        2,
+        {"text": ["c", "a"], "label": ["0", "0"]},
+    )
     assert [part.where(0), part.where(1)] == ["dir/train.tsv:9", "dir/train.tsv:2"]
     assert part.class_names == ["x", "y"]
-    digests = {whole.sha256, part.sha256, whole.take(np.array([0, 2])).sha256, whole.take(np.arange(3)).sha256}
+    digests = {
+        whole.sha256,
+        part.sha256,
+        whole.take(np.array([0, 2])).sha256,
+        whole.take(np.arange(3)).sha256,
+    }
     assert len(digests) == 4
     assert whole.take(np.array([2, 0])).sha256 == part.sha256
 
