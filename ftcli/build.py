@@ -414,7 +414,7 @@ def draw_bare(config: RunConfig) -> torch.nn.Module:
         hf_config=hf_config,
         auto_class=task.auto_class,
         labels=[str(i) for i in range(config.task.num_labels or 2)],
-        pad_id=hf_config.pad_token_id or 0,
+        pad_id=getattr(hf_config, "pad_token_id", None) or 0,
         seed=config.seed,
         attention="eager",
         meta=True,

@@ -334,7 +334,7 @@ class _Tree:
             OmegaConf.resolve(self.tree)
         except OmegaConfBaseException as error:
             raise ConfigError(Problem("${...}", str(error).splitlines()[0])) from error
-        parts = {role: OmegaConf.to_object(self.tree[role]) for role in ROLES}
+        parts: dict[str, Any] = {role: OmegaConf.to_object(self.tree[role]) for role in ROLES}
         config = RunConfig(recipe=recipe, seed=self.tree.seed, choices=self.choices, uses=self.uses, **parts)
         return Composed(config, self.tree, self.origins, notes)
 

@@ -29,7 +29,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     ground = build.lay_ground(config)
     blueprint = build.draw(ground, meta=True)
     screen.notes([*ground.decisions, *blueprint.decisions])
-    assert ground.parts is not None
+    assert ground.parts is not None and ground.parts.train is not None
     arithmetic = build.count_steps(config, len(ground.parts.train))
     runtime = build.decide_runtime(config, ground.tokenizer.max_length)
     build.build_factor(config, arithmetic)

@@ -86,7 +86,7 @@ def _paths(config: RunConfig) -> Iterator[Problem]:
     for key, (value, kind) in stated.items():
         if value is None:
             continue
-        path = Path(value)
+        path = Path(value).expanduser()
         if not path.exists():
             yield Problem(key, f"there is no {kind} {value}", _near_path(path))
         elif kind == "folder" and not path.is_dir():

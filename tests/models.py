@@ -61,7 +61,8 @@ def write_model(folder: Path, name: str) -> Path:
     from transformers import PreTrainedTokenizerFast
 
     folder.mkdir(parents=True, exist_ok=True)
-    fields = {"model_type": name, "vocab_size": VOCABULARY, **ARCHITECTURES[name]}
+    wide = {"initializer_range": 0.2, "init_std": 0.2}
+    fields = {"model_type": name, "vocab_size": VOCABULARY, **wide, **ARCHITECTURES[name]}
     if name not in NO_PAD:
         fields["pad_token_id"] = 0
     (folder / "config.json").write_text(json.dumps(fields))
@@ -77,7 +78,8 @@ def write_model(folder: Path, name: str) -> Path:
             trainers.BpeTrainer(vocab_size=390, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False),
         )
     else:
-        ids = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
+        special = ["<filler>", *SPECIAL[1:]] if name in NO_PAD else SPECIAL
+        ids = {word: i for i, word in enumerate([*special, *WORDS])}
         backend = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
         backend.pre_tokenizer = pre_tokenizers.Whitespace()
     if name not in NO_SPECIAL:

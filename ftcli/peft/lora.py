@@ -51,7 +51,8 @@ class LoraConfig(PeftConfig):
         if self.r < 1:
             problems.append(Problem("peft.r", f"{self.r} is not at least 1", "peft.r=8"))
         if self.lora_alpha <= 0:
-            problems.append(Problem("peft.lora_alpha", f"{self.lora_alpha} is not above 0", "peft.lora_alpha=16"))
+            message = f"{self.lora_alpha} is not above 0"
+            problems.append(Problem("peft.lora_alpha", message, "peft.lora_alpha=16"))
         if not 0 <= self.lora_dropout < 1:
             message = f"{self.lora_dropout} is not in [0, 1)"
             problems.append(Problem("peft.lora_dropout", message, "peft.lora_dropout=0.05"))
@@ -159,9 +160,10 @@ def _matching(target: str, names: Sequence[str]) -> list[str]:
 
 
 def _no_hit(target: str, available: Sequence[str]) -> Problem:
-    message = f"{target!r} is no Linear or Conv1D module of the base model (the head trains as a whole anyway)"
     near = nearest(target, {name.rpartition(".")[2] for name in available})
-    return Problem(KEY, message, (f"did you mean {' or '.join(near)}? " if near else "") + _choices(available))
+    guess = f"did you mean {' or '.join(near)}? " if near else ""
+    message = f"{target!r} is no Linear or Conv1D module of the base model; the head trains as a whole anyway"
+    return Problem(KEY, message, guess + _choices(available))
 
 
 def _choices(available: Sequence[str]) -> str:

@@ -239,9 +239,7 @@ def _unit(name: str, tensors: tuple[TensorInfo, ...], modules: list[str]) -> Uni
     return Unit(name, tuple(t.name for t in own), tuple(modules), sum(t.numel for t in own))
 
 
-def _modules_by_unit(
-    model: nn.Module, prefix: str, tensors: tuple[TensorInfo, ...]
-) -> dict[str, list[str]]:
+def _modules_by_unit(model: nn.Module, prefix: str, tensors: tuple[TensorInfo, ...]) -> dict[str, list[str]]:
     modules: dict[str, list[str]] = defaultdict(list)
     unit_of = {t.name: t.unit for t in tensors}
     for name, units in _walk(model, prefix, unit_of, stop=lambda units: len(units) == 1):

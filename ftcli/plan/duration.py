@@ -56,7 +56,8 @@ def warmup_steps(text: str, *, total_steps: int, steps_per_epoch: int, key: str 
     # The rounding keeps 0.1 * 30 = 3.0000000000000004 from becoming 4.
     steps = math.ceil(round(duration.value * size, 6))
     if steps > total_steps:
-        arithmetic = f" = {duration.value:g} x {steps_per_epoch} steps an epoch" if duration.unit == "ep" else ""
+        epochs = f" ({duration.value:g} x {steps_per_epoch} steps an epoch)"
+        arithmetic = epochs if duration.unit == "ep" else ""
         message = f"{text} is {steps} steps{arithmetic}, longer than the whole curve of {total_steps} steps"
         raise ConfigError(Problem(key, message, f"{key}=0.1 takes a tenth of the steps"))
     return steps

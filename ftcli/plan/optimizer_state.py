@@ -53,7 +53,7 @@ def load_named_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, tor
         name, _, slot = key.rpartition("/")
         by_name.setdefault(name, {})[slot] = value
     _check_names(optimizer, by_name)
-    state: dict[torch.nn.Parameter, dict[str, torch.Tensor]] = {}
+    state: dict[torch.Tensor, dict[str, torch.Tensor]] = {}
     for name, parameter, group in _named_parameters(optimizer):
         slots = {slot: value for slot, value in by_name[name].items() if slot != STATELESS}
         if slots:

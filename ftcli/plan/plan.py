@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ftcli.errors import PlanError, Problem
+from ftcli.errors import Problem
 from ftcli.plan.anatomy import Anatomy, TensorInfo
 from ftcli.plan.patterns import Hit, Selection, hit_of, match_patterns, raise_problems
 
@@ -204,9 +204,7 @@ def _half_precision(training: Sequence[TensorInfo]) -> list[Problem]:
     return [Problem("model.dtype", message, hint)]
 
 
-def _decisions(
-    anatomy: Anatomy, selection: Selection, candidates: frozenset[str] | None
-) -> tuple[str, ...]:
+def _decisions(anatomy: Anatomy, selection: Selection, candidates: frozenset[str] | None) -> tuple[str, ...]:
     if candidates is None:
         return ()
     adapters = candidates - set(anatomy.head.tensors)

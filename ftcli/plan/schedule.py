@@ -30,7 +30,9 @@ class ScheduledPhase:
     lr: float
 
 
-def default_schedule(anatomy: Anatomy, lr: float, *, lr_decay: float = LR_DECAY) -> tuple[ScheduledPhase, ...]:
+def default_schedule(
+    anatomy: Anatomy, lr: float, *, lr_decay: float = LR_DECAY
+) -> tuple[ScheduledPhase, ...]:
     """Returns one phase for the head, one a block from the top down, one for the embeddings.
 
     What comes after the blocks (pooler, final norms) joins the top block. Every tensor stands in

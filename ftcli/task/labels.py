@@ -105,7 +105,13 @@ def label_ids(rows: Rows, column: str, names: list[str], *, declared: bool) -> n
     if found[lost] is None:
         raise DataError(_without_label(rows, lost, column))
     message = f"the label {found[lost]!r} is not one of the {len(names)} known"
-    raise DataError(Problem(rows.where(lost), message, did_you_mean(str(found[lost]), names)))
+    raise DataError(Problem(rows.where(lost), message, _nearest_label(str(found[lost]), names)))
+
+
+def _nearest_label(name: str, names: list[str]) -> str:
+    if WHOLE_NUMBER.fullmatch(name):  # digits that look alike mean nothing
+        return "known are " + ", ".join(names[:40])
+    return did_you_mean(name, names)
 
 
 def _without_label(rows: Rows, row: int, column: str) -> Problem:

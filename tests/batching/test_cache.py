@@ -161,6 +161,7 @@ def _write_and_read(results):
         results.put(table.ids.tolist() == [number + i for i in range(50)])
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_processes_that_start_together_never_read_half_an_entry(folder):
     context = multiprocessing.get_context("fork")
     results = context.Queue()

@@ -1,0 +1,85 @@
+"""PAD, length, special tokens in texts, and whose tokenizer may be used."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+_spec = importlib.util.spec_from_file_location("tiny_models", Path(__file__).parents[1] / "models.py")
+assert _spec and _spec.loader
+models = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(models)
+
+import pytest
+
+from ftcli import build
+from ftcli.compose import load
+from ftcli.errors import ConfigError, FtcliError
+
+
+def tokenizer(folder: Path, *words: str):
+    length = [] if any("max_length" in word for word in words) else ["tokenizer.max_length=32"]
+    config = load(["model=local", f"model.path={folder}", "model.weights=random", *length, *words]).config
+    return build.lay_ground(config, labels=["a", "b"], with_rows=False).tokenizer
+
+
+@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+def test_pad_is_settled_and_said(tmp_path, architecture):
+    settled = tokenizer(models.write_model(tmp_path / "m", architecture))
+    assert settled.pad_id == (3 if architecture in models.NO_PAD else 0)
+    assert settled.padding_side == "right"
+    assert any(line.startswith("PAD is") for line in settled.decisions)
+
+
+def test_truncation_is_counted_and_keeps_special_tokens(tmp_path):
+    settled = tokenizer(models.write_model(tmp_path / "m", "bert"), "tokenizer.max_length=6")
+    table = settled.encode(["the film was good", "the film was very very very good"], None)
+    assert table.lengths.tolist() == [6, 6] and table.num_truncated == 1 and table.num_tokens_cut == 3
+    assert table.row(1)[0] == 1 and table.row(1)[-1] == 2
+
+
+def test_pairs_have_token_types(tmp_path):
+    settled = tokenizer(models.write_model(tmp_path / "m", "bert"))
+    table = settled.encode(["the film"], ["was good"])
+    assert table.row(0)[0] == 1 and table.token_types.tolist() == [0, 0, 0, 0, 1, 1, 1]
+
+
+def test_special_tokens_in_a_text_are_text(tmp_path):
+    settled = tokenizer(models.write_model(tmp_path / "m", "bert"))
+    ids = settled.encode(["the </s> film <pad>"], None).row(0).tolist()
+    assert ids.count(2) == 1 and 0 not in ids
+
+
+@pytest.mark.parametrize(("architecture", "limit"), [("bert", 40), ("roberta", 39), ("gpt2", 40), ("opt", 40)])
+def test_a_length_beyond_the_positions_is_refused(tmp_path, architecture, limit):
+    folder = models.write_model(tmp_path / "m", architecture)
+    assert tokenizer(folder, f"tokenizer.max_length={limit}").max_length == limit
+    with pytest.raises(ConfigError) as caught:
+        tokenizer(folder, f"tokenizer.max_length={limit + 1}")
+    assert caught.value.problems[0].key == "tokenizer.max_length" and str(limit) in caught.value.problems[0].hint
+
+
+def test_another_tokenizer_needs_random_weights(tmp_path):
+    from transformers import AutoConfig, AutoModel
+
+    folder = models.write_model(tmp_path / "m", "bert")
+    other = models.write_model(tmp_path / "other", "bert")
+    text = (other / "tokenizer.json").read_text()
+    swapped = text.replace('"good"', '"@"').replace('"bad"', '"good"').replace('"@"', '"bad"')
+    (other / "tokenizer.json").write_text(swapped)
+    words = ["tokenizer=folder", f"tokenizer.path={other}"]
+    assert tokenizer(folder, *words).pad_id == 0
+    AutoModel.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(folder)
+    pretrained = load(["model=local", "tokenizer.max_length=32", f"model.path={folder}", *words]).config
+    with pytest.raises(FtcliError, match="'bad'|'good'"):
+        build.lay_ground(pretrained, labels=["a", "b"], with_rows=False)
+    same = load(["model=local", f"model.path={folder}", "tokenizer=folder", f"tokenizer.path={folder}"]).config
+    assert build.lay_ground(same, labels=["a", "b"], with_rows=False).tokenizer.pad_id == 0
+
+
+def test_a_folder_without_a_tokenizer_is_named(tmp_path):
+    folder = models.write_model(tmp_path / "m", "bert")
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(FtcliError, match="no tokenizer"):
+        tokenizer(folder)
