@@ -249,7 +249,7 @@ def _apply_recipe(
     raw = OmegaConf.to_container(_read_strictly(file), resolve=False)
     assert isinstance(raw, dict)
     own = {key for key, _ in _leaves({name: value for name, value in raw.items() if name != "defaults"})}
-    stated = {key: value for key, value in _leaves(base)}
+    stated = dict(_leaves(base))
     notes = []
     for key, value in _leaves(recipe):
         role = key.split(".")[0]
@@ -386,7 +386,7 @@ def _schema_keys(cls: Any, prefix: str) -> Iterator[str]:
 
 def _field_type(classes: dict[str, Any], key: str) -> Any:
     role, *path = key.split(".")
-    kind = classes[role] if role in classes else None
+    kind = classes.get(role)
     for name in path:
         kind = get_type_hints(kind)[name]
     return kind

@@ -40,7 +40,7 @@ def differences(old: Composed, new: Composed) -> dict[str, Any]:
 
 def _flat(composed: Composed) -> dict[str, Any]:
     values = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
-    return {key: value for key, value in _walk(values, "")}
+    return dict(_walk(values, ""))
 
 
 def _walk(node: Any, prefix: str) -> Any:

@@ -7,7 +7,6 @@ Hub recipes get `model.path=` and `data.path=` of small folders that this check 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+import tiny_models as models  # noqa: E402
 
 
 def run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> str:
@@ -62,7 +63,6 @@ def clean_environment(folder: Path, wheel: Path) -> str:
 
 
 def check_recipes(folder: Path, python: str) -> None:
-    models = load_models()
     model = models.write_model(folder / "gpt2", "gpt2")
     rows = models.write_rows(folder / "rows")
     for part in rows.glob("*.tsv"):
@@ -81,14 +81,6 @@ def check_recipes(folder: Path, python: str) -> None:
             sys.exit(f"{recipe}: the dry run printed no arithmetic, or wrote something")
         print(f"dry run of {recipe}: ok")
     print(f"{len(recipes)} passed, 0 failed")
-
-
-def load_models():
-    spec = importlib.util.spec_from_file_location("tiny_models", ROOT / "tests" / "models.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+import tiny_models as models
 
 from ftcli.check.overfit import Verdict
 from ftcli.check.session import run_overfit
 from ftcli.cli.screen import Screen
 from ftcli.compose import load
-
-_spec = importlib.util.spec_from_file_location("tiny_models", Path(__file__).parents[1] / "models.py")
-assert _spec and _spec.loader
-models = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(models)
 
 FITS = ["optimizer.lr=3e-3", "trainer.batch_size=8", "trainer.precision=fp32", "seed=3"]
 

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
-_spec = importlib.util.spec_from_file_location("tiny_models", Path(__file__).parents[1] / "models.py")
-assert _spec and _spec.loader
-models = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(models)
-
 import json
 
 import pytest
+import tiny_models as models
 import torch
 
 from ftcli import build

@@ -6,10 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-WORDS = (
-    "the a film book meal room phone was is felt looked good great superb lovely warm bad awful dull cold broken "
-    "very not never quite really and but with in every way story taste view sound service music end start again"
-).split()
+WORDS = ["the", "a", "film", "book", "meal", "room", "phone", "was", "is", "felt", "looked", "good", "great", "superb", "lovely", "warm", "bad", "awful", "dull", "cold", "broken", "very", "not", "never", "quite", "really", "and", "but", "with", "in", "every", "way", "story", "taste", "view", "sound", "service", "music", "end", "start", "again"]  # noqa: SIM905 - read as a sentence
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<mask>"]
 VOCABULARY = len(WORDS) + len(SPECIAL)
 
