@@ -85,6 +85,9 @@ def build(config: LoraConfig, model: nn.Module, *, seed: int) -> PeftResult:
         torch.random.default_generator.manual_seed(seed)
         _inject(config, model, targets)
     added = {name: p for name, p in model.named_parameters() if id(p) not in before}
+    for parameter in added.values():
+        # inject_adapter_in_model, unlike get_peft_model, leaves them in the base's precision.
+        parameter.data = parameter.data.float()
     leaves = ", ".join(sorted({target.rpartition(".")[2] for target in targets}))
     line = (
         f"lora: r={config.r} on {len(targets)} modules ({leaves}, {source}), "
