@@ -31,6 +31,8 @@ from ftcli.registry import lookup
 QUICKSTART = "quickstart"
 RESOLVER = re.compile(r"\$\{\s*[^}]*:")
 TOP_LEVEL = ("recipe", "seed")
+PATHS = ("model.path", "tokenizer.path", "data.path", "data.files.train", "data.files.validation", "data.files.test", "freezing.file")
+"""Keys whose values are made absolute, so that a run can be continued from another folder."""
 
 
 @dataclass(slots=True)
@@ -45,6 +47,8 @@ class Composed:
     values: DictConfig
     origins: dict[str, str]
     notes: list[str] = field(default_factory=list)
+    changed: frozenset[str] = frozenset()
+    """Keys that words changed in a restored configuration."""
 
 
 @dataclass(slots=True)
@@ -63,7 +67,7 @@ def load(words: list[str]) -> Composed:
         ConfigError: holds every problem found, each with the key as typed.
     """
     problems: list[Problem] = []
-    parsed = [w for w in (_split(text, problems) for text in words) if w is not None]
+    parsed = [w for w in (_split(text, problems) for text in _joined_flags(words)) if w is not None]
     _no_repeats(parsed, problems)
     recipe_words = [w for w in parsed if w.key == "recipe"]
     recipe = recipe_words[-1].value if recipe_words else QUICKSTART
@@ -88,15 +92,24 @@ def load(words: list[str]) -> Composed:
     return tree.finish(recipe_file.stem, notes)
 
 
-def restore(saved: dict[str, Any], words: list[str]) -> Composed:
-    """Rebuilds the configuration of a run from its config.yaml, with words applied on top."""
+def restore(saved: dict[str, Any], words: list[str], origins: dict[str, str] | None = None) -> Composed:
+    """Rebuilds the configuration of a run from its config.yaml, with words applied on top.
+
+    Args:
+        saved: what `recording.read_config` gave.
+        words: shell words of the command that continues the run.
+        origins: where the saved values came from; None calls all of them `run`.
+    """
+    came = origins or {}
     problems: list[Problem] = []
     parsed = [w for w in (_split(text, problems) for text in words) if w is not None]
     tree = _Tree(saved["choices"], saved["uses"], problems)
     for role in ROLES:
         for key, value in _leaves({role: saved[role]}):
-            tree.set(key, value, "run")
-    tree.set("seed", saved["seed"], "run")
+            tree.set(key, value, came.get(key, "run"))
+    tree.set("seed", saved["seed"], came.get("seed", "run"))
+    tree.origins |= {role: origin for role, origin in came.items() if role in ROLES}
+    before = dict(tree.origins)
     swaps, settings = _sort_words(parsed, problems)
     for role in swaps:
         problems.append(Problem(role, "a run's choices cannot be swapped", "start a new run with ftcli train"))
@@ -104,7 +117,10 @@ def restore(saved: dict[str, Any], words: list[str]) -> Composed:
         tree.set_word(word)
     if problems:
         raise ConfigError(*problems)
-    return tree.finish(saved["recipe"], [])
+    composed = tree.finish(saved["recipe"], [])
+    composed.changed = frozenset(word.key for word in settings) if settings else frozenset()
+    composed.origins = before | dict.fromkeys(composed.changed, "shell")
+    return composed
 
 
 def choices_of(role: str) -> list[str]:
@@ -131,6 +147,17 @@ def find_recipe(name: str) -> Path:
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path.resolve()
     raise ConfigError(Problem("recipe", f"there is no recipe {name!r}", did_you_mean(name, known)))
+
+
+def _joined_flags(words: list[str]) -> list[str]:
+    """Joins `--optimizer.lr 1e-3`, a habit from other tools, so that it is answered as one mistake."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and "=" not in word and not word.startswith("-"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _split(text: str, problems: list[Problem]) -> Word | None:
@@ -236,9 +263,10 @@ def _read_strictly(file: Path) -> DictConfig:
             raise ConfigError(Problem(f"{file}:{number}", "resolvers (${name:...}) are refused: a configuration runs no code"))
         if re.search(r"_(target|recursive|convert|partial|args)_", code):
             raise ConfigError(Problem(f"{file}:{number}", "a configuration cannot name code", "choose by group, such as optimizer: adamw"))
-    for key in ("hydra", "uses", "recipe", "choices"):
-        if key in raw:
-            raise ConfigError(Problem(f"{file}: {key}", "this key cannot be set in a recipe"))
+    reserved = [key for key in ("hydra", "uses", "recipe", "choices") if key in raw]
+    reserved += [f"{role}.uses" for role in ROLES if role in raw and isinstance(raw[role], DictConfig) and "uses" in raw[role]]
+    if reserved:
+        raise ConfigError(*(Problem(f"{file}: {key}", "this key cannot be set in a recipe") for key in reserved))
     return raw
 
 
@@ -300,6 +328,8 @@ class _Tree:
         if key not in self.known:
             self.problems.append(self._unknown(key, shown))
             return
+        if key in PATHS and isinstance(value, str) and "${" not in value:
+            value = str(Path(value).expanduser().absolute())
         try:
             OmegaConf.update(self.tree, key, _clean(value), merge=False)
             resolved = OmegaConf.select(self.tree, key)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftcli import build
-from ftcli.compose import Composed, load, restore
+from ftcli.compose import Composed, load
 from ftcli.errors import ConfigError, Problem, RunDirError
-from ftcli.recording import read_config
+from ftcli.recording import restored
 from ftcli.rundir import RunDir
 from ftcli.training import check
 
@@ -50,9 +50,9 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
     from ftcli.checkpoint.store import CheckpointStore
     from ftcli.trainer.trainer import load_tensors
 
-    composed = restore(read_config(run.path / "config.yaml"), words)
-    for key, origin in composed.origins.items():
-        if origin == "shell" and not key.startswith(CHANGEABLE):
+    composed = restored(run.path / "config.yaml", words)
+    for key in sorted(composed.changed):
+        if not key.startswith(CHANGEABLE):
             raise ConfigError(Problem(key, "cannot change in a finished run", "words may change data.*, task.metrics and the device"))
     check(composed)
     recorded = json.loads(run.data_json.read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
     if ground.source.fingerprint() != recorded["model"]["fingerprint"]:
         raise RunDirError(Problem(ground.source.origin, "the model's files changed since this run was trained",
                                   "type model.path=DIR with the folder it was trained from"))  # fmt: skip
-    asked = {key for key, origin in composed.origins.items() if origin == "shell"}
+    asked = composed.changed
     kept = {"attention": decided["attention"]}
     if not asked & {"trainer.device", "trainer.precision"}:
         kept["precision"] = decided["precision"]
@@ -124,7 +124,3 @@ def open_predictor(spec: str, checkpoint: str, words: list[str], *, with_rows: b
             raise
         return load_folder(spec, words)
     return load_run(run, checkpoint, words, with_rows=with_rows)
-
-
-def describe_scores(finished: Finished, part: str, figures: dict[str, float], rows: int) -> dict[str, Any]:
-    return {"metrics": figures, "part": part, "rows": rows, "origin": finished.origin, "labels": finished.labels}

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from ftcli.compose import Composed
+from ftcli.compose import Composed, restore
 from ftcli.config import ROLES
 
 
@@ -30,6 +30,26 @@ def render_config(composed: Composed) -> str:
 def read_config(path: Path) -> dict[str, Any]:
     """Reads a run's config.yaml back as plain values."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def read_origins(path: Path) -> dict[str, str]:
+    """Reads the origins that stand in config.yaml as trailing comments: dotted key -> origin."""
+    origins: dict[str, str] = {}
+    trail: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        key, _, rest = line.strip().partition(":")
+        trail = [*trail[: (len(line) - len(line.lstrip())) // 2], key]
+        _, sign, origin = rest.rpartition("  # ")
+        if sign and trail[0] == "choices":
+            origins[key] = origin
+        elif sign and trail[0] != "uses":
+            origins[".".join(trail)] = origin
+    return origins
+
+
+def restored(path: Path, words: list[str]) -> Composed:
+    """Returns the configuration of the run whose config.yaml this is, with words applied on top."""
+    return restore(read_config(path), words, read_origins(path))
 
 
 def differences(old: Composed, new: Composed) -> dict[str, Any]:

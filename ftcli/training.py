@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli import build
-from ftcli.compose import Composed, restore
+from ftcli.compose import Composed
 from ftcli.errors import CheckpointError, ConfigError, Problem, RunDirError
-from ftcli.recording import differences, read_config, render_config
+from ftcli.recording import differences, render_config, restored
 from ftcli.registry import lookup
 from ftcli.rundir import RunDir, command_line, environment
 from ftcli.validate import problems_of
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from ftcli.cli.screen import Screen
     from ftcli.trainer.trainer import Trainer
 
-FREE = {
+FREE = frozenset({
     "trainer.epochs", "trainer.max_steps", "trainer.log_every_n_steps", "trainer.eval_every_n_steps",
     "trainer.save_every_n_steps", "trainer.keep_checkpoints", "trainer.patience", "trainer.min_delta",
-}  # fmt: skip
+})  # fmt: skip
 """Keys a continued run may change: they move its end, its evaluations or its saves, not its steps."""
 
 
@@ -68,14 +68,14 @@ def start(composed: Composed, words: list[str], *, run_dir: Path | None, screen:
 
 def resume(run: RunDir, words: list[str], screen: Screen) -> dict[str, Any]:
     """Continues a run exactly where its newest intact checkpoint stands."""
-    composed = restore(read_config(run.path / "config.yaml"), words)
-    _refuse([key for key, origin in composed.origins.items() if origin == "shell" and key not in FREE])
+    composed = restored(run.path / "config.yaml", words)
+    _refuse(sorted(composed.changed - FREE))
     return _continue(composed, run, screen)
 
 
 def resume_as(composed: Composed, run: RunDir, screen: Screen) -> dict[str, Any]:
     """Continues the run in a directory with the words of `train --resume`; they must be the run's."""
-    saved = restore(read_config(run.path / "config.yaml"), [])
+    saved = restored(run.path / "config.yaml", [])
     if saved.config.choices != composed.config.choices:
         changed = [role for role, choice in saved.config.choices.items() if composed.config.choices[role] != choice]
         _refuse(changed)
@@ -93,7 +93,7 @@ def _refuse(keys: list[str]) -> None:
 def _continue(composed: Composed, run: RunDir, screen: Screen) -> dict[str, Any]:
     check(composed)
     with run.locked():
-        old = restore(read_config(run.path / "config.yaml"), [])
+        old = restored(run.path / "config.yaml", [])
         changed = differences(old, composed)
         if run.is_finished() and not changed:
             screen.note(f"{run.path} is finished: nothing to resume")
@@ -104,6 +104,7 @@ def _continue(composed: Composed, run: RunDir, screen: Screen) -> dict[str, Any]
         if changed:
             screen.notes(f"{key} is now {value}" for key, value in changed.items())
             run.write_text("config.yaml", render_config(composed))
+            run.result_json.unlink(missing_ok=True)
         return _fit(composed, objects, run, screen, resume=True)
 
 
