@@ -8,6 +8,7 @@ Every decision taken for the user is a line in `decisions`.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -316,8 +317,11 @@ def check_memory_mode(config: RunConfig, model: torch.nn.Module) -> None:
         raise ConfigError(
             Problem("trainer.gradient_checkpointing", f"{name} does not support it", "type trainer.gradient_checkpointing=false")
         )
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
-    if hasattr(model, "disable_input_require_grads") and hasattr(model, "_require_grads_hook"):
+    with warnings.catch_warnings():
+        # Renamed within transformers 5; the old name serves both versions.
+        warnings.simplefilter("ignore", FutureWarning)
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+    if hasattr(model, "_require_grads_hook"):
         model.disable_input_require_grads()  # type: ignore[operator]
 
 

@@ -25,6 +25,8 @@ from ftcli.errors import Problem, RunDirError, nearest
 ROOT = Path("runs")
 MARK = "config.yaml"
 """Written last: a folder without it is no run."""
+LEFTOVERS = frozenset({"plan.json", "data.json", "environment.json", "command.txt"})
+"""What a run that was killed before its config.yaml leaves; it is written over."""
 SECRET = re.compile(r"(token|password|secret|api_?key)", re.IGNORECASE)
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "hydra-core", "omegaconf", "numpy", "safetensors")
 
@@ -54,7 +56,7 @@ class RunDir:
             if (target / MARK).exists():
                 hint = f"add --resume, or type ftcli resume {target}"
                 raise RunDirError(Problem(f"--run-dir {run_dir}", "holds a run already", hint))
-            if target.is_dir() and any(p.name != ".lock" for p in target.iterdir()):
+            if target.is_dir() and any(p.name not in LEFTOVERS and not p.name.startswith(".") for p in target.iterdir()):
                 raise RunDirError(Problem(f"--run-dir {run_dir}", "is not empty and holds no run", "choose another directory"))
         require_writable(target)
         return target

@@ -62,12 +62,10 @@ class CheckpointStore:
         A step that is saved twice (interrupted, resumed, evaluated) gets the name `step-N.2`, so that
         the first stays whole until the second is.
         """
-        from safetensors.torch import save_file
-
         final = self._free_name(step)
         with commit(final) as stage:
             for name, values in tensors.items():
-                save_file({key: value.contiguous().clone() for key, value in values.items()}, stage / f"{name}.safetensors")
+                _write(stage / f"{name}.safetensors", values)
             (stage / "state.json").write_text(json.dumps(state, sort_keys=True), encoding="utf-8")
         crash_point("before-link")
         replace_link(self.folder / "last", final.name)
@@ -179,3 +177,15 @@ class CheckpointStore:
         fsync(self.folder)
         crash_point("in-delete")
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def _write(path: Path, values: Mapping[str, torch.Tensor]) -> None:
+    """Writes tensors as safetensors; a failure of the disk is an OSError with its own number."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file({key: value.contiguous().clone() for key, value in values.items()}, path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number.group(1)) if number else 5, str(error)) from error

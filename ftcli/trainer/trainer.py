@@ -331,6 +331,8 @@ class Trainer:
         load_named_state(self.parts.optimizer, checkpoint.load("optimizer"))
         self.scaler.load_state_dict(checkpoint.state["scaler"])
         self.state = TrainState.from_json(checkpoint.state["train"])
+        patience = self.parts.monitor.patience
+        self.state.stopped_early = patience is not None and self.state.bad_evaluations >= patience
         self._saved = (self.state.step, self.state.evaluated_step)
 
 
