@@ -386,6 +386,7 @@ def build_trainer(
         task=ground.task,
         optimizer=build_optimizer(config, blueprint, runtime),
         factor=build_factor(config, arithmetic),
+        curve_steps=arithmetic.curve_steps,
         train=tables["train"],
         validation=tables["validation"],
         evaluator=build_evaluator(config, ground, runtime, stop.check),

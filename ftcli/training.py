@@ -190,10 +190,10 @@ def _fit(composed: Composed, objects: tuple[Any, ...], run: RunDir, screen: Scre
 
 def _say_curve(trainer: Trainer, arithmetic: build.Arithmetic, screen: Screen) -> None:
     """A resume that changes the length of the lr curve says so, with the step and both lrs."""
-    before = trainer.state.total_steps
-    if before != trainer.total_steps and arithmetic.curve_steps == trainer.total_steps:
+    before, now = trainer.state.curve_steps, arithmetic.curve_steps
+    if before != now:
         screen.note(
-            f"the lr curve was {before} steps long and is now {trainer.total_steps}: the lr of the coming steps changes; "
+            f"the lr curve was {before} steps long and is now {now}: the lr of the coming steps changes; "
             f"scheduler.total_steps={before} would have pinned it"
         )
 

@@ -110,7 +110,7 @@ class Screen:
         figures = short_figures(self._last_train) if self._last_train else ""
         self._progress.update(self._task, completed=state.step, figures=figures)
         if state.step >= total_steps:
-            self.close()
+            self._stop_bar()
 
     def evaluation(self, event: dict[str, Any], best: bool) -> None:
         skip = ("event", "step", "epoch", "phase", "best", "seconds")
@@ -118,7 +118,13 @@ class Screen:
         self.note(f"step {event['step']}  epoch {event['epoch']:.2f}  validation: {figures}{'  (best)' if best else ''}")
 
     def close(self) -> None:
-        """Takes the progress bar away."""
+        """Takes the progress bar away and closes the log."""
+        self._stop_bar()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _stop_bar(self) -> None:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None

@@ -63,19 +63,6 @@ def padding_side(hf_config: PreTrainedConfig) -> str:
     return "left" if hf_config.model_type == "xlnet" else "right"
 
 
-def needs_eos(hf_config: PreTrainedConfig) -> bool:
-    """Says whether the classifier scores the last EOS token, as encoder-decoders (BART, T5) do.
-
-    They need the same number of EOS tokens in every row of a batch.
-    """
-    return bool(hf_config.is_encoder_decoder)
-
-
-def uses_token_types(hf_config: PreTrainedConfig) -> bool:
-    """Says whether the model tells the two texts of a pair apart by a token type embedding."""
-    return int(getattr(hf_config, "type_vocab_size", 0) or 0) > 1
-
-
 def set_dropout(hf_config: PreTrainedConfig, probability: float) -> list[str]:
     """Sets every dropout probability the architecture has, in place.
 

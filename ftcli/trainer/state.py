@@ -50,7 +50,7 @@ class TrainState:
     train_seconds: float = 0.0
     """Wall time in training steps, over all sessions of the run."""
     wall_seconds: float = 0.0
-    total_steps: int = 0
+    curve_steps: int = 0
     """Length of the lr curve this state was trained with."""
     last_eval: dict[str, float] = field(default_factory=dict)
     best_eval: dict[str, float] = field(default_factory=dict)

@@ -57,6 +57,8 @@ class Parts:
     optimizer: torch.optim.Optimizer
     factor: Callable[[int], float]
     """Step of the phase (0-based) -> multiplier of each group's lr."""
+    curve_steps: int
+    """Length of the lr curve behind `factor`, in steps."""
     train: TokenTable
     validation: TokenTable | None
     evaluator: Evaluator
@@ -103,7 +105,7 @@ class Trainer:
             NonFiniteError: a loss or gradient was NaN or infinite; it was not applied.
         """
         state = self.state
-        state.total_steps = self.total_steps
+        state.curve_steps = self.parts.curve_steps
         phase = plan.phases[state.phase]
         self._started = time.perf_counter() - state.wall_seconds
         self.parts.events.log(

@@ -1,0 +1,169 @@
+"""Tokenizer files in a folder -> the fast tokenizer that they describe.
+
+transformers picks a tokenizer class by the model's architecture and builds it from whatever the folder holds;
+files of another kind give a tokenizer that knows five words, without a complaint. So each way of reading is
+compared with the files themselves, and the first one that agrees with them is taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftcli.errors import ConfigError, Problem, SourceError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+_SENTENCEPIECE = ("spiece.model", "spm.model", "tokenizer.model", "sentencepiece.bpe.model")
+_EXPECTED = "tokenizer.json, vocab.txt, vocab.json with merges.txt, or spiece.model"
+# Read differently by tokenizers that differ in case, accents, digits, spaces or punctuation.
+_PROBES = ["the quick brown fox, again", "It's  CAFÉ naïve #1234 (50%)", "ein\tneuer\nTag — 日本 don't! 🙂"]
+# Lower case and plain, because sentencepiece files do not hold what a tokenizer does to text before them.
+_PLAIN_PROBES = ["the quick brown fox jumps over the lazy dog", "again and again, a story of love"]
+
+
+def load_backend(
+    folder: Path, model_config: PreTrainedConfig, key: str
+) -> tuple[PreTrainedTokenizerBase, list[str]]:
+    """Reads the tokenizer in `folder`.
+
+    Args:
+        model_config: decides between classes where the files alone do not.
+        key: the word that led to the folder, for messages.
+
+    Returns:
+        The tokenizer and the decisions taken.
+
+    Raises:
+        SourceError: no tokenizer files, or none that can be read.
+        ConfigError: the files only make a slow (pure Python) tokenizer.
+    """
+    if not _has_files(folder):
+        raise SourceError(Problem(key, f"{folder} has no tokenizer; expected {_EXPECTED}", _hint(key)))
+    options, decisions = _case_options(folder)
+    reasons = []
+    slow = False
+    for name, read in _readers(folder, model_config):
+        backend, reason = _try(read, options)
+        if backend is None:
+            reasons.append(f"{name}: {reason}")
+        elif not backend.is_fast:
+            slow = True
+        elif not _agrees(backend, folder):
+            reasons.append(f"{name}: reads them as something else")
+        else:
+            return backend, decisions
+    if slow:
+        message = f"{folder} has only a slow tokenizer, in pure Python; expected a fast one"
+        raise ConfigError(Problem(key, message, "convert it to tokenizer.json"))
+    message = f"the tokenizer files in {folder} cannot be read: {'; '.join(reasons)}"
+    raise SourceError(Problem(key, message, "save it as tokenizer.json with save_pretrained"))
+
+
+def _hint(key: str) -> str:
+    return "" if key == "tokenizer.path" else "choose tokenizer=folder and set tokenizer.path=DIR"
+
+
+def _has_files(folder: Path) -> bool:
+    single = ("tokenizer.json", "vocab.txt", *_SENTENCEPIECE)
+    pair = (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
+    return pair or any((folder / name).is_file() for name in single)
+
+
+def _case_options(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Keeps upper case where a lone vocab.txt has it; transformers lower-cases unless told otherwise."""
+    vocab = folder / "vocab.txt"
+    if not vocab.is_file() or (folder / "tokenizer.json").is_file():
+        return {}, []
+    if "do_lower_case" in _tokenizer_config(folder):
+        return {}, []
+    words = [line for line in _lines(vocab) if not line.startswith("[")]
+    if not any(word != word.lower() for word in words):
+        return {}, []
+    return {"do_lower_case": False}, ["text keeps its upper case, as vocab.txt has some"]
+
+
+def _tokenizer_config(folder: Path) -> dict[str, Any]:
+    file = folder / "tokenizer_config.json"
+    if not file.is_file():
+        return {}
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _lines(vocab: Path) -> list[str]:
+    return vocab.read_text(encoding="utf-8").rstrip("\n").split("\n")
+
+
+def _readers(folder: Path, model_config: PreTrainedConfig) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yields ways to read the folder: the architecture's own first, then the files' own."""
+    import transformers
+    from transformers import TOKENIZER_MAPPING
+
+    def reader(kind: Any, **fixed: Any) -> Callable[..., Any]:
+        return lambda **options: kind.from_pretrained(folder, local_files_only=True, **fixed, **options)
+
+    yield "AutoTokenizer", reader(transformers.AutoTokenizer, config=model_config, trust_remote_code=False)
+    if (folder / "tokenizer.json").is_file():
+        yield "tokenizer.json", reader(transformers.TokenizersBackend)
+    if (folder / "vocab.txt").is_file():
+        yield "vocab.txt", reader(transformers.BertTokenizer)
+    if (folder / "merges.txt").is_file():
+        yield "merges.txt", reader(transformers.GPT2Tokenizer)
+    for file in _sentencepiece_files(folder):
+        own = TOKENIZER_MAPPING.get(type(model_config), None)
+        for kind in (own, transformers.T5Tokenizer, transformers.LlamaTokenizer):
+            if kind is not None:
+                yield f"{file.name} as {kind.__name__}", reader(kind, vocab_file=str(file))
+
+
+def _sentencepiece_files(folder: Path) -> list[Path]:
+    return [folder / name for name in _SENTENCEPIECE if (folder / name).is_file()]
+
+
+def _try(read: Callable[..., Any], options: dict[str, Any]) -> tuple[Any, str]:
+    from ftcli.tokenizer.quiet import quiet_transformers
+
+    try:
+        with quiet_transformers():
+            return read(**options), ""
+    # The Rust library raises plain Exception for a file it cannot read; nothing narrower exists.
+    except Exception as error:
+        return None, (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _agrees(backend: Any, folder: Path) -> bool:
+    """Says whether the tokenizer is the one in the files: same ids, same pieces."""
+    vocab = backend.get_vocab()
+    if (folder / "tokenizer.json").is_file():
+        return _agrees_with_json(backend, vocab, folder / "tokenizer.json")
+    if (folder / "vocab.txt").is_file():
+        return {word: i for i, word in enumerate(_lines(folder / "vocab.txt"))}.items() <= vocab.items()
+    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        return json.loads((folder / "vocab.json").read_text(encoding="utf-8")).items() <= vocab.items()
+    return _agrees_with_sentencepiece(backend, _sentencepiece_files(folder)[0])
+
+
+def _agrees_with_json(backend: Any, vocab: dict[str, int], file: Path) -> bool:
+    from tokenizers import Tokenizer
+
+    stored = Tokenizer.from_file(str(file))
+    if not stored.get_vocab(with_added_tokens=True).items() <= vocab.items():
+        return False
+    # Special tokens may differ: tokenizer_config.json has a say in them.
+    loaded = backend.backend_tokenizer
+    pairs = [(t.encode(text, add_special_tokens=False).ids for t in (stored, loaded)) for text in _PROBES]
+    return all(a == b for a, b in pairs)
+
+
+def _agrees_with_sentencepiece(backend: Any, file: Path) -> bool:
+    from sentencepiece import SentencePieceProcessor
+
+    stored = SentencePieceProcessor(model_file=str(file))
+    return all(backend.tokenize(text) == stored.encode(text, out_type=str) for text in _PLAIN_PROBES)
