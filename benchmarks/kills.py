@@ -56,7 +56,6 @@ def warm_up() -> None:
     import transformers.models.bert.modeling_bert  # noqa: F401
 
     import ftcli.cli.app
-    import ftcli.training
     import ftcli.trainer.trainer  # noqa: F401
 
 
@@ -95,7 +94,9 @@ def outcome(run: Path) -> dict[str, str]:
     found = {}
     for name in ("last", "best"):
         for part in ("model", "optimizer"):
-            found[f"{name}/{part}"] = hashlib.sha256((run / "checkpoints" / name / f"{part}.safetensors").read_bytes()).hexdigest()
+            found[f"{name}/{part}"] = hashlib.sha256(
+                (run / "checkpoints" / name / f"{part}.safetensors").read_bytes()
+            ).hexdigest()
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     kept = [(e["step"], e["loss"], e["lr"], e["grad_norm"]) for e in lines if e["event"] == "train"]
     found["train lines"] = hashlib.sha256(json.dumps(kept).encode()).hexdigest()
@@ -107,7 +108,11 @@ def outcome(run: Path) -> dict[str, str]:
 def last_step(run: Path) -> int:
     """Returns the last step that metrics.jsonl knows of."""
     with contextlib.suppress(FileNotFoundError):
-        steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines() if line.endswith("}")]
+        steps = [
+            json.loads(line)["step"]
+            for line in (run / "metrics.jsonl").read_text().splitlines()
+            if line.endswith("}")
+        ]
         return max(steps, default=0)
     return 0
 
@@ -148,12 +153,24 @@ def prove(folder: Path, count: int, seed: int, *, write: bool) -> int:
         arguments = ["train", *base, "--run-dir", str(run), "--resume"]
         events = []
         for _ in range(3 if number % 10 == 0 else 1):
-            events.append(kill_once(arguments, run, log, draw, duration, named=number % 2 == 0, number=number))
+            events.append(
+                kill_once(arguments, run, log, draw, duration, named=number % 2 == 0, number=number)
+            )
         code = wait(start(arguments, log))
         same = code == 0 and outcome(run) == expected
         bad += not same
-        table.append((number, "; ".join(e[0] for e in events), "; ".join(f"{e[1]} -> {e[2]}" for e in events), "yes" if same else "NO"))
-        print(f"kill {number}/{count}: {table[-1][1]}: {'identical' if same else f'DIFFERENT (exit {code})'}", flush=True)
+        table.append(
+            (
+                number,
+                "; ".join(e[0] for e in events),
+                "; ".join(f"{e[1]} -> {e[2]}" for e in events),
+                "yes" if same else "NO",
+            )
+        )
+        print(
+            f"kill {number}/{count}: {table[-1][1]}: {'identical' if same else f'DIFFERENT (exit {code})'}",
+            flush=True,
+        )
         if not same:
             print(log.read_text()[-3000:])
     killed = sum(line[1].count(";") + 1 for line in table)
@@ -165,7 +182,14 @@ def prove(folder: Path, count: int, seed: int, *, write: bool) -> int:
 
 
 def kill_once(
-    arguments: list[str], run: Path, log: Path, draw: random.Random, duration: float, *, named: bool, number: int
+    arguments: list[str],
+    run: Path,
+    log: Path,
+    draw: random.Random,
+    duration: float,
+    *,
+    named: bool,
+    number: int,
 ) -> tuple[str, int, int]:
     """Kills one start; returns (where, last step logged, step of the newest checkpoint)."""
     if named:

@@ -80,8 +80,14 @@ class Arithmetic:
     curve_steps: int
 
     def lines(self) -> list[str]:
-        split = f" ({self.accumulation} micro-batches of {self.micro_batch_size})" if self.accumulation > 1 else ""
-        curve = "" if self.curve_steps == self.total_steps else f"; the lr curve is {self.curve_steps} steps long"
+        split = (
+            f" ({self.accumulation} micro-batches of {self.micro_batch_size})"
+            if self.accumulation > 1
+            else ""
+        )
+        curve = (
+            "" if self.curve_steps == self.total_steps else f"; the lr curve is {self.curve_steps} steps long"
+        )
         return [
             f"{self.rows} rows / batch of {self.batch_size}{split} = {self.steps_per_epoch} steps an epoch; "
             f"{self.total_steps} steps in all{curve}"
@@ -163,7 +169,9 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
     return Runtime(device, precision, attention, threads, decisions)
 
 
-def draw(ground: Ground, *, attention: str = "eager", meta: bool = False, allow_empty: bool = False) -> Blueprint:
+def draw(
+    ground: Ground, *, attention: str = "eager", meta: bool = False, allow_empty: bool = False
+) -> Blueprint:
     """Builds model, adapters and plan; on the meta device neither weights nor memory are used."""
     from ftcli.plan.anatomy import read_anatomy
     from ftcli.plan.plan import one_phase
@@ -198,7 +206,9 @@ def draw(ground: Ground, *, attention: str = "eager", meta: bool = False, allow_
         allow_empty=allow_empty,
     )
     decisions = [*built.decisions, *peft.decisions]
-    return Blueprint(peft.model, frozenset(built.fresh), frozenset(peft.adapter_names), anatomy, plan, decisions)
+    return Blueprint(
+        peft.model, frozenset(built.fresh), frozenset(peft.adapter_names), anatomy, plan, decisions
+    )
 
 
 def count_steps(config: RunConfig, num_rows: int) -> Arithmetic:
@@ -209,7 +219,9 @@ def count_steps(config: RunConfig, num_rows: int) -> Arithmetic:
     micro = config.trainer.micro_batch_size or batch
     total = total_steps(config.trainer, num_rows)
     curve = config.scheduler.total_steps or total
-    return Arithmetic(num_rows, batch, micro, math.ceil(batch / micro), math.ceil(num_rows / batch), total, curve)
+    return Arithmetic(
+        num_rows, batch, micro, math.ceil(batch / micro), math.ceil(num_rows / batch), total, curve
+    )
 
 
 def build_metrics(config: RunConfig) -> dict[str, Any]:
@@ -315,7 +327,11 @@ def check_memory_mode(config: RunConfig, model: torch.nn.Module) -> None:
     if not getattr(model, "supports_gradient_checkpointing", False):
         name = type(model).__name__
         raise ConfigError(
-            Problem("trainer.gradient_checkpointing", f"{name} does not support it", "type trainer.gradient_checkpointing=false")
+            Problem(
+                "trainer.gradient_checkpointing",
+                f"{name} does not support it",
+                "type trainer.gradient_checkpointing=false",
+            )
         )
     with warnings.catch_warnings():
         # Renamed within transformers 5; the old name serves both versions.
@@ -335,13 +351,22 @@ def describe_data(ground: Ground, tables: dict[str, TokenTable]) -> dict[str, An
         quantiles = np.quantile(table.lengths, [0.0, 0.5, 0.95, 1.0]).astype(int).tolist()
         counts = None
         if table.labels is not None:
-            counts = dict(zip(ground.labels, np.bincount(table.labels, minlength=len(ground.labels)).tolist(), strict=True))
+            counts = dict(
+                zip(
+                    ground.labels,
+                    np.bincount(table.labels, minlength=len(ground.labels)).tolist(),
+                    strict=True,
+                )
+            )
         parts[name] = {
             "origin": rows.origin,
             "sha256": rows.sha256,
             "rows": len(table.lengths),
             "label_counts": counts,
-            "tokens": {"total": int(table.lengths.sum()), **dict(zip(("min", "median", "p95", "max"), quantiles, strict=True))},
+            "tokens": {
+                "total": int(table.lengths.sum()),
+                **dict(zip(("min", "median", "p95", "max"), quantiles, strict=True)),
+            },
             "rows_truncated": table.num_truncated,
             "tokens_cut": table.num_tokens_cut,
         }
@@ -350,15 +375,21 @@ def describe_data(ground: Ground, tables: dict[str, TokenTable]) -> dict[str, An
         "labels": ground.labels,
         "columns": asdict(ground.config.data.columns),
         "parts": parts,
-        "tokenizer": {"fingerprint": tokenizer.fingerprint, "max_length": tokenizer.max_length, "pad_id": tokenizer.pad_id,
-                      "padding_side": tokenizer.padding_side},
+        "tokenizer": {
+            "fingerprint": tokenizer.fingerprint,
+            "max_length": tokenizer.max_length,
+            "pad_id": tokenizer.pad_id,
+            "padding_side": tokenizer.padding_side,
+        },
         "model": {"origin": ground.source.origin, "fingerprint": ground.source.fingerprint()},
     }
 
 
 def require_trainable_rows(tables: dict[str, TokenTable]) -> None:
     if not len(tables["train"].lengths):
-        raise DataError(Problem("data", "the training part has no rows", "see data.path and data.files.train"))
+        raise DataError(
+            Problem("data", "the training part has no rows", "see data.path and data.files.train")
+        )
 
 
 def build_trainer(

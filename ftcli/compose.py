@@ -31,7 +31,15 @@ from ftcli.registry import lookup
 QUICKSTART = "quickstart"
 RESOLVER = re.compile(r"\$\{\s*[^}]*:")
 TOP_LEVEL = ("recipe", "seed")
-PATHS = ("model.path", "tokenizer.path", "data.path", "data.files.train", "data.files.validation", "data.files.test", "freezing.file")
+PATHS = (
+    "model.path",
+    "tokenizer.path",
+    "data.path",
+    "data.files.train",
+    "data.files.validation",
+    "data.files.test",
+    "freezing.file",
+)
 """Keys whose values are made absolute, so that a run can be continued from another folder."""
 
 
@@ -112,7 +120,9 @@ def restore(saved: dict[str, Any], words: list[str], origins: dict[str, str] | N
     before = dict(tree.origins)
     swaps, settings = _sort_words(parsed, problems)
     for role in swaps:
-        problems.append(Problem(role, "a run's choices cannot be swapped", "start a new run with ftcli train"))
+        problems.append(
+            Problem(role, "a run's choices cannot be swapped", "start a new run with ftcli train")
+        )
     for word in settings:
         tree.set_word(word)
     if problems:
@@ -131,7 +141,9 @@ def choices_of(role: str) -> list[str]:
 def recipes() -> dict[str, Path]:
     """Returns recipe name -> file; ./recipes wins over the bundled ones."""
     folders = (bundled("recipes"), Path("recipes"))
-    return {p.stem: p.resolve() for folder in folders if folder.is_dir() for p in sorted(folder.glob("*.yaml"))}
+    return {
+        p.stem: p.resolve() for folder in folders if folder.is_dir() for p in sorted(folder.glob("*.yaml"))
+    }
 
 
 def find_recipe(name: str) -> Path:
@@ -153,7 +165,13 @@ def _joined_flags(words: list[str]) -> list[str]:
     """Joins `--optimizer.lr 1e-3`, a habit from other tools, so that it is answered as one mistake."""
     joined: list[str] = []
     for word in words:
-        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and "=" not in word and not word.startswith("-"):
+        if (
+            joined
+            and joined[-1].startswith("--")
+            and "=" not in joined[-1]
+            and "=" not in word
+            and not word.startswith("-")
+        ):
             joined[-1] += f"={word}"
         else:
             joined.append(word)
@@ -168,12 +186,20 @@ def _split(text: str, problems: list[Problem]) -> Word | None:
     key, sign, value = text.partition("=")
     key = key.strip()
     if text[0:1] in "+~" or key.endswith("+"):
-        problems.append(Problem(text, "words set existing keys; +, ++ and ~ are not used", f"type {key.strip('+~')}=VALUE"))
+        problems.append(
+            Problem(
+                text, "words set existing keys; +, ++ and ~ are not used", f"type {key.strip('+~')}=VALUE"
+            )
+        )
     elif not sign:
         hint = "type recipe=" + text if text in recipes() else "type key=value, such as optimizer.lr=1e-4"
         problems.append(Problem(text, "this word has no '='", hint))
     elif key.split(".")[0] == "hydra" or key.startswith("hydra/"):
-        problems.append(Problem(key, "Hydra's own settings cannot be changed", "ftcli train --run-dir DIR sets the folder"))
+        problems.append(
+            Problem(
+                key, "Hydra's own settings cannot be changed", "ftcli train --run-dir DIR sets the folder"
+            )
+        )
     elif RESOLVER.search(value):
         problems.append(Problem(key, "resolvers (${name:...}) are refused: a configuration runs no code"))
     else:
@@ -185,7 +211,17 @@ def _flag_habit(text: str) -> Problem:
     name, _, value = text.lstrip("-").partition("=")
     if "." in name or name in ROLES or name in TOP_LEVEL:
         return Problem(text, "hyperparameters are words, not flags", f"type {name}={value or 'VALUE'}")
-    flags = ["--run-dir", "--resume", "--dry-run", "--quiet", "--json", "--checkpoint", "--input", "--output", "--help"]
+    flags = [
+        "--run-dir",
+        "--resume",
+        "--dry-run",
+        "--quiet",
+        "--json",
+        "--checkpoint",
+        "--input",
+        "--output",
+        "--help",
+    ]
     near = nearest(text.partition("=")[0], flags, 1)
     return Problem(text, "there is no such flag", f"did you mean {near[0]}?" if near else "see --help")
 
@@ -194,7 +230,9 @@ def _no_repeats(words: list[Word], problems: list[Problem]) -> None:
     seen: dict[str, str] = {}
     for word in words:
         if word.key in seen and seen[word.key] != word.value:
-            problems.append(Problem(word.key, f"given twice, as {seen[word.key]!r} and {word.value!r}", "keep one"))
+            problems.append(
+                Problem(word.key, f"given twice, as {seen[word.key]!r} and {word.value!r}", "keep one")
+            )
         seen[word.key] = word.value
 
 
@@ -232,7 +270,9 @@ def _base(choices: tuple[tuple[str, str], ...]) -> DictConfig:
 
 
 def _compose_base(choices: dict[str, str]) -> DictConfig:
-    tree = OmegaConf.create({role: _base(tuple(sorted(choices.items())))[role] for role in ROLES} | {"seed": 42})
+    tree = OmegaConf.create(
+        {role: _base(tuple(sorted(choices.items())))[role] for role in ROLES} | {"seed": 42}
+    )
     tree.seed = _base(tuple(sorted(choices.items()))).seed
     return tree
 
@@ -244,7 +284,11 @@ def _compose_recipe(file: Path) -> tuple[DictConfig, dict[str, str]]:
     chosen = tree.hydra.runtime.choices
     missing = [role for role in ROLES if role not in chosen]
     if missing:
-        raise ConfigError(Problem(str(file), f"chooses nothing for {', '.join(missing)}", "begin its defaults with `- base`"))
+        raise ConfigError(
+            Problem(
+                str(file), f"chooses nothing for {', '.join(missing)}", "begin its defaults with `- base`"
+            )
+        )
     return tree, {role: str(chosen[role]) for role in ROLES}
 
 
@@ -260,13 +304,29 @@ def _read_strictly(file: Path) -> DictConfig:
     for number, line in enumerate(text.splitlines(), 1):
         code = line.partition("#")[0]
         if RESOLVER.search(code):
-            raise ConfigError(Problem(f"{file}:{number}", "resolvers (${name:...}) are refused: a configuration runs no code"))
+            raise ConfigError(
+                Problem(
+                    f"{file}:{number}", "resolvers (${name:...}) are refused: a configuration runs no code"
+                )
+            )
         if re.search(r"_(target|recursive|convert|partial|args)_", code):
-            raise ConfigError(Problem(f"{file}:{number}", "a configuration cannot name code", "choose by group, such as optimizer: adamw"))
+            raise ConfigError(
+                Problem(
+                    f"{file}:{number}",
+                    "a configuration cannot name code",
+                    "choose by group, such as optimizer: adamw",
+                )
+            )
     reserved = [key for key in ("hydra", "uses", "recipe", "choices") if key in raw]
-    reserved += [f"{role}.uses" for role in ROLES if role in raw and isinstance(raw[role], DictConfig) and "uses" in raw[role]]
+    reserved += [
+        f"{role}.uses"
+        for role in ROLES
+        if role in raw and isinstance(raw[role], DictConfig) and "uses" in raw[role]
+    ]
     if reserved:
-        raise ConfigError(*(Problem(f"{file}: {key}", "this key cannot be set in a recipe") for key in reserved))
+        raise ConfigError(
+            *(Problem(f"{file}: {key}", "this key cannot be set in a recipe") for key in reserved)
+        )
     return raw
 
 
@@ -316,7 +376,9 @@ class _Tree:
     def __init__(self, choices: dict[str, str], uses: dict[str, str], problems: list[Problem]) -> None:
         self.choices, self.uses, self.problems = dict(choices), dict(uses), problems
         self.origins: dict[str, str] = {"seed": "default"}
-        self.classes = {role: lookup(role, self.uses[role]).config_class for role in ROLES if role != "trainer"}
+        self.classes = {
+            role: lookup(role, self.uses[role]).config_class for role in ROLES if role != "trainer"
+        }
         self.classes["trainer"] = get_type_hints(RunConfig)["trainer"]
         self.tree = OmegaConf.create({role: OmegaConf.structured(cls) for role, cls in self.classes.items()})
         self.tree.seed = 42
@@ -333,7 +395,9 @@ class _Tree:
         try:
             OmegaConf.update(self.tree, key, _clean(value), merge=False)
             resolved = OmegaConf.select(self.tree, key)
-            if key == "seed" and (not isinstance(resolved, int) or isinstance(resolved, bool) or resolved < 0):
+            if key == "seed" and (
+                not isinstance(resolved, int) or isinstance(resolved, bool) or resolved < 0
+            ):
                 raise ValueError("expected a whole number of at least 0")
             self.origins[key] = origin
         except (OmegaConfBaseException, ValueError) as error:
@@ -353,7 +417,9 @@ class _Tree:
                 return
             value = word.value
         if isinstance(value, dict):
-            self.problems.append(Problem(word.key, "a mapping is not one value", f"type {word.key}.KEY=VALUE"))
+            self.problems.append(
+                Problem(word.key, "a mapping is not one value", f"type {word.key}.KEY=VALUE")
+            )
             return
         if self._takes_text(word.key) and not isinstance(value, str | None):
             value = word.value
@@ -380,7 +446,11 @@ class _Tree:
         elif nearest(key, siblings, 1) or role in ROLES:
             hint = did_you_mean(key, siblings)
         else:
-            hint = did_you_mean(key, [*self.known, *ROLES]) if nearest(key, self.known) else "ftcli config lists every key"
+            hint = (
+                did_you_mean(key, [*self.known, *ROLES])
+                if nearest(key, self.known)
+                else "ftcli config lists every key"
+            )
         chosen = f" ({role}={self.choices[role]} is chosen)" if role in ROLES else ""
         return Problem(shown, f"there is no such key{chosen}", hint)
 
@@ -429,8 +499,14 @@ def _type_name(kind: Any) -> str:
     if kind in names:
         return names[kind]
     text = str(kind)
-    for cls, name in (("list[str]", "a list such as [a,b]"), ("list[float]", "a list such as [0.9,0.999]"),
-                      ("bool", "true or false"), ("int", "a whole number"), ("float", "a number"), ("str", "text")):
+    for cls, name in (
+        ("list[str]", "a list such as [a,b]"),
+        ("list[float]", "a list such as [0.9,0.999]"),
+        ("bool", "true or false"),
+        ("int", "a whole number"),
+        ("float", "a number"),
+        ("str", "text"),
+    ):
         if text.startswith(cls):
             return name + (" or null" if "None" in text else "")
     return text

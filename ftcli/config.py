@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-ROLES = ("model", "tokenizer", "data", "task", "freezing", "peft", "optimizer", "scheduler", "logger", "trainer")
+ROLES = (
+    "model",
+    "tokenizer",
+    "data",
+    "task",
+    "freezing",
+    "peft",
+    "optimizer",
+    "scheduler",
+    "logger",
+    "trainer",
+)
 """Hydra groups, in the order they are printed. One word names a role everywhere."""
 
 

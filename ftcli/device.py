@@ -28,7 +28,9 @@ def decide_device(asked: Device) -> str:
     if asked is Device.auto:
         return next(name for name, here in present.items() if here)
     if not present[asked.value]:
-        raise ConfigError(Problem("trainer.device", f"there is no {asked.value} device here", "type trainer.device=auto"))
+        raise ConfigError(
+            Problem("trainer.device", f"there is no {asked.value} device here", "type trainer.device=auto")
+        )
     return asked.value
 
 
@@ -38,10 +40,14 @@ def decide_precision(asked: Precision, device: str) -> tuple[str, str]:
 
     if asked is not Precision.auto:
         slow = device == "cpu" and asked is not Precision.fp32 and not cpu_multiplies_bf16()
-        return asked.value, "as set" + ("; this CPU has no native half-precision arithmetic, so it is slow" if slow else "")
+        return asked.value, "as set" + (
+            "; this CPU has no native half-precision arithmetic, so it is slow" if slow else ""
+        )
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return ("bf16", "the GPU multiplies bf16 natively") if native else ("fp16", "the GPU has no native bf16")
+        return (
+            ("bf16", "the GPU multiplies bf16 natively") if native else ("fp16", "the GPU has no native bf16")
+        )
     if device == "cpu" and cpu_multiplies_bf16():
         return "bf16", "the CPU multiplies bf16 natively"
     return "fp32", f"no native bf16 on this {device}"

@@ -53,11 +53,19 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
     composed = restored(run.path / "config.yaml", words)
     for key in sorted(composed.changed):
         if not key.startswith(CHANGEABLE):
-            raise ConfigError(Problem(key, "cannot change in a finished run", "words may change data.*, task.metrics and the device"))
+            raise ConfigError(
+                Problem(
+                    key,
+                    "cannot change in a finished run",
+                    "words may change data.*, task.metrics and the device",
+                )
+            )
     check(composed)
     recorded = json.loads(run.data_json.read_text(encoding="utf-8"))
     decided = json.loads(run.environment_json.read_text(encoding="utf-8"))["decisions"]
-    found = CheckpointStore(run.checkpoints, keep=composed.config.trainer.keep_checkpoints, readonly=True).find(checkpoint)
+    found = CheckpointStore(
+        run.checkpoints, keep=composed.config.trainer.keep_checkpoints, readonly=True
+    ).find(checkpoint)
     ground = build.lay_ground(composed.config, labels=recorded["labels"], with_rows=with_rows)
     if ground.source.fingerprint() != recorded["model"]["fingerprint"]:
         raise RunDirError(Problem(ground.source.origin, "the model's files changed since this run was trained",

@@ -55,7 +55,11 @@ def restored(path: Path, words: list[str]) -> Composed:
 def differences(old: Composed, new: Composed) -> dict[str, Any]:
     """Returns dotted key -> new value of every value in which two configurations differ."""
     before, after = _flat(old), _flat(new)
-    return {key: after.get(key) for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)}
+    return {
+        key: after.get(key)
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    }
 
 
 def _flat(composed: Composed) -> dict[str, Any]:

@@ -28,7 +28,17 @@ MARK = "config.yaml"
 LEFTOVERS = frozenset({"plan.json", "data.json", "environment.json", "command.txt"})
 """What a run that was killed before its config.yaml leaves; it is written over."""
 SECRET = re.compile(r"(token|password|secret|api_?key)", re.IGNORECASE)
-PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "hydra-core", "omegaconf", "numpy", "safetensors")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "peft",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "safetensors",
+)
 
 
 class RunDir:
@@ -39,7 +49,11 @@ class RunDir:
         self.plan_json, self.data_json = path / "plan.json", path / "data.json"
         self.environment_json, self.result_json = path / "environment.json", path / "result.json"
         self.metrics_jsonl, self.train_log = path / "metrics.jsonl", path / "train.log"
-        self.checkpoints, self.predictions, self.tensorboard = path / "checkpoints", path / "predictions", path / "tensorboard"
+        self.checkpoints, self.predictions, self.tensorboard = (
+            path / "checkpoints",
+            path / "predictions",
+            path / "tensorboard",
+        )
 
     @classmethod
     def probe(cls, recipe: str, *, run_dir: Path | None) -> Path:
@@ -56,8 +70,14 @@ class RunDir:
             if (target / MARK).exists():
                 hint = f"add --resume, or type ftcli resume {target}"
                 raise RunDirError(Problem(f"--run-dir {run_dir}", "holds a run already", hint))
-            if target.is_dir() and any(p.name not in LEFTOVERS and not p.name.startswith(".") for p in target.iterdir()):
-                raise RunDirError(Problem(f"--run-dir {run_dir}", "is not empty and holds no run", "choose another directory"))
+            if target.is_dir() and any(
+                p.name not in LEFTOVERS and not p.name.startswith(".") for p in target.iterdir()
+            ):
+                raise RunDirError(
+                    Problem(
+                        f"--run-dir {run_dir}", "is not empty and holds no run", "choose another directory"
+                    )
+                )
         require_writable(target)
         return target
 
@@ -100,7 +120,9 @@ class RunDir:
         runs = cls.all()
         if name == "last" and runs:
             return runs[-1]
-        fitting = [r for r in runs if r.path.name.startswith(name) or r.path.name.rpartition("-")[2].startswith(name)]
+        fitting = [
+            r for r in runs if r.path.name.startswith(name) or r.path.name.rpartition("-")[2].startswith(name)
+        ]
         if len(fitting) == 1:
             return fitting[0]
         known = [r.path.name for r in runs]
@@ -108,7 +130,11 @@ class RunDir:
             message = f"{name!r} fits " + ", ".join(str(r.path) for r in fitting[:5])
             raise RunDirError(Problem("RUN", message, "type more of the id"))
         near = nearest(name, known)
-        hint = f"did you mean {near[0]}?" if near else f"there are {len(known)} runs under {ROOT}/; a path works too"
+        hint = (
+            f"did you mean {near[0]}?"
+            if near
+            else f"there are {len(known)} runs under {ROOT}/; a path works too"
+        )
         raise RunDirError(Problem("RUN", f"there is no run {name!r}", hint))
 
     @classmethod
@@ -130,7 +156,9 @@ class RunDir:
             except OSError as error:
                 file.seek(0)
                 owner = file.read().strip() or "another process"
-                raise RunDirError(Problem(str(self.path), f"is being written by {owner}", "wait for it, or stop it first")) from error
+                raise RunDirError(
+                    Problem(str(self.path), f"is being written by {owner}", "wait for it, or stop it first")
+                ) from error
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
@@ -150,7 +178,9 @@ def require_writable(path: Path) -> None:
     """Raises RunDirError when nothing could be written at `path`."""
     place = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     if (place.is_file() and place != path.absolute()) or not os.access(place, os.W_OK):
-        raise RunDirError(Problem(str(path), f"cannot be written: {place} is not writable", "choose another place"))
+        raise RunDirError(
+            Problem(str(path), f"cannot be written: {place} is not writable", "choose another place")
+        )
     if place.is_dir() and place == path.absolute() and path.suffix:
         raise RunDirError(Problem(str(path), "is a folder", "name a file"))
 
@@ -205,7 +235,9 @@ def _own_version() -> str:
 
 def _git_commit() -> str | None:
     try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None
@@ -216,7 +248,10 @@ def _cpu_name() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
 
 
 def _gpu_name() -> str | None:

@@ -39,7 +39,9 @@ def evaluate_part(finished: Finished, part: str, screen: Screen) -> dict[str, An
     table, lines = cached_table(rows, ground.tokenizer, ground.task, ground.labels)
     screen.notes(lines)
     if table.labels is None:
-        raise DataError(Problem("--split", f"the {part} part has no labels", "ftcli predict writes predictions for it"))
+        raise DataError(
+            Problem("--split", f"the {part} part has no labels", "ftcli predict writes predictions for it")
+        )
     scores = finished.evaluator.score(finished.model, table)
     return {"metrics": scores.figures, "part": part, "rows": len(table), "data": rows.origin,
             "model": finished.origin, "labels": ground.labels}  # fmt: skip
@@ -54,7 +56,13 @@ def predict_file(finished: Finished, source: str, target: str) -> int:
     """
     suffix = ".jsonl" if target == "-" else Path(target).suffix
     if suffix not in FORMATS:
-        raise ConfigError(Problem("--output", f"{suffix or 'no suffix'!r} is no format", f"expected one of {', '.join(FORMATS)}, or -"))
+        raise ConfigError(
+            Problem(
+                "--output",
+                f"{suffix or 'no suffix'!r} is no format",
+                f"expected one of {', '.join(FORMATS)}, or -",
+            )
+        )
     rows = _read(source, finished)
     if target != "-" and Path(target).exists() and source != "-" and Path(target).samefile(source):
         raise ConfigError(Problem("--output", "is the input file", "write to another file"))
@@ -111,7 +119,9 @@ def _opened(target: str) -> Iterator[TextIO]:
             yield file
         temporary.replace(path)
     except OSError as error:
-        raise RunDirError(Problem("--output", f"{target} cannot be written: {error.strerror}", "choose another place")) from error
+        raise RunDirError(
+            Problem("--output", f"{target} cannot be written: {error.strerror}", "choose another place")
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -122,7 +132,9 @@ class _Writer:
     def __init__(self, file: TextIO, suffix: str, rows: Rows, labels: list[str]) -> None:
         self.file, self.suffix, self.labels = file, suffix, labels
         self.names = list(rows.columns)
-        self.added = [_free(name, self.names) for name in ["prediction", *(f"probability_{label}" for label in labels)]]
+        self.added = [
+            _free(name, self.names) for name in ["prediction", *(f"probability_{label}" for label in labels)]
+        ]
         if suffix == ".csv":
             self.csv = csv.writer(file, lineterminator="\n")
             self.csv.writerow([_inert(name) for name in [*self.names, *self.added]])
@@ -155,5 +167,9 @@ def _inert(cell: Any) -> Any:
 def _one_cell(cell: Any) -> str:
     text = "" if cell is None else str(cell)
     if "\t" in text or "\n" in text or "\r" in text:
-        raise DataError(Problem("--output", "a value holds a tab or a line break, which tsv cannot", "write .jsonl or .csv"))
+        raise DataError(
+            Problem(
+                "--output", "a value holds a tab or a line break, which tsv cannot", "write .jsonl or .csv"
+            )
+        )
     return text

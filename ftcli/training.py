@@ -77,7 +77,9 @@ def resume_as(composed: Composed, run: RunDir, screen: Screen) -> dict[str, Any]
     """Continues the run in a directory with the words of `train --resume`; they must be the run's."""
     saved = restored(run.path / "config.yaml", [])
     if saved.config.choices != composed.config.choices:
-        changed = [role for role, choice in saved.config.choices.items() if composed.config.choices[role] != choice]
+        changed = [
+            role for role, choice in saved.config.choices.items() if composed.config.choices[role] != choice
+        ]
         _refuse(changed)
     _refuse([key for key in differences(saved, composed) if key not in FREE])
     return _continue(composed, run, screen)
@@ -87,7 +89,9 @@ def _refuse(keys: list[str]) -> None:
     if keys:
         allowed = ", ".join(sorted(FREE))
         message = "this would change the run that is continued"
-        raise ConfigError(*(Problem(key, message, f"start a new run, or change only {allowed}") for key in keys))
+        raise ConfigError(
+            *(Problem(key, message, f"start a new run, or change only {allowed}") for key in keys)
+        )
 
 
 def _continue(composed: Composed, run: RunDir, screen: Screen) -> dict[str, Any]:
@@ -109,7 +113,12 @@ def _continue(composed: Composed, run: RunDir, screen: Screen) -> dict[str, Any]
 
 
 def _decided(runtime: build.Runtime) -> dict[str, Any]:
-    return {"device": runtime.device, "precision": runtime.precision, "attention": runtime.attention, "threads": runtime.threads}
+    return {
+        "device": runtime.device,
+        "precision": runtime.precision,
+        "attention": runtime.attention,
+        "threads": runtime.threads,
+    }
 
 
 def _prepare(composed: Composed, screen: Screen, recorded: dict[str, Any] | None = None) -> tuple[Any, ...]:
@@ -133,7 +142,9 @@ def _prepare(composed: Composed, screen: Screen, recorded: dict[str, Any] | None
 def _save_predictions(job: Job, part: str, probabilities: Any) -> None:
     from ftcli.scoring import write_predictions
 
-    write_predictions(job.run.predictions / f"{part}.jsonl", job.ground.task, job.tables[part].labels, probabilities)
+    write_predictions(
+        job.run.predictions / f"{part}.jsonl", job.ground.task, job.tables[part].labels, probabilities
+    )
 
 
 def _show_plan(screen: Screen, blueprint: build.Blueprint, arithmetic: build.Arithmetic) -> None:
@@ -148,13 +159,19 @@ def _same_sources(run: RunDir, now: dict[str, Any]) -> None:
     then = json.loads(run.data_json.read_text(encoding="utf-8"))
     for name, part in then["parts"].items():
         if now["parts"].get(name, {}).get("sha256") != part["sha256"]:
-            raise RunDirError(Problem(part["origin"], f"the {name} rows changed since the run began", "start a new run"))
+            raise RunDirError(
+                Problem(part["origin"], f"the {name} rows changed since the run began", "start a new run")
+            )
     for name in ("tokenizer", "model"):
         if then[name]["fingerprint"] != now[name]["fingerprint"]:
-            raise RunDirError(Problem(now["model"]["origin"], f"the {name} changed since the run began", "start a new run"))
+            raise RunDirError(
+                Problem(now["model"]["origin"], f"the {name} changed since the run began", "start a new run")
+            )
 
 
-def _fit(composed: Composed, objects: tuple[Any, ...], run: RunDir, screen: Screen, *, resume: bool) -> dict[str, Any]:
+def _fit(
+    composed: Composed, objects: tuple[Any, ...], run: RunDir, screen: Screen, *, resume: bool
+) -> dict[str, Any]:
     from ftcli.checkpoint.store import CheckpointStore
     from ftcli.trainer.signals import StopFlag
 
@@ -209,7 +226,9 @@ def _close(job: Job, screen: Screen) -> dict[str, Any]:
     scores = evaluator.score(job.blueprint.model, job.tables["validation"], keep=True)
     _save_predictions(job, "validation", scores.probabilities)
     if scores.figures != state.best_eval:
-        raise CheckpointError(Problem(str(best.path), f"scores {scores.figures} on reload, {state.best_eval} in training"))
+        raise CheckpointError(
+            Problem(str(best.path), f"scores {scores.figures} on reload, {state.best_eval} in training")
+        )
     test = None
     if "test" in job.tables and job.tables["test"].labels is not None:
         tested = evaluator.score(job.blueprint.model, job.tables["test"], keep=True)

@@ -12,7 +12,14 @@ from ftcli.errors import Problem, did_you_mean, nearest
 
 def problems_of(config: RunConfig) -> list[Problem]:
     """Returns every problem that can be seen without a model, rows or a network."""
-    found = [*_trainer(config), *_values(config), *_roles(config), *_paths(config), *_peft(config), *_processes()]
+    found = [
+        *_trainer(config),
+        *_values(config),
+        *_roles(config),
+        *_paths(config),
+        *_peft(config),
+        *_processes(),
+    ]
     for role in ROLES:
         part = getattr(config, role)
         if hasattr(part, "problems"):
@@ -22,16 +29,34 @@ def problems_of(config: RunConfig) -> list[Problem]:
 
 def _trainer(config: RunConfig) -> Iterator[Problem]:
     trainer = config.trainer
-    at_least_one = ("max_steps", "batch_size", "micro_batch_size", "eval_batch_size", "threads", "log_every_n_steps",
-                    "eval_every_n_steps", "save_every_n_steps", "keep_checkpoints", "patience")
+    at_least_one = (
+        "max_steps",
+        "batch_size",
+        "micro_batch_size",
+        "eval_batch_size",
+        "threads",
+        "log_every_n_steps",
+        "eval_every_n_steps",
+        "save_every_n_steps",
+        "keep_checkpoints",
+        "patience",
+    )
     for name in at_least_one:
         value = getattr(trainer, name)
         if value is not None and value < 1:
-            yield Problem(f"trainer.{name}", f"got {value}", "expected at least 1" + ("" if name == "batch_size" else " or null"))
+            yield Problem(
+                f"trainer.{name}",
+                f"got {value}",
+                "expected at least 1" + ("" if name == "batch_size" else " or null"),
+            )
     if trainer.epochs <= 0:
         yield Problem("trainer.epochs", f"got {trainer.epochs}", "expected a number above 0")
     if trainer.max_grad_norm is not None and trainer.max_grad_norm <= 0:
-        yield Problem("trainer.max_grad_norm", f"got {trainer.max_grad_norm}", "expected a number above 0, or null for no clipping")
+        yield Problem(
+            "trainer.max_grad_norm",
+            f"got {trainer.max_grad_norm}",
+            "expected a number above 0, or null for no clipping",
+        )
     if trainer.min_delta < 0:
         yield Problem("trainer.min_delta", f"got {trainer.min_delta}", "expected 0 or more")
     if trainer.micro_batch_size and trainer.micro_batch_size > trainer.batch_size:
@@ -39,7 +64,9 @@ def _trainer(config: RunConfig) -> Iterator[Problem]:
         yield Problem("trainer.micro_batch_size", message, "it only splits the batch: type a smaller one")
     figures = [*config.task.metrics, "loss"]
     if trainer.monitor is not None and trainer.monitor not in figures:
-        yield Problem("trainer.monitor", f"{trainer.monitor!r} is not measured", did_you_mean(trainer.monitor, figures))
+        yield Problem(
+            "trainer.monitor", f"{trainer.monitor!r} is not measured", did_you_mean(trainer.monitor, figures)
+        )
 
 
 def _values(config: RunConfig) -> Iterator[Problem]:
@@ -68,8 +95,16 @@ def _roles(config: RunConfig) -> Iterator[Problem]:
         if metric not in known:
             yield Problem("task.metrics", f"there is no metric {metric!r}", did_you_mean(metric, known))
     if not (config.model.path or config.model.id or getattr(config.model, "package", None)):
-        yield Problem("model.path", f"model={config.choices['model']} names no model by itself", "type model.path=DIR or model.id=NAME")
-    if config.model.dtype.value == "float16" and config.trainer.precision.value == "fp16" and config.choices["peft"] == "none":
+        yield Problem(
+            "model.path",
+            f"model={config.choices['model']} names no model by itself",
+            "type model.path=DIR or model.id=NAME",
+        )
+    if (
+        config.model.dtype.value == "float16"
+        and config.trainer.precision.value == "fp16"
+        and config.choices["peft"] == "none"
+    ):
         yield Problem("model.dtype", "fp16 training keeps fp32 weights", "type model.dtype=float32")
 
 
@@ -90,7 +125,11 @@ def _paths(config: RunConfig) -> Iterator[Problem]:
         if not path.exists():
             yield Problem(key, f"there is no {kind} {value}", _near_path(path))
         elif kind == "folder" and not path.is_dir():
-            yield Problem(key, f"{value} is a file", "a folder is expected" + (": type data.files.train=FILE" if key == "data.path" else ""))
+            yield Problem(
+                key,
+                f"{value} is a file",
+                "a folder is expected" + (": type data.files.train=FILE" if key == "data.path" else ""),
+            )
         elif kind == "file" and path.is_dir():
             yield Problem(key, f"{value} is a folder", "a file is expected: type data.path=DIR for a folder")
 

@@ -15,8 +15,22 @@ def problems(*words: str) -> dict[str, str]:
 
 
 def test_all_mistakes_come_at_once_with_the_nearest_name():
-    found = problems("optimizer.lrr=1", "freezing=hed-only", "trainer.epoch=2", "trainer.batch_size=many", "seed=x", "modle.path=y")
-    assert set(found) == {"optimizer.lrr", "freezing", "trainer.epoch", "trainer.batch_size", "seed", "modle.path"}
+    found = problems(
+        "optimizer.lrr=1",
+        "freezing=hed-only",
+        "trainer.epoch=2",
+        "trainer.batch_size=many",
+        "seed=x",
+        "modle.path=y",
+    )
+    assert set(found) == {
+        "optimizer.lrr",
+        "freezing",
+        "trainer.epoch",
+        "trainer.batch_size",
+        "seed",
+        "modle.path",
+    }
     assert "optimizer.lr" in found["optimizer.lrr"] and "head-only" in found["freezing"]
     assert "trainer.epochs" in found["trainer.epoch"] and "whole number" in found["trainer.batch_size"]
     assert "model.path" in found["modle.path"]
@@ -39,7 +53,9 @@ def test_flags_of_other_tools_are_answered_with_the_word():
     assert "--dry-run" in problems("--dry-rum")["--dry-rum"]
 
 
-@pytest.mark.parametrize("text", ["it's", "été", "a b", "x=y", "~/x", "[a", "a,b", "{a", "1e-3", "true", "null.txt", "0123"])
+@pytest.mark.parametrize(
+    "text", ["it's", "été", "a b", "x=y", "~/x", "[a", "a,b", "{a", "1e-3", "true", "null.txt", "0123"]
+)
 def test_text_fields_take_words_literally(text):
     config = load([f"model.id={text}"]).config
     assert config.model.id == text
@@ -55,7 +71,9 @@ def test_paths_are_absolute_and_home_is_expanded(monkeypatch, tmp_path):
 def test_numbers_lists_and_null():
     config = load(["optimizer.lr=1e-06", "trainer.max_grad_norm=null", "optimizer.betas=[0.8,0.9]", "scheduler.warmup=0.1",
                    "optimizer.no_decay=['.*bias',norms]", "trainer.epochs=2"]).config  # fmt: skip
-    assert config.optimizer.lr == 1e-06 and config.trainer.max_grad_norm is None and config.trainer.epochs == 2.0
+    assert (
+        config.optimizer.lr == 1e-06 and config.trainer.max_grad_norm is None and config.trainer.epochs == 2.0
+    )
     assert config.optimizer.betas == [0.8, 0.9] and config.optimizer.no_decay == [".*bias", "norms"]
     assert config.scheduler.warmup == "0.1"
 
@@ -74,14 +92,29 @@ def test_a_swapped_choice_drops_the_recipes_values_and_says_so():
 def test_origins(tmp_path):
     composed = load(["recipe=sst2-lora", "optimizer.lr=3e-4", "model=minilm"])
     origins = composed.origins
-    assert origins["optimizer.lr"] == "shell" and origins["optimizer.eps"] == "recipe" and origins["optimizer.betas"] == "default"
+    assert (
+        origins["optimizer.lr"] == "shell"
+        and origins["optimizer.eps"] == "recipe"
+        and origins["optimizer.betas"] == "default"
+    )
     assert origins["model"] == "shell"
     text = render_config(composed)
-    assert "  lr: 0.0003  # shell" in text and "  eps: 0.0001  # recipe" in text and "  model: minilm  # shell" in text
+    assert (
+        "  lr: 0.0003  # shell" in text
+        and "  eps: 0.0001  # recipe" in text
+        and "  model: minilm  # shell" in text
+    )
 
 
 def test_a_recorded_configuration_comes_back_equal(tmp_path):
-    composed = load(["recipe=sst2-lora", "optimizer.lr=3e-4", "model.id=it's # odd: yes", "data.label_names=['no','on: x']"])
+    composed = load(
+        [
+            "recipe=sst2-lora",
+            "optimizer.lr=3e-4",
+            "model.id=it's # odd: yes",
+            "data.label_names=['no','on: x']",
+        ]
+    )
     (tmp_path / "config.yaml").write_text(render_config(composed))
     again = restored(tmp_path / "config.yaml", [])
     assert isinstance(again.config, RunConfig) and again.config == composed.config

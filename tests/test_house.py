@@ -9,7 +9,18 @@ import ftcli
 
 ROOT = Path(ftcli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-ROLES = ("model", "tokenizer", "data", "task", "metric", "freezing", "peft", "optimizer", "scheduler", "logger")
+ROLES = (
+    "model",
+    "tokenizer",
+    "data",
+    "task",
+    "metric",
+    "freezing",
+    "peft",
+    "optimizer",
+    "scheduler",
+    "logger",
+)
 SHARED = {"registry", "config", "errors", "source", "batching", "plan", "paths", "checkpoint"}
 
 
@@ -23,7 +34,11 @@ def imports(file: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if f.relative_to(ROOT).parts[0] in ROLES], ids=lambda f: str(f.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "file",
+    [f for f in FILES if f.relative_to(ROOT).parts[0] in ROLES],
+    ids=lambda f: str(f.relative_to(ROOT)),
+)
 def test_roles_import_only_what_is_shared(file):
     own = file.relative_to(ROOT).parts[0]
     rooms = {name.split(".")[1] for name in imports(file) if name.startswith("ftcli.")}
@@ -61,7 +76,10 @@ def test_nothing_loads_code():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
-                assert name not in ("torch.load", "eval", "exec", "hydra.utils.instantiate", "instantiate"), (file, node.lineno)
+                assert name not in ("torch.load", "eval", "exec", "hydra.utils.instantiate", "instantiate"), (
+                    file,
+                    node.lineno,
+                )
                 for keyword in node.keywords:
                     if keyword.arg == "trust_remote_code":
                         assert ast.unparse(keyword.value) == "False", (file, node.lineno)

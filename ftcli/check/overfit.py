@@ -91,7 +91,9 @@ def silent() -> Any:
     return _Silent()
 
 
-def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, num_labels: int, screen: Any) -> Verdict:
+def overfit(
+    trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, num_labels: int, screen: Any
+) -> Verdict:
     """Trains on `rows` until they are fitted or MAX_STEPS have passed, and says why not.
 
     Args:
@@ -127,8 +129,20 @@ def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, num_la
         validation_curve.append((step, _validation(trainer)))
     fitted = _fits(loss, floor, accuracy)
     if not fitted and not diagnoses:
-        diagnoses.append(_dynamic([value for _, value, _ in batch_curve], floor, stopped, trainer.base_lrs[0]))
-    return Verdict(fitted and not diagnoses, step, loss, floor, accuracy, parts.monitor.name, batch_curve, validation_curve, diagnoses)
+        diagnoses.append(
+            _dynamic([value for _, value, _ in batch_curve], floor, stopped, trainer.base_lrs[0])
+        )
+    return Verdict(
+        fitted and not diagnoses,
+        step,
+        loss,
+        floor,
+        accuracy,
+        parts.monitor.name,
+        batch_curve,
+        validation_curve,
+        diagnoses,
+    )
 
 
 @torch.no_grad()
@@ -159,7 +173,13 @@ def _static(parts: Parts, rows: np.ndarray, fresh: frozenset[str], trained: set[
     found = []
     frozen_head = sorted(fresh - trained)
     if frozen_head:
-        found.append(Diagnosis("head frozen", f"{frozen_head[0]} is newly created, random and frozen", "let the head train: freezing=head-only trains it alone"))
+        found.append(
+            Diagnosis(
+                "head frozen",
+                f"{frozen_head[0]} is newly created, random and frozen",
+                "let the head train: freezing=head-only trains it alone",
+            )
+        )
     labels = parts.train.labels
     assert labels is not None
     if len(set(labels[rows].tolist())) < 2:
@@ -183,7 +203,11 @@ def _dynamic(losses: list[float], floor: float, stopped: str, lr: float) -> Diag
     end, before, start = np.mean(losses[-tail:]), np.mean(losses[-2 * tail : -tail]), losses[0]
     moved = (max(losses) - min(losses)) / max(start - floor, 1e-9)
     if moved > 0.1 and (end > start * 0.95 or end > before * 1.05):
-        return Diagnosis("lr diverging", f"the loss went from {start:.3f} to {end:.3f} and does not settle", f"type optimizer.lr={lr / 10:.0e}")
+        return Diagnosis(
+            "lr diverging",
+            f"the loss went from {start:.3f} to {end:.3f} and does not settle",
+            f"type optimizer.lr={lr / 10:.0e}",
+        )
     if moved <= 0.1 or end < before:
         return Diagnosis("lr too low", f"the loss is still falling, slowly: {start:.3f} at the start, {losses[-1]:.3f} after {MAX_STEPS} steps",
                          f"type optimizer.lr={lr * 10:.0e}")  # fmt: skip

@@ -50,10 +50,14 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
         trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
                                       store=None, events=silent(), reporter=silent(), stop=stop)  # fmt: skip
         trainer.parts.factor = lambda step: 1.0
-        rows = epoch_batches(tables["train"].lengths, batch_size=config.trainer.batch_size, seed=config.seed, epoch=0)[0]
+        rows = epoch_batches(
+            tables["train"].lengths, batch_size=config.trainer.batch_size, seed=config.seed, epoch=0
+        )[0]
         screen.note(f"one batch of {len(rows)} rows, at most {MAX_STEPS} steps at a constant lr")
         try:
-            verdict = overfit(trainer, rows, _head_or_fresh(config, blueprint), num_labels=len(ground.labels), screen=screen)
+            verdict = overfit(
+                trainer, rows, _head_or_fresh(config, blueprint), num_labels=len(ground.labels), screen=screen
+            )
         finally:
             screen.close()
     return _told(verdict, output, screen)
@@ -90,5 +94,3 @@ def schedule_text(composed: Composed) -> str:
     check(composed)
     model = build.draw_bare(composed.config)
     return write_schedule(read_anatomy(model), composed.config.optimizer.lr)
-
-

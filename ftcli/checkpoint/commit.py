@@ -146,7 +146,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(Problem(str(path), "is missing or damaged")) from error
     if manifest["format"] != FORMAT:
-        raise CheckpointError(Problem(str(path), f"has format {manifest['format']}; this version reads {FORMAT}"))
+        raise CheckpointError(
+            Problem(str(path), f"has format {manifest['format']}; this version reads {FORMAT}")
+        )
     return manifest
 
 
@@ -155,4 +157,6 @@ def _explained(error: OSError, path: Path, stage: Path) -> RunDirError:
         held = sum(p.stat().st_size for p in stage.glob("*") if p.is_file()) if stage.is_dir() else 0
         message = f"the disk is full after {held:,} bytes ({error.strerror})"
         return RunDirError(Problem(str(path), message, "free space and type: ftcli resume RUN"))
-    return RunDirError(Problem(str(path), f"cannot be written: {error.strerror}", "choose another place with --run-dir DIR"))
+    return RunDirError(
+        Problem(str(path), f"cannot be written: {error.strerror}", "choose another place with --run-dir DIR")
+    )

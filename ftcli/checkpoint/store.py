@@ -55,7 +55,12 @@ class CheckpointStore:
             sweep(folder)
 
     def save(
-        self, step: int, *, tensors: Mapping[str, Mapping[str, torch.Tensor]], state: dict[str, Any], best: bool
+        self,
+        step: int,
+        *,
+        tensors: Mapping[str, Mapping[str, torch.Tensor]],
+        state: dict[str, Any],
+        best: bool,
     ) -> Path:
         """Commits one checkpoint, moves the links, then deletes what is no longer needed.
 
@@ -103,11 +108,19 @@ class CheckpointStore:
         if name == "last":
             found = self.latest()
             if found is None:
-                raise CheckpointError(Problem(str(self.folder), "holds no intact checkpoint", "type ftcli resume RUN to train"))
+                raise CheckpointError(
+                    Problem(str(self.folder), "holds no intact checkpoint", "type ftcli resume RUN to train")
+                )
             return found
         path = self._best_folder() if name == "best" else self.folder / name
         if path is None or path.name not in names:
-            raise CheckpointError(Problem(f"--checkpoint {name}", f"is not in {self.folder}", did_you_mean(name, ["best", "last", *names])))
+            raise CheckpointError(
+                Problem(
+                    f"--checkpoint {name}",
+                    f"is not in {self.folder}",
+                    did_you_mean(name, ["best", "last", *names]),
+                )
+            )
         return self._open(path)
 
     def _best_folder(self) -> Path | None:

@@ -12,7 +12,9 @@ from ftcli.cli.run import Json, Quiet, Words
 
 def overfit_batch(
     words: Words = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the PNG of both curves goes.")] = Path("overfit-batch.png"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the PNG of both curves goes.")] = Path(
+        "overfit-batch.png"
+    ),
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -37,7 +39,9 @@ def overfit_batch(
 
 def generate_schedule(
     words: Words = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; stdout without it.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; stdout without it.")
+    ] = None,
 ) -> None:
     """Write the default unfreezing schedule of the chosen model: one phase a block, head first.
 

@@ -10,7 +10,12 @@ from ftcli.cli.run import Json, Words
 
 
 def list_(
-    what: Annotated[str | None, typer.Argument(help="recipe, model, tokenizer, data, task, freezing, peft, optimizer, scheduler, logger, metric")] = None,
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            help="recipe, model, tokenizer, data, task, freezing, peft, optimizer, scheduler, logger, metric"
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the choices there are, with the first line of each file.
@@ -71,7 +76,11 @@ def doctor(as_json: Json = False) -> None:
 
     screen = Screen(as_json=as_json)
     findings = examine()
-    screen.table("ftcli doctor", ["", "what", "found", "to mend"], [(f.mark, f.what, f.found, "" if f.ok else f.mend) for f in findings])
+    screen.table(
+        "ftcli doctor",
+        ["", "what", "found", "to mend"],
+        [(f.mark, f.what, f.found, "" if f.ok else f.mend) for f in findings],
+    )
     screen.result({f.what: {"ok": f.ok, "found": f.found, "mend": f.mend} for f in findings})
     if any(not f.ok for f in findings):
         raise typer.Exit(1)

@@ -10,16 +10,29 @@ import typer
 if TYPE_CHECKING:
     from ftcli.cli.screen import Screen
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="[WORDS]...", help="recipe=NAME, group=choice, a.b=c", show_default=False)]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[WORDS]...", help="recipe=NAME, group=choice, a.b=c", show_default=False),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 
 
 def train(
     words: Words = None,
-    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="The run directory itself. Default: runs/<recipe>/<time>-<id>.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --run-dir, or start it when there is none.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, paths and arithmetic, write nothing.")] = False,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option("--run-dir", help="The run directory itself. Default: runs/<recipe>/<time>-<id>."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --run-dir, or start it when there is none.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Check everything, print the plan, paths and arithmetic, write nothing."
+        ),
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -34,7 +47,11 @@ def train(
     composed = load(words or [])
     screen = Screen(quiet=quiet, as_json=as_json)
     if resume and run_dir is None:
-        raise ConfigError(Problem("--resume", "needs the directory to continue", "add --run-dir DIR, or type ftcli resume last"))
+        raise ConfigError(
+            Problem(
+                "--resume", "needs the directory to continue", "add --run-dir DIR, or type ftcli resume last"
+            )
+        )
     if dry_run:
         from ftcli.dryrun import dry_run as rehearse
 
@@ -80,5 +97,3 @@ def _run(screen: Screen, work: Any) -> None:
     except Interrupted as stopped:
         screen.note(f"stopped by {stopped}; the state is saved. Continue with: ftcli resume last")
         raise typer.Exit(stopped.exit_code) from None
-
-

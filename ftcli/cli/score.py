@@ -19,7 +19,12 @@ class Split(str, Enum):  # noqa: UP042 - typer shows the values
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run (path, id prefix, `last`), a Hugging Face folder, or a hub id.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run (path, id prefix, `last`), a Hugging Face folder, or a hub id."
+        ),
+    ],
     words: Words = None,
     checkpoint: Checkpoint = "best",
     split: Annotated[Split, typer.Option("--split", help="Which part to score.")] = Split.validation,
@@ -43,10 +48,19 @@ def evaluate(
 
 
 def predict(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run (path, id prefix, `last`), a Hugging Face folder, or a hub id.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run (path, id prefix, `last`), a Hugging Face folder, or a hub id."
+        ),
+    ],
     words: Words = None,
-    input_file: Annotated[str, typer.Option("--input", "-i", help="tsv, csv, json or jsonl; - reads jsonl from stdin.")] = "-",
-    output_file: Annotated[str, typer.Option("--output", "-o", help="tsv, csv or jsonl; - writes jsonl to stdout.")] = "-",
+    input_file: Annotated[
+        str, typer.Option("--input", "-i", help="tsv, csv, json or jsonl; - reads jsonl from stdin.")
+    ] = "-",
+    output_file: Annotated[
+        str, typer.Option("--output", "-o", help="tsv, csv or jsonl; - writes jsonl to stdout.")
+    ] = "-",
     checkpoint: Checkpoint = "best",
     quiet: Quiet = False,
 ) -> None:

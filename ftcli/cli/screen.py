@@ -74,11 +74,15 @@ class Screen:
     def heading(self, line: str) -> None:
         self._write(Text(safe(line), style="bold"))
 
-    def table(self, title: str, columns: list[str], rows: Iterable[Iterable[object]], *, right: Iterable[int] = ()) -> None:
+    def table(
+        self, title: str, columns: list[str], rows: Iterable[Iterable[object]], *, right: Iterable[int] = ()
+    ) -> None:
         """Prints a table; `right` numbers the columns that are aligned right."""
         table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
         for number, column in enumerate(columns):
-            table.add_column(Text(column), justify="right" if number in set(right) else "left", overflow="fold")
+            table.add_column(
+                Text(column), justify="right" if number in set(right) else "left", overflow="fold"
+            )
         for row in rows:
             table.add_row(*(Text(safe(cell)) for cell in row))
         self._write(table)
@@ -94,7 +98,11 @@ class Screen:
         self._last_train = event
         line = train_line(event, total_steps)
         self._to_log(line)
-        if self._progress is None and not self.quiet and time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS:
+        if (
+            self._progress is None
+            and not self.quiet
+            and time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS
+        ):
             self._last_line = time.monotonic()
             self.console.print(Text(line))
 
@@ -102,10 +110,17 @@ class Screen:
         if self.quiet or not self.console.is_terminal:
             return
         if self._progress is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"),
-                       TimeRemainingColumn(), TextColumn("{task.fields[figures]}"))
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total} steps"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[figures]}"),
+            )
             self._progress = Progress(*columns, console=self.console, transient=True)
-            self._task = self._progress.add_task("training", total=total_steps, completed=state.step, figures="")
+            self._task = self._progress.add_task(
+                "training", total=total_steps, completed=state.step, figures=""
+            )
             self._progress.start()
         figures = short_figures(self._last_train) if self._last_train else ""
         self._progress.update(self._task, completed=state.step, figures=figures)
@@ -115,7 +130,9 @@ class Screen:
     def evaluation(self, event: dict[str, Any], best: bool) -> None:
         skip = ("event", "step", "epoch", "phase", "best", "seconds")
         figures = "  ".join(f"{name} {value:.4f}" for name, value in event.items() if name not in skip)
-        self.note(f"step {event['step']}  epoch {event['epoch']:.2f}  validation: {figures}{'  (best)' if best else ''}")
+        self.note(
+            f"step {event['step']}  epoch {event['epoch']:.2f}  validation: {figures}{'  (best)' if best else ''}"
+        )
 
     def close(self) -> None:
         """Takes the progress bar away and closes the log."""
@@ -144,8 +161,10 @@ class Screen:
 def short_figures(event: dict[str, Any]) -> str:
     lr = max(event["lr"].values())
     memory = event["memory_bytes"] / 2**30
-    return (f"loss {event['loss']:.4f}  lr {lr:.2e}  {event['rows_per_s']:.0f} rows/s  "
-            f"{event['tokens_per_s']:.0f} tokens/s  {memory:.1f} GiB")
+    return (
+        f"loss {event['loss']:.4f}  lr {lr:.2e}  {event['rows_per_s']:.0f} rows/s  "
+        f"{event['tokens_per_s']:.0f} tokens/s  {memory:.1f} GiB"
+    )
 
 
 def train_line(event: dict[str, Any], total_steps: int) -> str:

@@ -36,7 +36,9 @@ class JsonlLog:
 
 
 @register("logger", LoggerConfig)
-def build(config: LoggerConfig, *, metrics_path: Path, tensorboard_dir: Path, resume_step: int | None) -> JsonlLog:
+def build(
+    config: LoggerConfig, *, metrics_path: Path, tensorboard_dir: Path, resume_step: int | None
+) -> JsonlLog:
     """Returns the log of metrics.jsonl alone."""
     return JsonlLog(metrics_path, resume_step)
 

@@ -16,7 +16,9 @@ class TensorboardLog:
     A resume purges scalars of steps after `resume_step` with TensorBoard's own purge_step.
     """
 
-    def __init__(self, config: LoggerConfig, *, metrics_path: Path, tensorboard_dir: Path, resume_step: int | None) -> None:
+    def __init__(
+        self, config: LoggerConfig, *, metrics_path: Path, tensorboard_dir: Path, resume_step: int | None
+    ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         from ftcli.logger.jsonl import JsonlLog
@@ -30,7 +32,11 @@ class TensorboardLog:
         for name, value in event.items():
             inner = value.items() if isinstance(value, dict) else [("", value)]
             for part, number in inner:
-                if name not in ("event", "step") and isinstance(number, int | float) and not isinstance(number, bool):
+                if (
+                    name not in ("event", "step")
+                    and isinstance(number, int | float)
+                    and not isinstance(number, bool)
+                ):
                     tag = f"{event['event']}/{name}" + (f"/{part}" if part else "")
                     self._writer.add_scalar(tag, number, event["step"])
 

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 from ftcli.config import Dtype, ModelConfig, Weights
 from ftcli.errors import ConfigError, Problem, SourceError, did_you_mean
 from ftcli.model.architecture import max_positions, positions_start_after_pad, set_dropout
-from ftcli.model.weights import Loaded, is_head, load, quiet_transformers, shorten
+from ftcli.model.weights import Loaded, is_head, load, shorten
 from ftcli.registry import register
+from ftcli.source import Source, quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
-
-    from ftcli.source import Source
 
 # Keys of a config.json that name code, kernels or other weight files to load, or change the type of outputs.
 _IGNORED_KEYS = {

@@ -8,18 +8,15 @@ is accounted for.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import Problem, SourceError
+from ftcli.source import Source, quiet_transformers
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
-
-    from ftcli.source import Source
 
 # Poolers stand inside the base model but belong to the sentence head: checkpoints of masked language models
 # lack them.
@@ -119,19 +116,3 @@ def shorten(names: list[str] | tuple[str, ...]) -> str:
     """Returns the first names, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Silences transformers' warnings and bars meanwhile; what they say is told in decisions instead."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

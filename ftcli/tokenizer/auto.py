@@ -1,31 +1,46 @@
-"""The model's own tokenizer, out of the model's own files."""
+"""tokenizer=auto: the tokenizer that came with the model."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ftcli.config import TokenizerConfig
 from ftcli.registry import register
-from ftcli.tokenizer.policy import TextTokenizer, load_backend, settle
+from ftcli.source import Source
+from ftcli.tokenizer.files import load_backend
+from ftcli.tokenizer.policy import TextTokenizer, settle
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 @register("tokenizer", TokenizerConfig)
 def build(
     config: TokenizerConfig,
     *,
-    model_source: Any,
+    model_source: Source,
     random_weights: bool,
-    model_config: Any,
+    model_config: PreTrainedConfig,
     max_positions: int | None,
     padding_side: str,
 ) -> TextTokenizer:
-    """Returns the tokenizer that the model was pretrained with.
+    """Reads the tokenizer in the model's folder and settles it.
+
+    Args:
+        random_weights: taken by every tokenizer choice; the model's own tokenizer fits either way.
+        max_positions: most tokens a row, None for no limit.
+        padding_side: `right` or `left`, by architecture.
 
     Raises:
-        SourceError: the model's files hold no fast tokenizer.
-        ConfigError: a length or a vocabulary that does not fit the model.
+        SourceError: the model came without tokenizer files, or they cannot be read.
+        ConfigError: see `policy.settle`.
     """
-    backend = load_backend(model_source.folder, model_config, "tokenizer")
+    backend, decisions = load_backend(model_source.folder, model_config, model_source.key)
     return settle(
-        backend, config, model_config=model_config, max_positions=max_positions, padding_side=padding_side, decisions=[]
+        backend,
+        config,
+        model_config=model_config,
+        max_positions=max_positions,
+        padding_side=padding_side,
+        decisions=decisions,
     )

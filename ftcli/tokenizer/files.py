@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import ConfigError, Problem, SourceError
+from ftcli.source import quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -98,7 +99,10 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
 
 
 def _lines(vocab: Path) -> list[str]:
-    return vocab.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    try:
+        return vocab.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{vocab} is not UTF-8 text: {error}") from error
 
 
 def _readers(folder: Path, model_config: PreTrainedConfig) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -128,8 +132,6 @@ def _sentencepiece_files(folder: Path) -> list[Path]:
 
 
 def _try(read: Callable[..., Any], options: dict[str, Any]) -> tuple[Any, str]:
-    from ftcli.tokenizer.quiet import quiet_transformers
-
     try:
         with quiet_transformers():
             return read(**options), ""

@@ -1,50 +1,58 @@
-"""A tokenizer out of a folder of its own; it must agree with the model's, unless the weights are random."""
+"""tokenizer=folder: a tokenizer from a folder of its own.
+
+Trained weights know a token by its id, so they accept no other tokenizer than their own; random weights accept
+any whose ids fit the embedding.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftcli.config import TokenizerConfig
 from ftcli.errors import ConfigError, Problem, SourceError
 from ftcli.registry import register
-from ftcli.tokenizer.policy import TextTokenizer, load_backend, settle
+from ftcli.source import Source
+from ftcli.tokenizer.files import load_backend
+from ftcli.tokenizer.policy import TextTokenizer, settle
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 @dataclass(kw_only=True, slots=True)
 class FolderTokenizerConfig(TokenizerConfig):
     path: str | None = None
-    """Folder with tokenizer.json, vocab.txt, vocab.json and merges.txt, or a sentencepiece model."""
-
-    def problems(self) -> list[Problem]:
-        """Returns what is wrong before anything is read."""
-        return [] if self.path else [Problem("tokenizer.path", "is not set", "type tokenizer.path=DIR")]
+    """Folder with tokenizer.json, vocab.txt, vocab.json and merges.txt, or spiece.model."""
 
 
 @register("tokenizer", FolderTokenizerConfig)
 def build(
     config: FolderTokenizerConfig,
     *,
-    model_source: Any,
+    model_source: Source,
     random_weights: bool,
-    model_config: Any,
+    model_config: PreTrainedConfig,
     max_positions: int | None,
     padding_side: str,
 ) -> TextTokenizer:
-    """Returns the tokenizer of `tokenizer.path`.
+    """Reads the tokenizer in `config.path`, checks that it suits the weights, and settles it.
+
+    Args:
+        random_weights: True lifts the demand that every token has the id it has in the model's own tokenizer.
+        max_positions: most tokens a row, None for no limit.
+        padding_side: `right` or `left`, by architecture.
 
     Raises:
-        ConfigError: pretrained weights and a token-to-id map other than the model's own.
-        SourceError: no tokenizer in the folder, or none beside the model to compare it with.
+        SourceError: no such folder, or no tokenizer in it that can be read.
+        ConfigError: the tokenizer does not suit the weights; see also `policy.settle`.
     """
-    assert config.path is not None
-    backend = load_backend(Path(config.path).expanduser(), model_config, "tokenizer.path")
-    decisions = [f"tokenizer from {config.path}"]
+    backend, decisions = load_backend(_folder(config.path), model_config, "tokenizer.path")
     if random_weights:
-        decisions.append("the weights are random, so any vocabulary that fits will do")
+        _check_size(backend, model_config.get_text_config().vocab_size)
     else:
-        _require_same(backend.get_vocab(), model_source, model_config, config.path)
+        _check_same(backend, model_source, model_config)
     return settle(
         backend,
         config,
@@ -55,18 +63,43 @@ def build(
     )
 
 
-def _require_same(vocabulary: dict[str, int], model_source: Any, model_config: Any, path: str) -> None:
+def _folder(path: str | None) -> Path:
+    if not path:
+        message = "is not set; tokenizer=folder needs a folder"
+        raise ConfigError(
+            Problem("tokenizer.path", message, "set tokenizer.path=DIR or choose tokenizer=auto")
+        )
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        hint = f"set tokenizer.path={folder.parent}" if folder.is_file() else ""
+        raise SourceError(Problem("tokenizer.path", f"{path} is not a folder", hint))
+    return folder
+
+
+def _check_size(backend: Any, vocab_size: int) -> None:
+    token, largest = max(backend.get_vocab().items(), key=lambda item: item[1])
+    if largest >= vocab_size:
+        message = f"its token {token!r} has id {largest}; config.json has a vocab_size of {vocab_size}"
+        hint = f"set vocab_size to {largest + 1} or more in config.json"
+        raise ConfigError(Problem("tokenizer.path", message, hint))
+
+
+def _check_same(backend: Any, model_source: Source, model_config: PreTrainedConfig) -> None:
+    hint = "choose tokenizer=auto, or model.weights=random to train from nothing"
     try:
-        own = load_backend(model_source.folder, model_config, "tokenizer.path").get_vocab()
+        own, _ = load_backend(model_source.folder, model_config, model_source.key)
     except SourceError as error:
-        message = f"{model_source.origin} has no tokenizer to compare {path} with"
-        raise SourceError(Problem("tokenizer.path", message, "copy the tokenizer into the model's folder")) from error
-    if own == vocabulary:
-        return
-    differing = [token for token in own.keys() | vocabulary.keys() if own.get(token) != vocabulary.get(token)]
-    sample = min(differing)
-    message = (
-        f"{path} maps {len(differing):,} tokens to other ids than the model's own tokenizer, such as {sample!r}: "
-        f"{vocabulary.get(sample)} instead of {own.get(sample)}"
-    )
-    raise ConfigError(Problem("tokenizer.path", message, "use the model's own: tokenizer=auto, or model.weights=random"))
+        message = f"cannot be compared with the tokenizer of the model: {error}"
+        raise ConfigError(Problem("tokenizer.path", message, hint)) from error
+    theirs, ours = backend.get_vocab(), own.get_vocab()
+    if theirs != ours:
+        differing = [
+            token for token, i in sorted(ours.items(), key=lambda item: item[1]) if theirs.get(token) != i
+        ]
+        differing += sorted(theirs.keys() - ours.keys())
+        token = differing[0]
+        message = (
+            f"gives {token!r} the id {theirs.get(token)}; the model's own tokenizer {ours.get(token)} "
+            f"({len(differing)} tokens differ), and its weights are trained"
+        )
+        raise ConfigError(Problem("tokenizer.path", message, hint))

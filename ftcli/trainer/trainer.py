@@ -109,7 +109,12 @@ class Trainer:
         phase = plan.phases[state.phase]
         self._started = time.perf_counter() - state.wall_seconds
         self.parts.events.log(
-            {"event": "phase", "step": state.step, "phase": phase.index, "trainable": plan.num_trainable_parameters}
+            {
+                "event": "phase",
+                "step": state.step,
+                "phase": phase.index,
+                "trainable": plan.num_trainable_parameters,
+            }
         )
         self.set_train_mode()
         try:
@@ -174,7 +179,9 @@ class Trainer:
         loss_sum, correct, tokens = 0.0, 0, 0
         for number, piece in enumerate(pieces):
             seed_step(parts.seed, state.step, number)
-            batch = parts.task.collate(parts.train, piece, pad_id=parts.pad_id, padding_side=parts.padding_side)
+            batch = parts.task.collate(
+                parts.train, piece, pad_id=parts.pad_id, padding_side=parts.padding_side
+            )
             batch = {name: tensor.to(parts.device) for name, tensor in batch.items()}
             with autocast(parts.device, parts.precision):
                 output = parts.task.compute_loss(parts.model, batch, train=True)

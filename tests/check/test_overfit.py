@@ -99,5 +99,7 @@ def test_exit_code_and_json(tmp_path, monkeypatch):
     passed = CliRunner().invoke(app, ["overfit-batch", *words, "--json", "-o", picture])
     assert passed.exit_code == 0 and json.loads(passed.stdout)["passed"] is True
     lone = [w for w in words if not w.startswith("trainer.batch_size")]
-    failed = CliRunner().invoke(app, ["overfit-batch", *lone, "trainer.batch_size=1", "--json", "-o", picture])
+    failed = CliRunner().invoke(
+        app, ["overfit-batch", *lone, "trainer.batch_size=1", "--json", "-o", picture]
+    )
     assert failed.exit_code == 3 and json.loads(failed.stdout)["passed"] is False

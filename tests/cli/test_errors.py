@@ -13,7 +13,9 @@ def refused(done, *said: str) -> None:
     assert not Path("runs").exists()
 
 
-def rows(tmp_path, train: str | bytes, validation: str = "text\tlabel\nthe film was good\ta\nthe film was bad\tb\n") -> str:
+def rows(
+    tmp_path, train: str | bytes, validation: str = "text\tlabel\nthe film was good\ta\nthe film was bad\tb\n"
+) -> str:
     folder = tmp_path / "own"
     folder.mkdir()
     (folder / "train.tsv").write_bytes(train if isinstance(train, bytes) else train.encode())
@@ -55,7 +57,11 @@ def test_no_validation_part(ftcli, tiny, tmp_path):
 
 
 def test_length_beyond_the_positions(ftcli, tiny):
-    refused(ftcli("train", *without(tiny, "tokenizer.max_length"), "tokenizer.max_length=41"), "tokenizer.max_length", "40")
+    refused(
+        ftcli("train", *without(tiny, "tokenizer.max_length"), "tokenizer.max_length=41"),
+        "tokenizer.max_length",
+        "40",
+    )
 
 
 def test_hub_out_of_reach(ftcli):
@@ -78,7 +84,11 @@ def test_values_out_of_range_come_together(ftcli, tiny):
 
 
 def test_patterns_without_a_hit(ftcli, tiny):
-    refused(ftcli("train", *tiny, "freezing=patterns", "freezing.freeze=[LayerNorm]"), "freezing.freeze", ".*LayerNorm.*")
+    refused(
+        ftcli("train", *tiny, "freezing=patterns", "freezing.freeze=[LayerNorm]"),
+        "freezing.freeze",
+        ".*LayerNorm.*",
+    )
 
 
 def test_several_processes(ftcli, tiny, monkeypatch):

@@ -43,13 +43,18 @@ def test_bottom_layers_freezes_three_quarters_unless_told():
     selection = select("bottom-layers", anatomy_of(config))
     assert {n.split(".")[3] for n in selection.trainable if ".layer." in n} == {"6", "7"}
     assert "6 of 8 blocks" in selection.summary
-    assert [hit.pattern for hit in selection.hits] == ["embeddings", *(f"bert.encoder.layer.{i}" for i in range(6))]
+    assert [hit.pattern for hit in selection.hits] == [
+        "embeddings",
+        *(f"bert.encoder.layer.{i}" for i in range(6)),
+    ]
 
 
 def test_no_layers_still_freezes_the_embeddings():
     anatomy = anatomy_of(transformers.BertConfig(**SMALL))
     left = select("bottom-layers", anatomy, num_layers=0).trainable
-    assert left == select("embeddings", anatomy).trainable == {n for n in anatomy.names if "embeddings" not in n}
+    assert (
+        left == select("embeddings", anatomy).trainable == {n for n in anatomy.names if "embeddings" not in n}
+    )
 
 
 def test_ranges_before_the_model_is_known():

@@ -15,9 +15,18 @@ from ftcli.registry import lookup
 def gpt2(tmp_path_factory):
     """The real shape of GPT-2 small, from a config.json alone."""
     folder = tmp_path_factory.mktemp("gpt2")
-    fields = {"model_type": "gpt2", "vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024}
+    fields = {
+        "model_type": "gpt2",
+        "vocab_size": 50257,
+        "n_embd": 768,
+        "n_layer": 12,
+        "n_head": 12,
+        "n_positions": 1024,
+    }
     (folder / "config.json").write_text(json.dumps(fields))
-    return read_anatomy(build.draw_bare(load(["model=local", f"model.path={folder}", "model.weights=random"]).config))
+    return read_anatomy(
+        build.draw_bare(load(["model=local", f"model.path={folder}", "model.weights=random"]).config)
+    )
 
 
 def select(name: str, anatomy, **fields):
@@ -44,13 +53,17 @@ def test_embeddings_and_bottom_layers(gpt2):
     assert set(gpt2.names) - left == {"transformer.wte.weight", "transformer.wpe.weight"}
     left = select("bottom-layers", gpt2, num_layers=10).trainable
     layers = {name.split(".")[2] for name in left if ".h." in name}
-    assert layers == {"10", "11"} and "transformer.ln_f.weight" in left and "transformer.wte.weight" not in left
+    assert (
+        layers == {"10", "11"} and "transformer.ln_f.weight" in left and "transformer.wte.weight" not in left
+    )
     with pytest.raises(PlanError, match="12"):
         select("bottom-layers", gpt2, num_layers=13)
 
 
 def test_patterns_match_whole_names(gpt2):
-    trained = select("patterns", gpt2, train=[r"transformer\.h\.1\..*", "score.*"], freeze=[r".*ln_1.*"]).trainable
+    trained = select(
+        "patterns", gpt2, train=[r"transformer\.h\.1\..*", "score.*"], freeze=[r".*ln_1.*"]
+    ).trainable
     assert "transformer.h.1.attn.c_attn.weight" in trained and "score.weight" in trained
     assert not any(".h.11." in name or "ln_1" in name for name in trained)
     with pytest.raises(PlanError) as caught:

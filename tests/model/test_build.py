@@ -25,7 +25,9 @@ def encoder(tmp_path):
 
 
 def blueprint(*words: str, labels=("no", "yes"), **options):
-    ground = build.lay_ground(load(["model=local", "tokenizer.max_length=32", *words]).config, labels=list(labels), with_rows=False)
+    ground = build.lay_ground(
+        load(["model=local", "tokenizer.max_length=32", *words]).config, labels=list(labels), with_rows=False
+    )
     return build.draw(ground, **options)
 
 
@@ -38,7 +40,9 @@ def test_fresh_heads_are_named_and_seeded(encoder):
     assert any("fresh head" in line and "classifier.weight" in line for line in first.decisions)
     assert torch.equal(first.model.classifier.weight, again.model.classifier.weight)
     assert not torch.equal(first.model.classifier.weight, other.model.classifier.weight)
-    assert torch.equal(first.model.bert.embeddings.word_embeddings.weight, other.model.bert.embeddings.word_embeddings.weight)
+    assert torch.equal(
+        first.model.bert.embeddings.word_embeddings.weight, other.model.bert.embeddings.word_embeddings.weight
+    )
 
 
 def test_pad_and_labels_are_written_into_the_config(tmp_path):
@@ -51,7 +55,9 @@ def test_pad_and_labels_are_written_into_the_config(tmp_path):
 def test_dropout_sets_the_architectures_own_fields(tmp_path):
     folder = models.write_model(tmp_path / "gpt2", "gpt2")
     config = blueprint(f"model.path={folder}", "model.weights=random", "model.dropout=0.25").model.config
-    assert (config.resid_pdrop, config.embd_pdrop, config.attn_pdrop, config.summary_first_dropout) == (0.25,) * 4
+    assert (config.resid_pdrop, config.embd_pdrop, config.attn_pdrop, config.summary_first_dropout) == (
+        0.25,
+    ) * 4
 
 
 def test_half_precision_files_are_kept_as_float32(encoder):

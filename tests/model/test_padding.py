@@ -10,14 +10,25 @@ import torch
 from ftcli import build
 from ftcli.compose import load
 
-TEXTS = ["the film was good", "the meal was not very good and the view was bad", "lovely", "the service was dull again"]
+TEXTS = [
+    "the film was good",
+    "the meal was not very good and the view was bad",
+    "lovely",
+    "the service was dull again",
+]
 
 
 @pytest.fixture(scope="module", params=models.ARCHITECTURES)
 def scored(request, tmp_path_factory):
     """(model, tokenizer, task) of an architecture with random weights, in eval mode."""
     folder = models.write_model(tmp_path_factory.mktemp(request.param), request.param)
-    words = ["model=local", f"model.path={folder}", "model.weights=random", "tokenizer.max_length=36", "seed=11"]
+    words = [
+        "model=local",
+        f"model.path={folder}",
+        "model.weights=random",
+        "tokenizer.max_length=36",
+        "seed=11",
+    ]
     config = load(words).config
     ground = build.lay_ground(config, labels=["bad", "good"], with_rows=False)
     return build.draw(ground, attention="eager").model.eval(), ground

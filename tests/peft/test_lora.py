@@ -10,7 +10,19 @@ from ftcli.compose import load
 from ftcli.errors import ConfigError
 from ftcli.registry import lookup
 
-ARCHITECTURES = ["bert", "roberta", "distilbert", "deberta-v2", "albert", "electra", "gpt2", "opt", "llama", "qwen2", "bart"]
+ARCHITECTURES = [
+    "bert",
+    "roberta",
+    "distilbert",
+    "deberta-v2",
+    "albert",
+    "electra",
+    "gpt2",
+    "opt",
+    "llama",
+    "qwen2",
+    "bart",
+]
 
 
 def lora(model, seed=0, **fields):
@@ -26,11 +38,20 @@ def test_default_targets_fit_the_real_model(meta_model, architecture):
     assert result.adapter_names and all("lora_" in name for name in result.adapter_names)
     own = {name.replace(".base_layer.", ".") for name, _ in model.named_parameters()} - result.adapter_names
     assert own == before
-    assert not any(name.startswith(("classifier", "score", "classification_head")) for name in result.adapter_names)
+    assert not any(
+        name.startswith(("classifier", "score", "classification_head")) for name in result.adapter_names
+    )
 
 
 def test_gpt2_has_294_912_adapter_parameters(tmp_path):
-    fields = {"model_type": "gpt2", "vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024}
+    fields = {
+        "model_type": "gpt2",
+        "vocab_size": 50257,
+        "n_embd": 768,
+        "n_layer": 12,
+        "n_head": 12,
+        "n_positions": 1024,
+    }
     (tmp_path / "config.json").write_text(json.dumps(fields))
     model = build.draw_bare(load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config)
     result = lora(model, r=8)
@@ -40,7 +61,12 @@ def test_gpt2_has_294_912_adapter_parameters(tmp_path):
 
 def test_all_linear_and_named_targets(meta_model):
     every = lora(meta_model("bert"), target_modules=["all-linear"]).adapter_names
-    assert {name.split(".lora_")[0].rpartition(".")[2] for name in every} == {"query", "key", "value", "dense"}
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in every} == {
+        "query",
+        "key",
+        "value",
+        "dense",
+    }
     assert all(name.startswith("bert.") for name in every)
     with pytest.raises(ConfigError) as caught:
         lora(meta_model("bert"), target_modules=["qury"])

@@ -22,7 +22,9 @@ def roberta():
 
 def gpt2():
     torch.manual_seed(0)
-    config = transformers.GPT2Config(n_embd=16, n_layer=2, n_head=2, vocab_size=40, bos_token_id=2, eos_token_id=2)
+    config = transformers.GPT2Config(
+        n_embd=16, n_layer=2, n_head=2, vocab_size=40, bos_token_id=2, eos_token_id=2
+    )
     config.pad_token_id = 0
     return transformers.GPT2ForSequenceClassification(config).eval()
 
@@ -90,7 +92,10 @@ def test_an_unknown_architecture_names_the_modules_that_exist():
         model = transformers.SqueezeBertForSequenceClassification(config)
     with pytest.raises(ConfigError, match="no default for squeezebert") as caught:
         lora(model)
-    assert caught.value.problems[0].key == "peft.target_modules" and "all-linear" in caught.value.problems[0].hint
+    assert (
+        caught.value.problems[0].key == "peft.target_modules"
+        and "all-linear" in caught.value.problems[0].hint
+    )
 
 
 def test_adapters_of_a_half_precision_base_are_float32_and_train():
@@ -113,7 +118,10 @@ def test_adapters_and_head_train_and_matrices_decay():
     result = lora(model)
     plan = plan_of(model, result)
     decay, spared = plan.phases[0].groups
-    assert set(decay.params) == result.adapter_names | {"classifier.dense.weight", "classifier.out_proj.weight"}
+    assert set(decay.params) == result.adapter_names | {
+        "classifier.dense.weight",
+        "classifier.out_proj.weight",
+    }
     assert set(spared.params) == {"classifier.dense.bias", "classifier.out_proj.bias"}
     assert plan.decisions == () and "embeddings" in plan.frozen_units
 

@@ -46,7 +46,11 @@ BART = transformers.BartConfig(
         (BART, "model.decoder.layernorm_embedding.weight", "embeddings"),
         (BART, "model.decoder.embed_positions.weight", "embeddings"),
         (BART, "classification_head.dense.weight", "head"),
-        (transformers.ElectraConfig(**SMALL, embedding_size=16), "electra.embeddings_project.bias", "embeddings"),
+        (
+            transformers.ElectraConfig(**SMALL, embedding_size=16),
+            "electra.embeddings_project.bias",
+            "embeddings",
+        ),
         (
             transformers.AlbertConfig(**SMALL, embedding_size=16),
             "albert.encoder.embedding_hidden_mapping_in.weight",
@@ -67,7 +71,11 @@ def test_units_are_ordered_and_count_every_parameter_once():
     blocks = [f"model.encoder.layers.{i}" for i in range(2)] + [f"model.decoder.layers.{i}" for i in range(3)]
     assert [u.name for u in anatomy.units] == ["embeddings", *blocks, "final", "head"]
     assert [u.name for u in anatomy.blocks] == blocks
-    assert sum(u.numel for u in anatomy.units) == anatomy.num_parameters == sum(p.numel() for p in model.parameters())
+    assert (
+        sum(u.numel for u in anatomy.units)
+        == anatomy.num_parameters
+        == sum(p.numel() for p in model.parameters())
+    )
     assert anatomy.tied == (
         ("model.shared.weight", "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"),
     )
@@ -75,7 +83,9 @@ def test_units_are_ordered_and_count_every_parameter_once():
 
 def test_parallel_lists_of_one_parent_are_one_block_a_layer():
     # XLM keeps attentions, layer_norm1, ffns and layer_norm2 in four lists side by side.
-    config = transformers.XLMConfig(emb_dim=32, n_layers=3, n_heads=2, vocab_size=60, max_position_embeddings=40)
+    config = transformers.XLMConfig(
+        emb_dim=32, n_layers=3, n_heads=2, vocab_size=60, max_position_embeddings=40
+    )
     anatomy = read_anatomy(meta(config))
     assert len(anatomy.blocks) == 3
     assert {name.split(".")[1] for name in anatomy.blocks[1].tensors} == {
@@ -88,7 +98,13 @@ def test_norms_and_biases_are_told_by_owner_and_name():
     tensors = {t.name: t for t in read_anatomy(meta(GPT2)).tensors}
     assert tensors["transformer.h.0.ln_1.bias"].is_norm and tensors["transformer.h.0.ln_1.bias"].is_bias
     conv = tensors["transformer.h.0.attn.c_attn.bias"]
-    assert (conv.owner, conv.is_bias, conv.is_norm, conv.shape, conv.dtype) == ("Conv1D", True, False, (96,), "float32")
+    assert (conv.owner, conv.is_bias, conv.is_norm, conv.shape, conv.dtype) == (
+        "Conv1D",
+        True,
+        False,
+        (96,),
+        "float32",
+    )
     config = transformers.LlamaConfig(**SMALL, intermediate_size=48)
     norms = {t.name for t in read_anatomy(meta(config)).tensors if t.is_norm}
     assert norms == {"model.norm.weight"} | {

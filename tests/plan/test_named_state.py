@@ -30,7 +30,9 @@ def test_a_file_gives_back_every_bit(tmp_path, options):
     _, optimizer = used_and_unused(**options)
     saved = named_state(optimizer)
     slots = ("step", "exp_avg", "exp_avg_sq")
-    assert set(saved) == {f"used.{n}/{s}" for n in ("weight", "bias") for s in slots} | {"unused.weight/stateless"}
+    assert set(saved) == {f"used.{n}/{s}" for n in ("weight", "bias") for s in slots} | {
+        "unused.weight/stateless"
+    }
     save_file(saved, tmp_path / "optimizer.safetensors")
     other = fresh(**options)
     load_named_state(other, load_file(tmp_path / "optimizer.safetensors"))
@@ -42,7 +44,10 @@ def test_a_file_gives_back_every_bit(tmp_path, options):
 
 def test_loading_copies_and_keeps_dtypes():
     _, optimizer = used_and_unused(fused=False)
-    state = {n: t.to(torch.float64) if n.endswith("exp_avg") else t.clone() for n, t in named_state(optimizer).items()}
+    state = {
+        n: t.to(torch.float64) if n.endswith("exp_avg") else t.clone()
+        for n, t in named_state(optimizer).items()
+    }
     other = fresh(fused=False)
     load_named_state(other, state)
     restored = named_state(other)
@@ -51,14 +56,19 @@ def test_loading_copies_and_keeps_dtypes():
 
 
 def test_before_the_first_step_every_tensor_is_named():
-    assert set(named_state(fresh())) == {f"{n}/stateless" for n in ("used.weight", "used.bias", "unused.weight")}
+    assert set(named_state(fresh())) == {
+        f"{n}/stateless" for n in ("used.weight", "used.bias", "unused.weight")
+    }
     load_named_state(fresh(), named_state(fresh()))
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda s: s.pop("unused.weight/stateless"), "lacks the optimizer state of 1 tensors, such as unused.weight"),
+        (
+            lambda s: s.pop("unused.weight/stateless"),
+            "lacks the optimizer state of 1 tensors, such as unused.weight",
+        ),
         (lambda s: s.pop("used.bias/exp_avg_sq"), "the saved state is incomplete"),
         (lambda s: s.update({"used.bias/exp_avg": torch.zeros(4)}), "has shape"),
     ],

@@ -70,7 +70,10 @@ def test_a_typo_is_answered_with_the_nearest_names(anatomy, typed, near):
 
 @pytest.mark.parametrize(
     ("typed", "words"),
-    [("fc1(", "missing ), unterminated subpattern at position 3"), ("*bias", "nothing to repeat at position 0")],
+    [
+        ("fc1(", "missing ), unterminated subpattern at position 3"),
+        ("*bias", "nothing to repeat at position 0"),
+    ],
 )
 def test_an_invalid_regex_is_named_with_its_position(anatomy, typed, words):
     assert words in problem(anatomy, typed).message

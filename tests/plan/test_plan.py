@@ -17,7 +17,13 @@ def anatomy(meta_model):
 
 def plan_of(anatomy, **changes):
     selection = Selection(frozenset(anatomy.names), (), "everything trains")
-    values = {"lr": 1e-3, "weight_decay": 0.1, "no_decay": ["biases", "norms"], "scheduler": "linear", "warmup": "0"}
+    values = {
+        "lr": 1e-3,
+        "weight_decay": 0.1,
+        "no_decay": ["biases", "norms"],
+        "scheduler": "linear",
+        "warmup": "0",
+    }
     return one_phase(anatomy, changes.pop("selection", selection), **(values | changes))
 
 

@@ -35,7 +35,11 @@ def test_a_warmup_longer_than_the_curve_shows_its_arithmetic():
 
 
 def test_shares_round_up_but_not_on_rounding_errors():
-    assert [warmup_steps(t, total_steps=30, steps_per_epoch=7) for t in ("0.1", "0.11", "1.5ep")] == [3, 4, 11]
+    assert [warmup_steps(t, total_steps=30, steps_per_epoch=7) for t in ("0.1", "0.11", "1.5ep")] == [
+        3,
+        4,
+        11,
+    ]
 
 
 @pytest.mark.parametrize(("name", "at_25"), [("linear", 0.5), ("cosine", 0.5), ("constant", 1.0)])

@@ -6,7 +6,49 @@ import json
 from pathlib import Path
 from typing import Any
 
-WORDS = ["the", "a", "film", "book", "meal", "room", "phone", "was", "is", "felt", "looked", "good", "great", "superb", "lovely", "warm", "bad", "awful", "dull", "cold", "broken", "very", "not", "never", "quite", "really", "and", "but", "with", "in", "every", "way", "story", "taste", "view", "sound", "service", "music", "end", "start", "again"]  # noqa: SIM905 - read as a sentence
+WORDS = [
+    "the",
+    "a",
+    "film",
+    "book",
+    "meal",
+    "room",
+    "phone",
+    "was",
+    "is",
+    "felt",
+    "looked",
+    "good",
+    "great",
+    "superb",
+    "lovely",
+    "warm",
+    "bad",
+    "awful",
+    "dull",
+    "cold",
+    "broken",
+    "very",
+    "not",
+    "never",
+    "quite",
+    "really",
+    "and",
+    "but",
+    "with",
+    "in",
+    "every",
+    "way",
+    "story",
+    "taste",
+    "view",
+    "sound",
+    "service",
+    "music",
+    "end",
+    "start",
+    "again",
+]  # noqa: SIM905 - read as a sentence
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<mask>"]
 VOCABULARY = len(WORDS) + len(SPECIAL)
 
@@ -72,7 +114,9 @@ def write_model(folder: Path, name: str) -> Path:
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         backend.train_from_iterator(
             [" ".join(WORDS)] * 3,
-            trainers.BpeTrainer(vocab_size=390, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False),
+            trainers.BpeTrainer(
+                vocab_size=390, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+            ),
         )
     else:
         special = ["<filler>", *SPECIAL[1:]] if name in NO_PAD else SPECIAL
@@ -104,7 +148,13 @@ def write_rows(folder: Path, *, train: int = 48, validation: int = 16) -> Path:
         lines = ["text\tlabel"]
         for number in range(count):
             positive = number % 2 == 0
-            words = ["the", draw.choice(things), "was", *draw.sample(rest, draw.randint(0, 6)), draw.choice(good if positive else bad)]
+            words = [
+                "the",
+                draw.choice(things),
+                "was",
+                *draw.sample(rest, draw.randint(0, 6)),
+                draw.choice(good if positive else bad),
+            ]
             lines.append(" ".join(words) + "\t" + ("positive" if positive else "negative"))
         (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n")
     return folder

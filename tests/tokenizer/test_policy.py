@@ -45,13 +45,17 @@ def test_special_tokens_in_a_text_are_text(tmp_path):
     assert ids.count(2) == 1 and 0 not in ids
 
 
-@pytest.mark.parametrize(("architecture", "limit"), [("bert", 40), ("roberta", 39), ("gpt2", 40), ("opt", 40)])
+@pytest.mark.parametrize(
+    ("architecture", "limit"), [("bert", 40), ("roberta", 39), ("gpt2", 40), ("opt", 40)]
+)
 def test_a_length_beyond_the_positions_is_refused(tmp_path, architecture, limit):
     folder = models.write_model(tmp_path / "m", architecture)
     assert tokenizer(folder, f"tokenizer.max_length={limit}").max_length == limit
     with pytest.raises(ConfigError) as caught:
         tokenizer(folder, f"tokenizer.max_length={limit + 1}")
-    assert caught.value.problems[0].key == "tokenizer.max_length" and str(limit) in caught.value.problems[0].hint
+    assert (
+        caught.value.problems[0].key == "tokenizer.max_length" and str(limit) in caught.value.problems[0].hint
+    )
 
 
 def test_another_tokenizer_needs_random_weights(tmp_path):
@@ -68,7 +72,9 @@ def test_another_tokenizer_needs_random_weights(tmp_path):
     pretrained = load(["model=local", "tokenizer.max_length=32", f"model.path={folder}", *words]).config
     with pytest.raises(FtcliError, match="'bad'|'good'"):
         build.lay_ground(pretrained, labels=["a", "b"], with_rows=False)
-    same = load(["model=local", f"model.path={folder}", "tokenizer=folder", f"tokenizer.path={folder}"]).config
+    same = load(
+        ["model=local", f"model.path={folder}", "tokenizer=folder", f"tokenizer.path={folder}"]
+    ).config
     assert build.lay_ground(same, labels=["a", "b"], with_rows=False).tokenizer.pad_id == 0
 
 

@@ -20,7 +20,12 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 
 def gradients(make, micro: int, dtype: torch.dtype) -> torch.Tensor:
     """Returns the flat gradient of one ragged batch of 11 rows, split in pieces of `micro`."""
-    trainer, _ = make("model.dropout=0", "trainer.batch_size=16", f"trainer.micro_batch_size={micro}", "task.label_smoothing=0.1")
+    trainer, _ = make(
+        "model.dropout=0",
+        "trainer.batch_size=16",
+        f"trainer.micro_batch_size={micro}",
+        "task.label_smoothing=0.1",
+    )
     trainer.parts.model.to(dtype)
     caught = {}
 
@@ -55,7 +60,9 @@ def test_a_resumed_run_is_bit_identical(make, stop_at):
     whole, plan = make(*options, folder="whole")
     whole.fit(plan.plan)
     first, plan = make(*options, folder="stopped")
-    first.parts.after_step = [lambda model, state: setattr(first.stop, "signum", 15) if state.step == stop_at else None]
+    first.parts.after_step = [
+        lambda model, state: setattr(first.stop, "signum", 15) if state.step == stop_at else None
+    ]
     with pytest.raises(Interrupted):
         first.fit(plan.plan)
     again, plan = make(*options, folder="stopped")
@@ -161,7 +168,9 @@ def test_exactly_the_declared_tensors_change(make, words):
     # A softmax does not feel a bias added to every key: its gradient is zero but for rounding.
     numb = {name for name in declared if name.endswith("key.bias")}
     assert changed - declared == set() and declared - changed <= numb
-    assert {id(p) for p in trainer.trained} == {id(p) for n, p in trainer.parts.model.named_parameters() if n in declared}
+    assert {id(p) for p in trainer.trained} == {
+        id(p) for n, p in trainer.parts.model.named_parameters() if n in declared
+    }
 
 
 def test_frozen_blocks_run_without_dropout(make):
@@ -178,7 +187,9 @@ def test_frozen_blocks_run_without_dropout(make):
 
 
 def test_early_stopping_counts_evaluations(make):
-    trainer, plan = make("trainer.epochs=9", "trainer.monitor=loss", "trainer.patience=2", "trainer.min_delta=100")
+    trainer, plan = make(
+        "trainer.epochs=9", "trainer.monitor=loss", "trainer.patience=2", "trainer.min_delta=100"
+    )
     trainer.fit(plan.plan)
     assert trainer.state.stopped_early and trainer.state.best_step == 7 and trainer.state.step == 21
 
