@@ -121,7 +121,7 @@ def _readers(folder: Path, model_config: PreTrainedConfig) -> Iterator[tuple[str
     if (folder / "merges.txt").is_file():
         yield "merges.txt", reader(transformers.GPT2Tokenizer)
     for file in _sentencepiece_files(folder):
-        own = TOKENIZER_MAPPING.get(type(model_config), None)
+        own: Any = TOKENIZER_MAPPING.get(type(model_config), None)
         for kind in (own, transformers.T5Tokenizer, transformers.LlamaTokenizer):
             if kind is not None:
                 yield f"{file.name} as {kind.__name__}", reader(kind, vocab_file=str(file))

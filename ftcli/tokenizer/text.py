@@ -1,0 +1,161 @@
+"""The settled tokenizer: texts -> flat rows of ids."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftcli.batching.table import TokenTable
+from ftcli.errors import ConfigError, DataError, Problem
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+POLICY_VERSION = 1
+"""Part of the fingerprint; raised when the same settings begin to give other ids."""
+
+_CHUNK = 4096  # rows encoded at a time; bounds the memory of the Rust encodings
+
+
+@dataclass(frozen=True, slots=True)
+class TextTokenizer:
+    """A fast tokenizer with everything settled."""
+
+    backend: PreTrainedTokenizerBase
+    """The Hugging Face tokenizer, for saving and for showing tokens."""
+    max_length: int
+    """Most tokens a row, special ones included."""
+    pad_id: int
+    padding_side: str
+    vocab_size: int
+    """Rows of the model's embedding; every id is below it."""
+    token_types: bool
+    """Whether the model reads which text of a pair a token is of."""
+    empty_id: int | None
+    """Only token of a text that would have none; None where special tokens stand in every row."""
+    unk_id: int | None
+    written_out: tuple[int, ...]
+    """Special tokens that this backend reads out of a user's text; put down as unk."""
+    decisions: list[str] = field(default_factory=list)
+    fingerprint: str = field(init=False)
+    """Hex sha256 of what decides the ids."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fingerprint", self._fingerprint())
+
+    def encode(self, texts: list[str], pairs: list[str] | None = None) -> TokenTable:
+        """Tokenises texts, or pairs of texts; cuts the longer of the two first, never a special token.
+
+        Raises:
+            ConfigError: `max_length` leaves no room beside the special tokens.
+            DataError: a text is not valid Unicode.
+        """
+        rust = self._ready()
+        rows: list[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
+        self._check_room(rust.num_special_tokens_to_add(pairs is not None), 1 if pairs is None else 2)
+        ids: list[np.ndarray] = []
+        types: list[np.ndarray] = []
+        num_truncated = num_tokens_cut = 0
+        for chunk in _chunks(rows):
+            encodings, cut = self._encode_chunk(rust, chunk)
+            num_truncated += len(cut)
+            num_tokens_cut += sum(cut)
+            for encoding in encodings:
+                ids.append(self._ids(encoding))
+                types.append(np.array(encoding.type_ids or [0], dtype=np.uint8))
+        flat = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
+        self._check_ids(flat)
+        return TokenTable(
+            ids=flat,
+            offsets=np.cumsum([0, *map(len, ids)], dtype=np.int64),
+            token_types=np.concatenate(types) if self.token_types and types else None,
+            labels=None,
+            num_truncated=num_truncated,
+            num_tokens_cut=num_tokens_cut,
+        )
+
+    def _ready(self) -> Any:
+        """Returns the Rust tokenizer in the state the policy needs, whoever used it before."""
+        rust = self.backend.backend_tokenizer
+        rust.no_truncation()
+        rust.no_padding()
+        rust.encode_special_tokens = True
+        return rust
+
+    def _encode_chunk(self, rust: Any, rows: list[Any]) -> tuple[list[Any], list[int]]:
+        """Returns the encodings, and for each truncated row how many tokens it lost."""
+        encodings = _encode_batch(rust, rows)
+        long = [i for i, encoding in enumerate(encodings) if len(encoding) > self.max_length]
+        if not long:
+            return encodings, []
+        rust.enable_truncation(self.max_length, strategy="longest_first")
+        shortened = _encode_batch(rust, [rows[i] for i in long])
+        rust.no_truncation()
+        cut = [len(encodings[i]) - len(short) for i, short in zip(long, shortened, strict=True)]
+        for i, short in zip(long, shortened, strict=True):
+            encodings[i] = short
+        return encodings, cut
+
+    def _ids(self, encoding: Any) -> np.ndarray:
+        """Returns the ids of a row, (length,) int32, never empty."""
+        if not len(encoding):
+            return np.array([self.empty_id], dtype=np.int32)
+        ids = np.array(encoding.ids, dtype=np.int32)
+        if self.written_out and self.unk_id is not None:
+            from_text = np.array(encoding.special_tokens_mask) == 0
+            ids[from_text & np.isin(ids, self.written_out)] = self.unk_id
+        return ids
+
+    def _check_room(self, num_special: int, num_texts: int) -> None:
+        if self.max_length < num_special + num_texts:
+            message = f"is {self.max_length}, and {num_special} special tokens stand in every row"
+            hint = f"set tokenizer.max_length={num_special + num_texts} or more"
+            raise ConfigError(Problem("tokenizer.max_length", message, hint))
+
+    def _check_ids(self, ids: np.ndarray) -> None:
+        if len(ids) and ids.max() >= self.vocab_size:
+            token = self.backend.convert_ids_to_tokens(int(ids.max()))
+            message = (
+                f"gives {token!r} the id {ids.max()}; the model's vocabulary ends at {self.vocab_size - 1}"
+            )
+            raise ConfigError(Problem("tokenizer", message, "use the model's own tokenizer: tokenizer=auto"))
+
+    def _fingerprint(self) -> str:
+        settings = {
+            "policy": POLICY_VERSION,
+            "max_length": self.max_length,
+            "pad_id": self.pad_id,
+            "padding_side": self.padding_side,
+            "token_types": self.token_types,
+            "empty_id": self.empty_id,
+            "written_out": self.written_out,
+        }
+        text = json.dumps(settings, sort_keys=True) + self._ready().to_str()
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _chunks(rows: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(rows), _CHUNK):
+        yield rows[start : start + _CHUNK]
+
+
+def _encode_batch(rust: Any, rows: list[Any]) -> list[Any]:
+    try:
+        return rust.encode_batch_fast(rows)
+    except (TypeError, UnicodeError) as error:
+        for row in rows:
+            for text in (row,) if isinstance(row, str) else row:
+                if not isinstance(text, str) or not _is_unicode(text):
+                    message = f"a text is not valid Unicode: {text!r:.80}"
+                    raise DataError(Problem("data", message, "repair the file's encoding")) from error
+        raise
+
+
+def _is_unicode(text: str) -> bool:
+    # Half of a surrogate pair, as JSON's "\ud800" gives, cannot be encoded.
+    return not any("\ud800" <= char <= "\udfff" for char in text)
