@@ -173,7 +173,7 @@ def _fit(
     composed: Composed, objects: tuple[Any, ...], run: RunDir, screen: Screen, *, resume: bool
 ) -> dict[str, Any]:
     from ftcli.checkpoint.store import CheckpointStore
-    from ftcli.trainer.signals import StopFlag
+    from ftcli.trainer.signals import Interrupted, StopFlag
 
     ground, runtime, blueprint, arithmetic, tables = objects
     screen.log_to(run.train_log)
@@ -200,6 +200,9 @@ def _fit(
             trainer.fit(blueprint.plan)
             job = Job(composed, ground, runtime, blueprint, arithmetic, tables, run, trainer)
             return _close(job, screen)
+        except Interrupted as stopped:
+            screen.note(f"stopped by {stopped}; the state is saved. Continue with: ftcli resume {run.path}")
+            raise
         finally:
             screen.close()
             events.close()

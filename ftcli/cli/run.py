@@ -95,5 +95,4 @@ def _run(screen: Screen, work: Any) -> None:
     try:
         screen.result(work())
     except Interrupted as stopped:
-        screen.note(f"stopped by {stopped}; the state is saved. Continue with: ftcli resume last")
         raise typer.Exit(stopped.exit_code) from None

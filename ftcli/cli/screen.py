@@ -168,6 +168,6 @@ def short_figures(event: dict[str, Any]) -> str:
 
 
 def train_line(event: dict[str, Any], total_steps: int) -> str:
-    left = (total_steps - event["step"]) * event.get("seconds_per_step", 0.0)
+    left = (total_steps - event["step"]) * event["seconds_per_step"]
     eta = f"  ETA {int(left // 60)}:{int(left % 60):02d}" if left else ""
     return f"step {event['step']}/{total_steps}  epoch {event['epoch']:.2f}  {short_figures(event)}{eta}"

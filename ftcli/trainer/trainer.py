@@ -276,6 +276,7 @@ class Trainer:
             "grad_norm": norm,
             "rows_per_s": window.rows / seconds,
             "tokens_per_s": window.tokens / seconds,
+            "seconds_per_step": window.seconds / window.steps,
             "memory_bytes": memory_used(self.parts.device),
         }
         if self.scaler.is_enabled():
