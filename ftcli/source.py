@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from ftcli import hub
 from ftcli.config import ModelConfig, Weights
 from ftcli.errors import ConfigError, Problem, SourceError, did_you_mean
 
@@ -261,10 +260,10 @@ def _without_package(config: ModelConfig, wanted: bool) -> Source:
 def _from_hub(config: ModelConfig, wanted: bool) -> Source:
     """Returns the snapshot in the hub's cache, downloaded where needed; without weights unless `wanted`."""
     name = config.id or ""
-    snapshot = _download(name, config.revision, _SMALL_FILES + (_LARGE_FILES if wanted else []))
+    snapshot = hub.download(name, config.revision, _SMALL_FILES + (_LARGE_FILES if wanted else []))
     if not (snapshot / CONFIG).is_file():
         message = f"{name} has no {CONFIG}, on the hub or in its cache"
-        raise SourceError(Problem("model.id", message, _local(name)))
+        raise SourceError(Problem("model.id", message, hub.local_hint(name)))
     if wanted and not ((snapshot / SINGLE).is_file() or (snapshot / INDEX).is_file()):
         message = f"{name} has no {SINGLE}; weights in pickle files (pytorch_model.bin) are never loaded"
         hint = "set model.revision to one with safetensors, or model.path=DIR"
@@ -272,63 +271,7 @@ def _from_hub(config: ModelConfig, wanted: bool) -> Source:
     return _from_folder(snapshot, wanted, key="model.id", origin=f"hub {name}@{snapshot.name[:7]}")
 
 
-def _download(name: str, revision: str | None, patterns: list[str]) -> Path:
-    from huggingface_hub import errors, snapshot_download
-
-    try:
-        with _quiet_hub():
-            # Files in subfolders are copies of the model for other frameworks.
-            found = snapshot_download(
-                name, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]
-            )
-    except errors.HFValidationError as error:
-        problem = Problem("model.id", f"{name!r} is no hub id; expected NAME or OWNER/NAME", _local(name))
-        raise ConfigError(problem) from error
-    except errors.RevisionNotFoundError as error:
-        raise SourceError(
-            Problem("model.revision", f"the hub's {name} has no revision {revision}")
-        ) from error
-    except errors.GatedRepoError as error:
-        message = f"{name} is gated: accept its terms on its page, with the account of your token"
-        raise SourceError(Problem("model.id", message, "then run `hf auth login`")) from error
-    except errors.RepositoryNotFoundError as error:
-        message = f"the hub has no model {name}, or it is private"
-        raise SourceError(Problem("model.id", message, _local(name))) from error
-    except (errors.HTTPError, errors.EntryNotFoundError, OSError, errors.XetDownloadError) as error:
-        raise SourceError(Problem("model.id", _why_unreachable(name, error), _local(name))) from error
-    return Path(found)
-
-
-def _why_unreachable(name: str, error: Exception) -> str:
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        cache = constants.HF_HUB_CACHE
-        return f"{name} is not whole in the hub's cache {cache}, and HF_HUB_OFFLINE=1 forbids a download"
-    lines = str(error).strip().splitlines()
-    reason = lines[0].removeprefix("Got: ") if lines else type(error).__name__
-    return f"{name} cannot be fetched from the hub, and its cache does not hold it whole: {reason}"
-
-
-def _local(name: str) -> str:
-    if Path(name).expanduser().is_dir():
-        return f"there is a folder of that name: set model.path={name}"
-    return f"without a network set model.path=DIR: a folder with {CONFIG}, {SINGLE} and the tokenizer's files"
-
-
-@contextmanager
-def _quiet_hub() -> Iterator[None]:
-    """Keeps the hub library's warnings off the screen, and its progress bars off a log file."""
-    from huggingface_hub.utils import disable_progress_bars, logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    if not sys.stderr.isatty() and "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
-        disable_progress_bars()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
+# --- what the libraries print ---------------------------------------------------------------------------
 
 
 @contextmanager

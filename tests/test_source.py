@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import json
 import os
 import socket
@@ -376,16 +377,46 @@ def test_a_refused_connection_fails_in_seconds(tmp_path: Path) -> None:
 
 
 def test_a_silent_server_fails_in_seconds(tmp_path: Path) -> None:
+    """The system accepts the connection, and nobody ever answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        held: list[socket.socket] = []
-        threading.Thread(target=lambda: held.append(server.accept()[0]), daemon=True).start()
         start = time.monotonic()
         endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
         answer = resolve_in_process({"id": "gpt2"}, tmp_path, HF_ENDPOINT=endpoint)
-        assert time.monotonic() - start < 25
-        for connection in held:
-            connection.close()
+        assert time.monotonic() - start < 20
     assert answer[:2] == ["SourceError", "model.id"]
+    assert "model.path=DIR" in answer[3]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "key", "text"),
+    [
+        (404, "RepoNotFound", "model.id", "the hub has no model owner/name"),
+        (404, "RevisionNotFound", "model.revision", "no revision main"),
+        (403, "GatedRepo", "model.id", "is gated"),
+        (500, "", "model.id", "cannot be fetched"),
+    ],
+)
+def test_the_hub_says_no(tmp_path: Path, status: int, code: str, key: str, text: str) -> None:
+    class Refusal(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("X-Error-Code", code)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        answer = resolve_in_process({"id": "owner/name"}, tmp_path, HF_ENDPOINT=endpoint)
+        in_cache(tmp_path, "owner/name")
+        cached = resolve_in_process({"id": "owner/name"}, tmp_path, HF_ENDPOINT=endpoint)
+        server.shutdown()
+    assert answer[:2] == ["SourceError", key]
+    assert text in answer[2]
+    assert cached[0] == "hub owner/name@0123456"
 
 
 def test_a_missing_package_falls_back_to_the_cache_and_then_to_its_line(tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""Models from the Hugging Face hub and its local cache; out of reach, it says so in seconds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ftcli.errors import ConfigError, Problem, SourceError
+
+_PATIENCE_S = 8.0
+
+
+def download(name: str, revision: str | None, patterns: list[str]) -> Path:
+    """Returns the folder of a model's snapshot, from the hub or, where it does not answer, from its cache.
+
+    The cache is the hub library's own: HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT hold as everywhere.
+
+    Args:
+        patterns: names of the files to fetch; those in subfolders are never fetched.
+
+    Raises:
+        ConfigError: `name` cannot be a hub id.
+        SourceError: not there, not allowed, or out of reach and not in the cache.
+    """
+    from huggingface_hub import HfApi, errors, snapshot_download
+
+    failures = (errors.HTTPError, errors.EntryNotFoundError, OSError, errors.XetDownloadError)
+    silence: Exception | None = None
+    try:
+        with _quiet_hub():
+            try:
+                # The download itself has no time limit: a server that never answers would hold it for ever.
+                HfApi().model_info(name, revision=revision, timeout=_PATIENCE_S)
+            except (errors.HTTPError, OSError) as error:
+                silence = error
+            found = snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=patterns,
+                ignore_patterns=["*/*"],  # copies of the model for other frameworks
+                local_files_only=silence is not None,
+            )
+    except errors.HFValidationError as error:
+        problem = Problem("model.id", f"{name!r} is no hub id; expected NAME or OWNER/NAME", local_hint(name))
+        raise ConfigError(problem) from error
+    except failures as error:
+        raise SourceError(_why_not(name, revision, silence or error)) from error
+    return Path(found)
+
+
+def _why_not(name: str, revision: str | None, error: Exception) -> Problem:
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, errors.RevisionNotFoundError):
+        return Problem("model.revision", f"the hub's {name} has no revision {revision or 'main'}")
+    if isinstance(error, errors.GatedRepoError):
+        message = f"{name} is gated: accept its terms on its page, with the account of your token"
+        return Problem("model.id", message, "then run `hf auth login`")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return Problem("model.id", f"the hub has no model {name}, or it is private", local_hint(name))
+    if constants.HF_HUB_OFFLINE:
+        cache = constants.HF_HUB_CACHE
+        message = f"{name} is not whole in the hub's cache {cache}, and HF_HUB_OFFLINE=1 forbids a download"
+        return Problem("model.id", message, local_hint(name))
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    message = f"{name} cannot be fetched from the hub, and its cache does not hold it whole: {reason}"
+    return Problem("model.id", message, local_hint(name))
+
+
+def local_hint(name: str) -> str:
+    """Returns the word to type where `name` cannot be had from the hub."""
+    if Path(name).expanduser().is_dir():
+        return f"there is a folder of that name: set model.path={name}"
+    return "without a network set model.path=DIR: a folder with config.json, model.safetensors, tokenizer"
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Keeps the hub library's warnings off the screen, and its progress bars off a log file."""
+    from huggingface_hub.utils import disable_progress_bars, logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    if not sys.stderr.isatty() and "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

@@ -1,0 +1,393 @@
+"""Loading: what is fresh, what is refused, and that a head depends on the seed alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ftcli.config import Dtype, ModelConfig, Weights
+from ftcli.errors import ConfigError, SourceError
+from ftcli.model.pretrained import BuiltModel, build, load_config
+from ftcli.source import resolve_model
+
+NAMES = (
+    "bert",
+    "roberta",
+    "distilbert",
+    "deberta-v2",
+    "albert",
+    "electra",
+    "gpt2",
+    "opt",
+    "llama",
+    "qwen2",
+    "bart",
+)
+HEADS = {
+    "bert": ["classifier.weight", "classifier.bias"],
+    "roberta": ["classifier.dense.weight", "classifier.dense.bias", "classifier.out_proj.weight", "classifier.out_proj.bias"],
+    "distilbert": ["pre_classifier.weight", "pre_classifier.bias", "classifier.weight", "classifier.bias"],
+    "deberta-v2": ["pooler.dense.weight", "pooler.dense.bias", "classifier.weight", "classifier.bias"],
+    "albert": ["classifier.weight", "classifier.bias"],
+    "electra": ["classifier.dense.weight", "classifier.dense.bias", "classifier.out_proj.weight", "classifier.out_proj.bias"],
+    "gpt2": ["score.weight"],
+    "opt": ["score.weight"],
+    "llama": ["score.weight"],
+    "qwen2": ["score.weight"],
+    "bart": [
+        "classification_head.dense.weight", "classification_head.dense.bias",
+        "classification_head.out_proj.weight", "classification_head.out_proj.bias",
+    ],
+}  # fmt: skip  # noqa: E501
+
+
+def built(
+    folder: Path, *, labels: int | list[str] = 2, seed: int = 0, pad_id: int | None = None, **options: Any
+) -> BuiltModel:
+    fields = {key: options.pop(key) for key in ("weights", "dropout", "dtype") if key in options}
+    config = ModelConfig(path=str(folder), **fields)
+    source = resolve_model(config, with_weights=not options.get("meta", False))
+    hf_config = load_config(config, source)
+    if pad_id is None:
+        pad_id = hf_config.pad_token_id or 0
+    names = labels if isinstance(labels, list) else [f"l{i}" for i in range(labels)]
+    options = {"attention": "eager", **options}
+    return build(
+        config, source=source, hf_config=hf_config, labels=names, pad_id=pad_id, seed=seed, **options
+    )
+
+
+def tensors(result: BuiltModel) -> dict[str, torch.Tensor]:
+    return dict(result.model.named_parameters())
+
+
+def rewrite(folder: Path, change: Any) -> None:
+    """Applies `change` to the dict of a folder's tensors, in place."""
+    file = folder / "model.safetensors"
+    held = {name: tensor.clone() for name, tensor in load_file(file).items()}
+    change(held)
+    save_file(held, file, metadata={"format": "pt"})
+
+
+def edit_config(folder: Path, **changes: Any) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+# --- what is loaded and what is fresh
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_base_tensors_are_the_files_and_the_head_is_named_fresh(
+    name: str, tmp_path: Path, models: ModuleType
+) -> None:
+    folder = models.write_model(tmp_path, name)
+    result = built(folder)
+    assert list(result.fresh) == HEADS[name]
+    held = load_file(folder / "model.safetensors")
+    prefix = result.model.base_model_prefix + "."
+    base = {n.removeprefix(prefix): p for n, p in tensors(result).items() if n.startswith(prefix)}
+    assert all(torch.equal(base[n], held[n]) for n in base if n in held)
+    assert len(base.keys() & held.keys()) >= len(base) - 1  # a tied tensor may be stored under its other name
+    assert any(
+        line.startswith("fresh head, drawn from seed 0: " + HEADS[name][0]) for line in result.decisions
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_head_depends_on_the_seed_alone(name: str, tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_model(tmp_path, name)
+    torch.manual_seed(1)
+    first = built(folder, seed=5)
+    torch.manual_seed(2)
+    torch.rand(17)
+    state = torch.get_rng_state()
+    second, other = built(folder, seed=5), built(folder, seed=6)
+    assert torch.equal(torch.get_rng_state(), state)  # left as it was
+    for n in first.fresh:
+        assert torch.equal(tensors(first)[n], tensors(second)[n])
+    assert any(not torch.equal(tensors(first)[n], tensors(other)[n]) for n in first.fresh)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_random_weights_are_all_fresh_and_seeded(name: str, tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_config(tmp_path, name)
+    first = built(folder, weights=Weights.random, seed=3)
+    torch.rand(5)
+    second = built(folder, weights=Weights.random, seed=3)
+    assert first.fresh == tuple(tensors(first))
+    assert all(torch.equal(p, tensors(second)[n]) for n, p in tensors(first).items())
+    assert "all weights are random, drawn from seed 3" in first.decisions
+
+
+def test_a_trained_head_is_kept(tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_model(tmp_path, "bert", head=True)
+    result = built(folder, labels=["LABEL_0", "LABEL_1"], require_head=True)
+    assert result.fresh == ()
+    assert torch.equal(
+        tensors(result)["classifier.weight"], load_file(folder / "model.safetensors")["classifier.weight"]
+    )
+    assert result.decisions == ["the head comes from the files, with the labels LABEL_0, LABEL_1"]
+
+
+def test_other_label_names_are_told(tmp_path: Path, models: ModuleType) -> None:
+    result = built(models.write_model(tmp_path, "bert", head=True), labels=["no", "yes"])
+    assert result.decisions == [
+        "the head comes from the files; its labels LABEL_0, LABEL_1 now stand for no, yes"
+    ]
+
+
+def test_the_same_labels_in_another_order_are_not_scored(tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_model(tmp_path, "bert", head=True)
+    with pytest.raises(ConfigError) as error:
+        built(folder, labels=["LABEL_1", "LABEL_0"], require_head=True)
+    assert error.value.problems[0].hint == "set data.label_names=[LABEL_0,LABEL_1]"
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "roberta", "bart"])
+def test_a_head_of_another_size_is_made_anew_and_said(name: str, tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_model(tmp_path, name, head=True, labels=3)
+    result = built(folder, labels=2)
+    assert result.fresh == tuple(
+        n for n in HEADS[name] if n.rpartition(".")[0].endswith(("classifier", "score", "out_proj"))
+    )
+    assert "the head in the files has 3 labels, not 2: it is made anew" in result.decisions
+    assert torch.equal(tensors(result)[result.fresh[0]], tensors(built(folder, labels=2))[result.fresh[0]])
+
+
+def test_a_head_is_demanded_where_a_model_is_scored(tmp_path: Path, models: ModuleType) -> None:
+    with pytest.raises(SourceError, match="no trained head"):
+        built(models.write_model(tmp_path, "bert"), require_head=True)
+
+
+def test_a_missing_pooler_is_fresh_and_said(tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_model(tmp_path, "bert")
+    rewrite(folder, lambda held: [held.pop(n) for n in list(held) if n.startswith("pooler")])
+    result = built(folder)
+    assert result.fresh == ("bert.pooler.dense.weight", "bert.pooler.dense.bias", *HEADS["bert"])
+    assert "bert.pooler.dense.weight" in result.decisions[0]
+
+
+def test_a_missing_base_tensor_is_an_error(tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_model(tmp_path, "bert")
+    rewrite(folder, lambda held: held.pop("encoder.layer.1.attention.self.query.weight"))
+    with pytest.raises(
+        SourceError, match=r"lacks 1 tensors.*encoder\.layer\.1\.attention\.self\.query\.weight"
+    ):
+        built(folder)
+
+
+def test_a_base_tensor_of_another_shape_is_an_error(tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_model(tmp_path, "bert")
+    edit_config(folder, vocab_size=50)
+    with pytest.raises(SourceError, match=r"\(48, 16\); config\.json makes it \(50, 16\)"):
+        built(folder)
+
+
+def test_leftover_tensors_are_listed(tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_model(tmp_path, "bert")
+    rewrite(folder, lambda held: held.update({f"cls.x{i}": torch.zeros(1) for i in range(6)}))
+    assert (
+        "not used by the model, dropped: cls.x0, cls.x1, cls.x2, cls.x3 and 2 more" in built(folder).decisions
+    )
+
+
+def test_shards_make_the_same_model(tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_model(tmp_path, "gpt2")
+    whole = tensors(built(folder))
+    held = load_file(folder / "model.safetensors")
+    names = sorted(held)
+    where = {}
+    for number, part in enumerate((names[::2], names[1::2]), start=1):
+        file = f"model-0000{number}-of-00002.safetensors"
+        save_file({n: held[n].clone() for n in part}, folder / file)
+        where |= dict.fromkeys(part, file)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    sharded = tensors(built(folder))
+    assert all(torch.equal(p, sharded[n]) for n, p in whole.items())
+
+
+def test_nothing_else_in_the_folder_takes_part(tmp_path: Path, models: ModuleType) -> None:
+    """Not an adapter, which would name another base model; not Python, and not a pickle."""
+    folder = models.write_model(tmp_path, "bert")
+    expected = tensors(built(folder))
+    (folder / "adapter_config.json").write_text(
+        '{"base_model_name_or_path": "owner/elsewhere", "peft_type": "LORA"}'
+    )
+    (folder / "modeling_evil.py").write_text("raise SystemExit('ran')")
+    (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    edit_config(
+        folder, auto_map={"AutoModelForSequenceClassification": "modeling_evil.Evil"}, trust_remote_code=True
+    )
+    result = tensors(built(folder))
+    assert all(torch.equal(p, result[n]) for n, p in expected.items())
+
+
+# --- meta
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_meta_has_the_same_names_shapes_and_fresh(name: str, tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_model(tmp_path, name)
+    real, meta = built(folder), built(folder, meta=True)
+    assert {p.device.type for p in meta.model.parameters()} == {"meta"}
+    assert {n: p.shape for n, p in tensors(meta).items()} == {n: p.shape for n, p in tensors(real).items()}
+    assert (meta.fresh, meta.decisions) == (real.fresh, real.decisions)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_meta_without_weights_calls_the_head_fresh(name: str, tmp_path: Path, models: ModuleType) -> None:
+    result = built(models.write_config(tmp_path, name), meta=True)
+    assert set(result.fresh) >= set(HEADS[name])
+    assert set(result.fresh) - set(HEADS[name]) <= {n for n in tensors(result) if ".pooler" in n}
+    random = built(tmp_path, meta=True, weights=Weights.random)
+    assert random.fresh == tuple(tensors(random))
+
+
+# --- config
+
+
+def test_labels_pad_and_task_are_written(tmp_path: Path, models: ModuleType) -> None:
+    config = built(models.write_model(tmp_path, "gpt2"), labels=["bad", "good"], pad_id=7).model.config
+    assert config.id2label == {0: "bad", 1: "good"}
+    assert config.label2id == {"bad": 0, "good": 1}
+    assert config.num_labels == 2
+    assert config.problem_type == "single_label_classification"
+    assert config.pad_token_id == 7
+    assert config.use_cache is False
+
+
+def test_the_given_config_is_left_alone(tmp_path: Path, models: ModuleType) -> None:
+    config = ModelConfig(path=str(models.write_model(tmp_path, "bert")), dropout=0.3)
+    source = resolve_model(config, with_weights=True)
+    hf_config = load_config(config, source)
+    before = hf_config.to_dict()
+    result = build(
+        config,
+        source=source,
+        hf_config=hf_config,
+        labels=["a", "b", "c"],
+        pad_id=2,
+        seed=0,
+        attention="eager",
+    )
+    assert hf_config.to_dict() == before
+    assert (
+        "dropout 0.3 in hidden_dropout_prob, attention_probs_dropout_prob, classifier_dropout"
+        in result.decisions
+    )
+
+
+@pytest.mark.parametrize("pad_id", [-1, 48])
+def test_pad_lies_within_the_vocabulary(pad_id: int, tmp_path: Path, models: ModuleType) -> None:
+    with pytest.raises(ConfigError, match="outside the model's vocabulary of 48"):
+        built(models.write_model(tmp_path, "bert"), pad_id=pad_id)
+
+
+def test_trained_positions_pin_roberta_to_its_pad(tmp_path: Path, models: ModuleType) -> None:
+    with pytest.raises(ConfigError, match="would be shifted"):
+        built(models.write_model(tmp_path, "roberta"), pad_id=3)
+
+
+def test_random_roberta_keeps_its_length_with_another_pad(tmp_path: Path, models: ModuleType) -> None:
+    result = built(models.write_config(tmp_path, "roberta"), weights=Weights.random, pad_id=3)
+    assert result.model.config.max_position_embeddings == 24  # 20 positions behind ids 0 to 3
+    ids = torch.full((1, 20), 9)
+    with torch.no_grad():
+        assert result.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
+def test_half_precision_files_become_float32_unless_asked(
+    stored: torch.dtype, tmp_path: Path, models: ModuleType
+) -> None:
+    folder = models.write_model(tmp_path, "bert")
+    rewrite(folder, lambda held: held.update({n: t.to(stored) for n, t in held.items()}))
+    name = str(stored).removeprefix("torch.")
+    edit_config(folder, dtype=name)
+    result = built(folder)
+    assert {p.dtype for p in result.model.parameters()} == {torch.float32}
+    assert f"weights stored as {name} are kept in memory as float32" in result.decisions
+    kept = built(folder, dtype=Dtype(name))
+    assert {p.dtype for p in kept.model.parameters()} == {stored}
+
+
+def test_attention_falls_back_with_a_line(tmp_path: Path, models: ModuleType) -> None:
+    deberta = built(
+        models.write_config(tmp_path / "d", "deberta-v2"), weights=Weights.random, attention="sdpa"
+    )
+    assert deberta.model.config._attn_implementation == "eager"
+    assert "attention eager: DebertaV2ForSequenceClassification has no sdpa" in deberta.decisions
+    bert = built(models.write_config(tmp_path / "b", "bert"), weights=Weights.random, attention="sdpa")
+    assert bert.model.config._attn_implementation == "sdpa"
+
+
+def test_keys_that_load_code_or_kernels_are_dropped(tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_config(tmp_path, "bert")
+    edit_config(
+        folder,
+        _attn_implementation_internal="evil/kernel",
+        _attn_implementation="evil/kernel",
+        attn_implementation="evil/kernel",
+        use_kernels=True,
+        auto_map={"AutoConfig": "x.Y"},
+        transformers_weights="evil.bin",
+        return_dict=False,
+        output_attentions=True,
+    )
+    config = ModelConfig(path=str(folder), weights=Weights.random)
+    text = json.dumps(load_config(config, resolve_model(config, with_weights=True)).to_dict())
+    assert "evil" not in text and "auto_map" not in text and "use_kernels" not in text
+    result = built(folder, weights=Weights.random)
+    assert result.model.config._attn_implementation == "eager"
+    assert result.model.config.return_dict is True
+
+
+def config_error(folder: Path, text: str) -> SourceError:
+    (folder / "config.json").write_text(text)
+    config = ModelConfig(path=str(folder), weights=Weights.random)
+    with pytest.raises(SourceError) as error:
+        load_config(config, resolve_model(config, with_weights=True))
+    return error.value
+
+
+def test_configs_that_are_none(tmp_path: Path) -> None:
+    assert "not JSON" in str(config_error(tmp_path, "{"))
+    assert "not a JSON object" in str(config_error(tmp_path, "[]"))
+    assert "no model_type" in str(config_error(tmp_path, "{}"))
+    assert "not a config of bert" in str(
+        config_error(tmp_path, '{"model_type": "bert", "hidden_size": "wide"}')
+    )
+
+
+def test_an_unknown_architecture_is_named_and_its_code_not_run(tmp_path: Path) -> None:
+    error = config_error(tmp_path, '{"model_type": "bret", "auto_map": {"AutoConfig": "a.B"}}')
+    assert "no architecture 'bret'" in str(error) and "never run" in str(error)
+    assert "bert" in error.problems[0].hint
+
+
+def test_quantised_weights_are_refused(tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_model(tmp_path, "bert")
+    edit_config(folder, quantization_config={"quant_method": "gptq", "bits": 4})
+    with pytest.raises(SourceError, match="quantised"):
+        built(folder)
+
+
+def test_an_architecture_without_the_head(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(ConfigError, match="vit is a model without the task head SequenceClassification"):
+        built(tmp_path, weights=Weights.random, pad_id=0)
+
+
+def test_a_config_that_makes_no_model(tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_config(tmp_path, "bert")
+    edit_config(folder, num_attention_heads=3)
+    with pytest.raises(SourceError, match="makes no BertForSequenceClassification"):
+        built(folder, weights=Weights.random)
