@@ -6,6 +6,7 @@ Nothing is written before model, rows, tokenizer and plan are known to be good.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,6 +219,14 @@ def _say_curve(trainer: Trainer, arithmetic: build.Arithmetic, screen: Screen) -
         )
 
 
+def _equal(first: dict[str, float], second: dict[str, float]) -> bool:
+    """Bit for bit, but a NaN equals a NaN: that is a score too, and no sign of damage."""
+    return first.keys() == second.keys() and all(
+        value == second[name] or math.isnan(value) and math.isnan(second[name])
+        for name, value in first.items()
+    )
+
+
 def _close(job: Job, screen: Screen) -> dict[str, Any]:
     """Scores the best checkpoint once more, saves predictions and result.json, prints the table."""
     from ftcli.trainer.trainer import load_tensors
@@ -228,7 +237,7 @@ def _close(job: Job, screen: Screen) -> dict[str, Any]:
     evaluator = trainer.parts.evaluator
     scores = evaluator.score(job.blueprint.model, job.tables["validation"], keep=True)
     _save_predictions(job, "validation", scores.probabilities)
-    if scores.figures != state.best_eval:
+    if not _equal(scores.figures, state.best_eval):
         raise CheckpointError(
             Problem(str(best.path), f"scores {scores.figures} on reload, {state.best_eval} in training")
         )

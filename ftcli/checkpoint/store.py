@@ -45,11 +45,12 @@ class CheckpointStore:
     Args:
         folder: the run's checkpoints folder.
         keep: newest checkpoints to keep; the best is kept besides.
-        readonly: look only; leftovers of a killed run are not swept.
+        readonly: look only; nothing is swept or mended, for a training process may be at work here.
     """
 
     def __init__(self, folder: Path, keep: int, *, readonly: bool = False) -> None:
         self.folder, self.keep, self.messages = folder, keep, list[str]()
+        self.readonly = readonly
         if not readonly:
             folder.mkdir(parents=True, exist_ok=True)
             sweep(folder)
@@ -82,7 +83,7 @@ class CheckpointStore:
         return final
 
     def latest(self) -> Checkpoint | None:
-        """Returns the newest checkpoint that verifies, and mends both links to fit it.
+        """Returns the newest checkpoint that verifies, and mends both links to fit it unless readonly.
 
         The folders decide, not the links: a kill may fall between a rename and its link.
         """
@@ -92,7 +93,8 @@ class CheckpointStore:
             except CheckpointError as error:
                 self.messages.append(f"damaged checkpoint: {error}; the previous one is used")
                 continue
-            self._mend_links(found)
+            if not self.readonly:
+                self._mend_links(found)
             return found
         if self.messages:
             self.messages.append("no intact checkpoint is left: starting again at step 0")

@@ -48,15 +48,11 @@ def load_backend(
     reasons = []
     slow = False
     for name, read in _readers(folder, model_config):
-        backend, reason = _try(read, options)
-        if backend is None:
-            reasons.append(f"{name}: {reason}")
-        elif not backend.is_fast:
-            slow = True
-        elif not _agrees(backend, folder):
-            reasons.append(f"{name}: reads them as something else")
-        else:
+        backend, reason = _try(read, options, folder)
+        if backend is not None and backend.is_fast:
             return backend, decisions
+        slow = slow or backend is not None
+        reasons.append(f"{name}: {reason}")
     if slow:
         message = f"{folder} has only a slow tokenizer, in pure Python; expected a fast one"
         raise ConfigError(Problem(key, message, "convert it to tokenizer.json"))
@@ -131,11 +127,15 @@ def _sentencepiece_files(folder: Path) -> list[Path]:
     return [folder / name for name in _SENTENCEPIECE if (folder / name).is_file()]
 
 
-def _try(read: Callable[..., Any], options: dict[str, Any]) -> tuple[Any, str]:
+def _try(read: Callable[..., Any], options: dict[str, Any], folder: Path) -> tuple[Any, str]:
+    """Returns the tokenizer, if it is slow or agrees with the files, or else the reason it is none."""
     try:
         with quiet_transformers():
-            return read(**options), ""
-    # The Rust library raises plain Exception for a file it cannot read; nothing narrower exists.
+            backend = read(**options)
+        if not backend.is_fast:
+            return backend, "slow"
+        return (backend, "") if _agrees(backend, folder) else (None, "reads them as something else")
+    # The Rust library raises plain Exception for files and texts it cannot read; nothing narrower exists.
     except Exception as error:
         return None, (str(error).strip().splitlines() or [type(error).__name__])[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ftcli.trainer.state import TrainState
@@ -36,4 +37,7 @@ class Monitor:
         return improved
 
     def _gain(self, score: float, best: float) -> float:
+        """Returns by how much `score` is better; NaN is worse than every number."""
+        if math.isnan(score) or math.isnan(best):
+            return math.inf if math.isnan(best) and not math.isnan(score) else -math.inf
         return score - best if self.higher_is_better else best - score

@@ -14,6 +14,9 @@ from ftcli.errors import CheckpointError, RunDirError
 POINTS = ["staged-file", "before-manifest", "after-manifest", "before-rename", "after-rename", "before-link",
           "after-link", "before-delete", "in-delete"]  # fmt: skip
 
+# Python 3.12 and later warn of every fork beside torch's threads; the children here start none.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+
 
 def save(store: CheckpointStore, step: int, best_step: int) -> None:
     tensors = {"model": {"w": torch.full((64,), float(step))}, "optimizer": {"w/exp_avg": torch.ones(3)}}

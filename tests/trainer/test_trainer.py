@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ftcli.errors import NonFiniteError
+from ftcli.plan.optimizer_state import named_state
 from ftcli.trainer.signals import Interrupted
 
 
@@ -19,24 +20,22 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 
 
 def gradients(make, micro: int, dtype: torch.dtype) -> torch.Tensor:
-    """Returns the flat gradient of one ragged batch of 11 rows, split in pieces of `micro`."""
+    """Returns the flat gradient, as the optimizer gets it, of a ragged batch of 11 rows in pieces of `micro`."""
     trainer, _ = make(
         "model.dropout=0",
         "trainer.batch_size=16",
         f"trainer.micro_batch_size={micro}",
+        "trainer.max_grad_norm=null",
         "task.label_smoothing=0.1",
     )
     trainer.parts.model.to(dtype)
-    caught = {}
-
-    def keep() -> float:
-        caught["grad"] = torch.cat([p.grad.flatten() for p in trainer.trained])
-        return 0.0
-
-    trainer._apply = keep
+    caught: list[torch.Tensor] = []
+    trainer.parts.optimizer.register_step_pre_hook(
+        lambda *_: caught.append(torch.cat([p.grad.flatten() for p in trainer.trained]))
+    )
     trainer.set_train_mode()
     trainer.train_step(np.arange(11))
-    return caught["grad"]
+    return caught[0]
 
 
 @pytest.mark.parametrize("micro", [1, 2, 4])
@@ -45,12 +44,12 @@ def test_accumulation_is_exact_in_fp32(make, micro):
     assert (whole - split).norm() / whole.norm() <= 1e-5
 
 
-@pytest.mark.parametrize("micro", [1, 3])
+@pytest.mark.parametrize("micro", [1, 2, 3, 4])
 def test_accumulation_is_exact_in_fp64(make, micro, monkeypatch):
     # The loss is reduced in fp32 on purpose; for this comparison it must not be.
     monkeypatch.setattr(torch.Tensor, "float", lambda self: self)
     whole, split = gradients(make, 16, torch.float64), gradients(make, micro, torch.float64)
-    assert (whole - split).norm() / whole.norm() <= 1e-12
+    assert whole.dtype == torch.float64 and (whole - split).norm() / whole.norm() <= 1e-12
 
 
 @pytest.mark.parametrize("stop_at", [1, 6, 7, 8, 13])
@@ -71,6 +70,7 @@ def test_a_resumed_run_is_bit_identical(make, stop_at):
     again.restore(checkpoint)
     again.fit(plan.plan)
     assert same(weights(whole), weights(again))
+    assert same(named_state(whole.parts.optimizer), named_state(again.parts.optimizer))
     assert whole.state.best_step == again.state.best_step and whole.state.best_eval == again.state.best_eval
 
     def lines(*parts):
@@ -153,6 +153,67 @@ def test_infinite_fp16_gradients_skip_steps_and_twenty_stop(make):
         for _ in range(25):
             trainer.train_step(np.arange(8))
     assert trainer.state.skipped_steps == 23
+
+
+def test_a_resumed_fp16_run_keeps_its_loss_scale(make):
+    """The scale halves at the infinite gradient of step 3 and must still be halved after the resume."""
+    options = ("trainer.precision=fp16", "trainer.epochs=1")
+
+    def poisoned(folder: str):
+        trainer, plan = make(*options, folder=folder)
+        head = trainer.parts.model.classifier.weight
+        trainer.parts.regularisers = [
+            lambda model: (head.sum() * 0).sqrt() if trainer.state.step == 2 else head.sum() * 0
+        ]
+        return trainer, plan.plan
+
+    whole, plan = poisoned("whole")
+    whole.fit(plan)
+    first, plan = poisoned("stopped")
+    first.parts.after_step = [
+        lambda model, state: setattr(first.stop, "signum", 2) if state.step == 5 else None
+    ]
+    with pytest.raises(Interrupted):
+        first.fit(plan)
+    again, plan = poisoned("stopped")
+    fresh = again.scaler.get_scale()
+    again.restore(again.parts.store.latest())
+    assert again.scaler.get_scale() == fresh / 2 and again.state.skipped_steps == 1
+    again.fit(plan)
+    assert same(weights(whole), weights(again)) and whole.scaler.get_scale() == again.scaler.get_scale()
+
+
+def test_a_non_finite_later_piece_of_a_batch_applies_nothing(make):
+    """The first two of three pieces are sound; the weights, the optimizer and the counters stay as they are."""
+    trainer, _ = make("trainer.micro_batch_size=3")
+    trainer.train_step(np.arange(8))
+    before, moments = weights(trainer), named_state(trainer.parts.optimizer)
+    moments = {name: tensor.clone() for name, tensor in moments.items()}
+    calls, compute = [], trainer.parts.task.compute_loss
+
+    def third_is_nan(model, batch, *, train):
+        calls.append(1)
+        output = compute(model, batch, train=train)
+        if len(calls) == 3:
+            output.loss_sum = output.loss_sum * math.nan
+        return output
+
+    trainer.parts.task.compute_loss = third_is_nan
+    with pytest.raises(NonFiniteError, match="step 2.*the loss is nan; nothing of this step was applied"):
+        trainer.train_step(np.arange(8))
+    assert len(calls) == 3 and trainer.state.step == 1 and same(before, weights(trainer))
+    assert same(moments, named_state(trainer.parts.optimizer))
+
+
+def test_head_only_leaves_the_base_byte_for_byte(make):
+    trainer, blueprint = make("freezing=head-only", "optimizer.weight_decay=0.1")
+    state = {name: tensor.clone() for name, tensor in trainer.parts.model.state_dict().items()}
+    trainer.fit(blueprint.plan)
+    now = trainer.parts.model.state_dict()
+    changed = {
+        name for name in state if state[name].numpy().tobytes() != now[name].detach().numpy().tobytes()
+    }
+    assert changed == {"classifier.weight", "classifier.bias"}
 
 
 @pytest.mark.parametrize("words", [

@@ -1,0 +1,55 @@
+"""Scoring: losses by hand, label smoothing in training alone, modes put back, order of rows kept."""
+
+import numpy as np
+import pytest
+import torch
+
+
+def test_label_smoothing_counts_in_training_alone(make):
+    """Both losses by their formula, from the probabilities of the untrained model."""
+    smoothing = 0.3
+    trainer, _ = make("model.dropout=0", "trainer.batch_size=50", f"task.label_smoothing={smoothing}")
+    parts = trainer.parts
+    probabilities = parts.evaluator.predict(parts.model, parts.train).astype(np.float64)
+    right = probabilities[np.arange(50), parts.train.labels]
+    plain = -np.log(right).mean()
+    smoothed = ((1 - smoothing) * -np.log(right) + smoothing / 2 * -np.log(probabilities).sum(1)).mean()
+    assert parts.evaluator.score(parts.model, parts.train).figures["loss"] == pytest.approx(plain, rel=1e-5)
+    trainer.set_train_mode()
+    trainer.train_step(np.arange(50))
+    logged = [e["loss"] for e in parts.events.logged if e["event"] == "train"]
+    assert logged == [pytest.approx(smoothed, rel=1e-5)] and abs(smoothed - plain) > 1e-3
+
+
+def test_modes_and_parameters_are_as_before(make):
+    trainer, _ = make("freezing=bottom-layers", "freezing.num_layers=1")
+    trainer.set_train_mode()
+    model = trainer.parts.model
+    modes = {name: module.training for name, module in model.named_modules()}
+    assert set(modes.values()) == {True, False}
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    trainer.parts.evaluator.score(model, trainer.parts.validation)
+    assert modes == {name: module.training for name, module in model.named_modules()}
+    assert all(torch.equal(p, before[name]) and p.grad is None for name, p in model.named_parameters())
+
+
+def test_modes_come_back_after_an_interruption(make):
+    trainer, _ = make()
+    trainer.set_train_mode()
+    trainer.stop.signum = 15
+    with pytest.raises(Exception, match="SIGTERM"):
+        trainer.parts.evaluator.score(trainer.parts.model, trainer.parts.validation)
+    assert all(module.training for module in trainer.parts.model.modules())
+
+
+def test_scores_do_not_hang_on_the_batch_size(make):
+    """Rows come back in their order whatever the batches, and dropout is off."""
+    trainer, _ = make()
+    parts = trainer.parts
+    whole = parts.evaluator.score(parts.model, parts.train, keep=True)
+    parts.evaluator.batch_size = 3
+    split = parts.evaluator.score(parts.model, parts.train, keep=True)
+    np.testing.assert_allclose(whole.probabilities, split.probabilities, atol=1e-6)
+    assert whole.figures["accuracy"] == split.figures["accuracy"]
+    right = (whole.probabilities.argmax(1) == parts.train.labels).mean()
+    assert whole.figures["accuracy"] == pytest.approx(right)

@@ -1,0 +1,47 @@
+"""Best checkpoint and early stopping, on scores made by hand."""
+
+import math
+
+import pytest
+
+from ftcli.trainer.state import TrainState
+from ftcli.trainer.stopping import Monitor
+
+
+def follow(scores: list[float], **fields) -> tuple[list[bool], TrainState]:
+    """Records scores at steps 10, 20, ... until the monitor stops; returns each `best` and the state."""
+    monitor = Monitor(**{"name": "m", "higher_is_better": True, "patience": None, "min_delta": 0.0, **fields})
+    state, best = TrainState(), []
+    for number, score in enumerate(scores, 1):
+        state.step = 10 * number
+        best.append(monitor.record(state, {"m": score, "loss": 1.0}))
+        if state.stopped_early:
+            break
+    return best, state
+
+
+@pytest.mark.parametrize(("fields", "scores", "best", "best_step", "stopped"), [
+    ({}, [0.5, 0.6, 0.6, 0.4, 0.7], [True, True, False, False, True], 50, False),
+    ({"higher_is_better": False}, [0.5, 0.6, 0.4, 0.4], [True, False, True, False], 30, False),
+    ({"patience": 2}, [0.5, 0.4, 0.6, 0.5, 0.6, 0.9], [True, False, True, False, False], 30, True),
+    ({"patience": 1}, [0.5, 0.5, 0.9], [True, False], 10, True),
+    ({"patience": 2, "min_delta": 0.25}, [0.25, 0.5, 0.5, 0.75], [True, False, False], 10, True),
+    ({"patience": 2, "min_delta": 0.125}, [0.25, 0.375, 0.5, 0.625, 0.75], [True, False, True, False, True], 50, False),
+    ({"patience": 2, "min_delta": 0.25, "higher_is_better": False}, [1.0, 0.75, 0.5, 0.5, 0.5], [True, False, True, False, False], 30, True),
+])  # fmt: skip
+def test_best_and_patience(fields, scores, best, best_step, stopped):
+    """Binary fractions, so that a gain of exactly min_delta is exact: it is no improvement."""
+    found, state = follow(scores, **fields)
+    assert found == best and state.best_step == best_step and state.stopped_early == stopped
+    assert state.best_score == scores[best_step // 10 - 1] and state.best_eval["m"] == state.best_score
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_nan_is_worse_than_every_number(higher):
+    best, state = follow([math.nan, math.nan, 0.5, math.nan, math.nan], higher_is_better=higher, patience=2)
+    assert best == [True, False, True, False, False] and state.best_score == 0.5 and state.stopped_early
+
+
+def test_patience_counts_evaluations_in_a_row():
+    _, state = follow([0.5, 0.4, 0.4, 0.6, 0.4, 0.4], patience=3)
+    assert not state.stopped_early and state.bad_evaluations == 2
