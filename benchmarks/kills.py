@@ -1,13 +1,14 @@
 """Real kill -9 at random moments: does every resume end with the same bytes?
 
-    python benchmarks/kills.py [--kills 36] [--seed 1] [--quick]
+    python benchmarks/kills.py [--kills 40] [--seed 1] [--device cpu] [--quick]
 
 A reference run (dropout on, accumulation 3, ragged tail, bf16) is trained once. Then the same run is
-started again and again, each time killed by SIGKILL at a random moment, or at a named point inside a
-save, a rotation or an evaluation (FTCLI_CRASH_AT, see ftcli/checkpoint/crash.py), and continued with
-`train --resume`. Every tenth run is killed three times. Weights and optimizer state of `last` and `best`
-must have the reference's sha256, and metrics.jsonl its train lines. Imports are paid once: each run is a
-forked process of its own. Writes benchmarks/results/kills.md; exit code 1 if any run differs.
+started again and again, each time killed by SIGKILL at a random moment of its training, or at a named
+point inside a save, a rotation or an evaluation (FTCLI_CRASH_AT, see ftcli/checkpoint/crash.py), and
+continued with `train --resume`. Every fifth run is killed up to three times. Weights and optimizer state
+of `last` and `best` must have the reference's sha256; train lines, evaluations and final scores must be
+the reference's. A process that ended before its kill counts as no kill. Imports are paid once: each run is
+a forked process of its own. Writes benchmarks/results/kills.md; exit code 1 if any run differs.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
 import random
+import re
 import signal
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,16 +35,40 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import tiny_models  # noqa: E402
 
-POINTS = ("step", "evaluation", "staged-file", "before-manifest", "after-manifest", "before-rename", "after-rename",
+POINTS = ("before-rename", "evaluation", "step", "staged-file", "before-manifest", "after-manifest", "after-rename",
           "before-link", "after-link", "before-delete", "in-delete")  # fmt: skip
+RARE = ("before-delete", "in-delete", "evaluation")
+TOTAL_STEPS = 51
+"""149 rows in batches of 9 are 17 steps an epoch; 3 epochs."""
 
 
-def words(folder: Path) -> list[str]:
+@dataclass(slots=True)
+class Kill:
+    """One SIGKILL that met a living process."""
+
+    number: int
+    run: int
+    kind: str
+    moment: str
+    logged: int
+    """Last step that metrics.jsonl knew of; it has a line every 2 steps."""
+    resumed_at: int = 0
+    identical: bool = False
+
+
+@dataclass(slots=True)
+class Pace:
+    """Seconds the whole training takes, as last measured: other work on the machine changes it."""
+
+    seconds: float
+
+
+def words(folder: Path, device: str) -> list[str]:
     return [
         "model=local", f"model.path={folder / 'model'}", "model.weights=random", "tokenizer.max_length=24", "data=text",
         f"data.path={folder / 'rows'}", "trainer.batch_size=9", "trainer.micro_batch_size=3", "trainer.precision=bf16",
         "trainer.save_every_n_steps=3", "trainer.eval_every_n_steps=7", "trainer.epochs=3", "trainer.threads=1",
-        "trainer.log_every_n_steps=2", "optimizer.lr=1e-3", "scheduler.warmup=0.1", "logger=jsonl", "seed=5",
+        "trainer.log_every_n_steps=2", f"trainer.device={device}", "optimizer.lr=1e-3", "scheduler.warmup=0.1", "logger=jsonl", "seed=5",
     ]  # fmt: skip
 
 
@@ -100,135 +126,185 @@ def outcome(run: Path) -> dict[str, str]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     kept = [(e["step"], e["loss"], e["lr"], e["grad_norm"]) for e in lines if e["event"] == "train"]
     found["train lines"] = hashlib.sha256(json.dumps(kept).encode()).hexdigest()
-    scores = [(e["step"], e["accuracy"], e["loss"]) for e in lines if e["event"] == "eval"]
+    scores = [(e["step"], e["accuracy"], e["loss"], e["best"]) for e in lines if e["event"] == "eval"]
     found["eval lines"] = hashlib.sha256(json.dumps(scores).encode()).hexdigest()
+    result = json.loads((run / "result.json").read_text())
+    found["result"] = json.dumps({key: result[key] for key in ("metrics", "best_step", "steps", "ended")})
     return found
 
 
-def last_step(run: Path) -> int:
-    """Returns the last step that metrics.jsonl knows of."""
+def logged(run: Path) -> list[dict]:
+    """Returns the complete lines of metrics.jsonl."""
     with contextlib.suppress(FileNotFoundError):
-        steps = [
-            json.loads(line)["step"]
-            for line in (run / "metrics.jsonl").read_text().splitlines()
-            if line.endswith("}")
-        ]
-        return max(steps, default=0)
-    return 0
-
-
-def newest_checkpoint(run: Path) -> int:
-    names = [p.name for p in (run / "checkpoints").glob("step-*")] if (run / "checkpoints").is_dir() else []
-    return max((int(name[5:11]) for name in names), default=0)
+        lines = (run / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]
+    return []
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=36)
+    parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="six kills, no result file")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--quick", action="store_true", help="about six kills, no result file")
     options = parser.parse_args()
     count = 6 if options.quick else options.kills
     with tempfile.TemporaryDirectory() as name:
-        return prove(Path(name), count, options.seed, write=not options.quick)
+        return prove(Path(name), count, options.seed, options.device, write=not options.quick)
 
 
-def prove(folder: Path, count: int, seed: int, *, write: bool) -> int:
+def prove(folder: Path, count: int, seed: int, device: str, *, write: bool) -> int:
     os.environ["FTCLI_CACHE"] = str(folder / "cache")
     tiny_models.write_model(folder / "model", "bert")
     tiny_models.write_rows(folder / "rows", train=149, validation=40)
     warm_up()
-    base = words(folder)
-    log = folder / "log.txt"
-    reference = folder / "reference"
+    base = words(folder, device)
+    reference, log = folder / "reference", folder / "reference.txt"
+    pid = start(["train", *base, "--run-dir", str(reference)], log)
+    wait_for_training(pid, reference, phases=0)
     began = time.monotonic()
-    if wait(start(["train", *base, "--run-dir", str(reference)], log)):
+    if wait(pid):
         sys.exit(f"the reference run failed:\n{log.read_text()}")
     duration = time.monotonic() - began
     expected = outcome(reference)
-    draw = random.Random(seed)
-    table, bad = [], 0
-    for number in range(1, count + 1):
-        run = folder / f"run-{number}"
+    pace, draw, kills, runs, bad, missed = Pace(duration), random.Random(seed), list[Kill](), 0, 0, 0
+    while len(kills) < count:
+        runs += 1
+        run, log = folder / f"run-{runs}", folder / f"run-{runs}.txt"
         arguments = ["train", *base, "--run-dir", str(run), "--resume"]
-        events = []
-        for _ in range(3 if number % 10 == 0 else 1):
-            events.append(
-                kill_once(arguments, run, log, draw, duration, named=number % 2 == 0, number=number)
-            )
+        mine = kill_and_resume(arguments, run, log, draw, pace, runs, 3 if runs % 5 == 0 else 1)
         code = wait(start(arguments, log))
-        same = code == 0 and outcome(run) == expected
-        bad += not same
-        table.append(
-            (
-                number,
-                "; ".join(e[0] for e in events),
-                "; ".join(f"{e[1]} -> {e[2]}" for e in events),
-                "yes" if same else "NO",
+        differing = compare(run, expected) if code == 0 else [f"exit code {code}"]
+        note_resumes(mine, log)
+        missed += not mine
+        for kill in mine:
+            kill.number, kill.identical = len(kills) + 1, not differing
+            kills.append(kill)
+            print(
+                f"kill {kill.number}/{count}: {kill.kind} {kill.moment}: {differing or 'identical'}",
+                flush=True,
             )
-        )
-        print(
-            f"kill {number}/{count}: {table[-1][1]}: {'identical' if same else f'DIFFERENT (exit {code})'}",
-            flush=True,
-        )
-        if not same:
+        if differing:
+            bad += 1
             print(log.read_text()[-3000:])
-    killed = sum(line[1].count(";") + 1 for line in table)
-    closing = f"{count - bad} of {count} runs identical after {killed} kills; reference run {duration:.1f} s"
+    redone = sum(max(0, kill.logged - kill.resumed_at) for kill in kills)
+    killed = len({kill.run for kill in kills})
+    same = len({kill.run for kill in kills if kill.identical})
+    closing = (
+        f"{same} of {killed} killed runs identical, after {len(kills)} kills, "
+        f"{sum(kill.kind == 'random' for kill in kills)} of them at random moments; {redone} logged steps were done again "
+        f"in all. {missed} more runs ended before their kill and count for nothing here. "
+        f"The reference trained for {duration:.1f} s."
+    )
     print(closing)
     if write:
-        save(table, closing)
+        save(kills, closing, expected)
     return 1 if bad else 0
 
 
-def kill_once(
-    arguments: list[str],
-    run: Path,
-    log: Path,
-    draw: random.Random,
-    duration: float,
-    *,
-    named: bool,
-    number: int,
-) -> tuple[str, int, int]:
-    """Kills one start; returns (where, last step logged, step of the newest checkpoint)."""
-    if named:
-        point = POINTS[(number // 2 - 1) % len(POINTS)]
-        times = draw.randint(1, 6 if point in ("before-delete", "in-delete", "evaluation") else 12)
-        pid = start(arguments, log, crash_at=f"{point}:{times}")
-        where = f"{point}:{times}"
-    else:
-        delay = draw.uniform(0.1, duration)
-        pid = start(arguments, log)
-        where = f"after {delay:.2f} s"
-        time.sleep(delay)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    code = wait(pid)
-    if code != -signal.SIGKILL:
-        where += " (had ended)"
-    return where, last_step(run), newest_checkpoint(run)
+def kill_and_resume(
+    arguments: list[str], run: Path, log: Path, draw: random.Random, pace: Pace, number: int, times: int
+) -> list[Kill]:
+    """Kills a run up to `times` times; even runs at a named point, odd ones at a random moment."""
+    kills: list[Kill] = []
+    for _ in range(times):
+        if number % 2 == 0:
+            point = POINTS[(number // 2 - 1) % len(POINTS)]
+            moment = f"{point}:{draw.randint(1, 6 if point in RARE else 12)}"
+            killed = wait(start(arguments, log, crash_at=moment)) == -signal.SIGKILL
+            kind = (
+                "in evaluation" if point == "evaluation" else "in a step" if point == "step" else "in a save"
+            )
+        else:
+            done = max((event["step"] for event in logged(run)), default=0)
+            share = 1 - done / TOTAL_STEPS
+            delay = draw.uniform(0, pace.seconds * share)
+            ended_after = kill_after(arguments, run, log, delay)
+            killed = ended_after is None
+            if ended_after is not None:
+                pace.seconds = ended_after / max(share, 1 / TOTAL_STEPS)
+            kind, moment = "random", f"{delay:.2f} s into training"
+        if not killed:
+            break
+        last = max((event["step"] for event in logged(run)), default=0)
+        kills.append(Kill(0, number, kind, moment, last))
+    return kills
 
 
-def save(table: list[tuple[int, str, str, str]], closing: str) -> None:
-    import torch
-    import transformers
+def kill_after(arguments: list[str], run: Path, log: Path, delay: float) -> float | None:
+    """Starts a run and kills it so many seconds after training began.
 
+    Returns:
+        None, or the seconds it trained for when it had ended before its kill.
+    """
+    phases = sum(event["event"] == "phase" for event in logged(run))
+    pid = start(arguments, log)
+    wait_for_training(pid, run, phases)
+    began = time.monotonic()
+    while time.monotonic() - began < delay and not ended(pid):
+        time.sleep(0.002)
+    seconds = time.monotonic() - began
+    os.kill(pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
+    return None if wait(pid) == -signal.SIGKILL else seconds
+
+
+def ended(pid: int) -> bool:
+    """Returns whether a child has ended; does not reap it."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def wait_for_training(pid: int, run: Path, phases: int) -> None:
+    """Returns when the loop has logged its phase, or when the process has ended; does not reap it."""
+    while sum(event["event"] == "phase" for event in logged(run)) <= phases:
+        if ended(pid):
+            return
+        time.sleep(0.005)
+
+
+def compare(run: Path, expected: dict[str, str]) -> list[str]:
+    """Returns the names of what differs from the reference."""
+    found = outcome(run)
+    return [name for name in expected if found[name] != expected[name]]
+
+
+def note_resumes(kills: list[Kill], log: Path) -> None:
+    """Fills in where each kill was continued, as the resumed process itself said."""
+    said = [int(step) for step in re.findall(r"continuing at step (\d+) of", log.read_text())]
+    # A run killed before its first words were recorded starts as new and says nothing.
+    said = [0] * (len(kills) - len(said)) + said
+    for kill, step in zip(kills, said, strict=False):
+        kill.resumed_at = step
+
+
+def save(kills: list[Kill], closing: str, expected: dict[str, str]) -> None:
+    from ftcli.rundir import environment
+
+    machine = environment({})
+    packages = machine["packages"]
     place = ROOT / "benchmarks" / "results" / "kills.md"
     place.parent.mkdir(exist_ok=True)
     lines = [
         "# Real kill -9, and what the resumed run ended with",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, transformers {transformers.__version__}. `make kills`.",
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine['cpu']}, {machine['cores']} cores, {machine['platform']}, "
+        f"Python {machine['python']}, torch {packages['torch']}, transformers {packages['transformers']}, "
+        f"ftcli {machine['ftcli']}. `make kills`.",
         "",
-        "Tiny BERT, dropout 0.1, accumulation 3, 149 rows in batches of 9 (ragged tail), bf16 autocast, a checkpoint every 3",
-        "steps, an evaluation every 7. Compared: sha256 of weights and optimizer state of `last` and `best`, and all train and",
-        "eval lines. `killed` is a time since the start, or a named point and the how manieth passing of it.",
+        "Tiny BERT, dropout 0.1, accumulation 3, 149 rows in batches of 9 (ragged tail), 51 steps, bf16 autocast, a checkpoint",
+        "every 3 steps, an evaluation every 7. Compared: sha256 of weights and optimizer state of `last` and `best`, all train",
+        "and eval lines, the final scores. The moment is a time since the loop began, or a named point and the how manieth",
+        "passing of it. Steps redone: last step in metrics.jsonl (a line every 2 steps) less the step it resumed at.",
         "",
-        "| run | killed | last step logged -> newest checkpoint | identical |",
-        "|---|---|---|---|",
-        *(f"| {number} | {where} | {steps} | {same} |" for number, where, steps, same in table),
+        f"Reference: last model {expected['last/model'][:16]}, optimizer {expected['last/optimizer'][:16]}, "
+        f"best model {expected['best/model'][:16]}.",
+        "",
+        "| kill | run | kind | moment | resumed at step | steps redone | identical |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {kill.number} | {kill.run} | {kill.kind} | {kill.moment} | {kill.resumed_at} | "
+            f"{max(0, kill.logged - kill.resumed_at)} | {'yes' if kill.identical else 'NO'} |"
+            for kill in kills
+        ),
         "",
         closing,
     ]
