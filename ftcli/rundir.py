@@ -19,15 +19,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ftcli.checkpoint.commit import write_atomic
+from ftcli.checkpoint.commit import STAGE, sweep, write_atomic
 from ftcli.errors import Problem, RunDirError, nearest
 
 ROOT = Path("runs")
 MARK = "config.yaml"
 """Written last: a folder without it is no run."""
-LEFTOVERS = frozenset({"plan.json", "data.json", "environment.json", "command.txt"})
-"""What a run that was killed before its config.yaml leaves; it is written over."""
-SECRET = re.compile(r"(token|password|secret|api_?key)", re.IGNORECASE)
+LOCK = ".lock"
+LEFTOVERS = frozenset({LOCK, "plan.json", "data.json", "environment.json", "command.txt"})
+"""Written before the mark: a start that was killed leaves no more than these."""
+STAMP = re.compile(r"\d{8}-\d{6}")
+MAX_NAME_BYTES = 255
+SECRETS = ("token", "password", "passwd", "secret", "apikey", "credentials")
 PACKAGES = (
     "torch",
     "transformers",
@@ -46,6 +49,7 @@ class RunDir:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.config_yaml, self.command_txt = path / MARK, path / "command.txt"
         self.plan_json, self.data_json = path / "plan.json", path / "data.json"
         self.environment_json, self.result_json = path / "environment.json", path / "result.json"
         self.metrics_jsonl, self.train_log = path / "metrics.jsonl", path / "train.log"
@@ -66,46 +70,59 @@ class RunDir:
             stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
             target = ROOT / recipe / f"{stamp}-{secrets.token_hex(3)}"
         else:
-            target = run_dir.expanduser()
-            if (target / MARK).exists():
-                hint = f"add --resume, or type ftcli resume {target}"
-                raise RunDirError(Problem(f"--run-dir {run_dir}", "holds a run already", hint))
-            if target.is_dir() and any(
-                p.name not in LEFTOVERS and not p.name.startswith(".") for p in target.iterdir()
-            ):
-                raise RunDirError(
-                    Problem(
-                        f"--run-dir {run_dir}", "is not empty and holds no run", "choose another directory"
-                    )
-                )
-        require_writable(target)
+            target = _expanded(run_dir)
+        require_writable(target, folder=True)
+        if cls.existing(target) is not None:
+            hint = f"add --resume, or type ftcli resume {target}"
+            raise RunDirError(Problem(f"--run-dir {target}", "holds a run already", hint))
+        if not _is_vacant(target):
+            raise RunDirError(
+                Problem(f"--run-dir {target}", "is not empty and holds no run", "choose another directory")
+            )
         return target
 
     @classmethod
     @contextmanager
     def create(cls, recipe: str, *, run_dir: Path | None) -> Iterator[RunDir]:
-        """Makes and locks a new run; one that fails before config.yaml is written leaves nothing."""
+        """Makes and locks a new run; one that fails before config.yaml is written leaves nothing.
+
+        Raises:
+            RunDirError: as `probe`, or another process writes there.
+        """
         run = cls(cls.probe(recipe, run_dir=run_dir))
         made = [p for p in (run.path, *run.path.parents) if not p.exists()]
         try:
             run.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunDirError(Problem(str(run.path), f"cannot be made: {error.strerror}")) from error
-        try:
-            with run.locked():
+            raise RunDirError(
+                Problem(str(run.path), f"cannot be made: {error.strerror}", "choose another place")
+            ) from error
+        with run.locked():
+            # Another process may have begun and ended here since the probe; only the lock's owner deletes.
+            if run.config_yaml.exists():
+                raise RunDirError(
+                    Problem(str(run.path), "holds a run already", f"type ftcli resume {run.path}")
+                )
+            try:
                 yield run
-        finally:
-            if not (run.path / MARK).exists():
-                shutil.rmtree(run.path, ignore_errors=True)
-                for parent in made[1:]:
-                    with_nothing = parent.is_dir() and not any(parent.iterdir())
-                    if with_nothing:
-                        parent.rmdir()
+            finally:
+                if not run.config_yaml.exists():
+                    _undo(run.path, made)
 
     @classmethod
     def existing(cls, path: Path) -> RunDir | None:
-        """Returns the run in a directory, or None where there is none yet."""
-        return cls(path.expanduser()) if (path.expanduser() / MARK).is_file() else None
+        """Returns the run in a directory, or None where there is none.
+
+        Raises:
+            RunDirError: the directory may not be looked into.
+        """
+        run = cls(_expanded(path))
+        try:
+            return run if run.config_yaml.is_file() else None
+        except PermissionError as error:
+            raise RunDirError(Problem(str(path), f"cannot be read: {error.strerror}")) from error
+        except OSError:  # a name that no file system takes
+            return None
 
     @classmethod
     def find(cls, name: str) -> RunDir:
@@ -114,54 +131,84 @@ class RunDir:
         Raises:
             RunDirError: nothing, or more than one, fits.
         """
-        direct = cls.existing(Path(name))
+        direct = cls.existing(Path(name)) if name else None
         if direct is not None:
             return direct
         runs = cls.all()
         if name == "last" and runs:
             return runs[-1]
-        fitting = [
-            r for r in runs if r.path.name.startswith(name) or r.path.name.rpartition("-")[2].startswith(name)
-        ]
+        ids = {run: (run.path.name, run.path.name.rpartition("-")[2]) for run in runs}
+        fitting = [run for run, own in ids.items() if name and any(part.startswith(name) for part in own)]
         if len(fitting) == 1:
             return fitting[0]
-        known = [r.path.name for r in runs]
         if fitting:
             message = f"{name!r} fits " + ", ".join(str(r.path) for r in fitting[:5])
             raise RunDirError(Problem("RUN", message, "type more of the id"))
-        near = nearest(name, known)
+        near = nearest(name, [part for own in ids.values() for part in own])
         hint = (
             f"did you mean {near[0]}?"
             if near
-            else f"there are {len(known)} runs under {ROOT}/; a path works too"
+            else f"there are {len(runs)} runs under {ROOT}/; a path works too"
         )
         raise RunDirError(Problem("RUN", f"there is no run {name!r}", hint))
 
     @classmethod
     def all(cls) -> list[RunDir]:
-        """Returns the runs under ./runs, oldest first by the time in their names."""
-        marks = [mark.parent for mark in ROOT.glob(f"*/*/{MARK}")]
-        return [cls(path) for path in sorted(marks, key=lambda p: (p.name, str(p)))]
+        """Returns the runs under ./runs, oldest first."""
+        runs = [cls(mark.parent) for mark in ROOT.glob(f"*/*/{MARK}")]
+        return sorted(runs, key=lambda run: (*run._began(), str(run.path)))
+
+    def _began(self) -> tuple[str, int]:
+        """Returns the time in the name, and the time of environment.json, which is written once.
+
+        The second decides between runs of one second, and stands in for the first where `--run-dir`
+        gave another name.
+        """
+        file = self.environment_json if self.environment_json.exists() else self.config_yaml
+        written = file.stat().st_mtime_ns
+        named = STAMP.match(self.path.name)
+        stamp = (
+            named.group() if named else datetime.fromtimestamp(written / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
+        )
+        return stamp, written
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the run for this process; the lock dies with its owner.
 
         Raises:
-            RunDirError: another process is writing this run.
+            RunDirError: another process is writing this run, or nothing can be written here.
         """
-        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
+        path = self.path / LOCK
+        try:
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise RunDirError(
+                Problem(str(path), f"cannot be written: {error.strerror}", "choose another place")
+            ) from error
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 file.seek(0)
                 owner = file.read().strip() or "another process"
                 raise RunDirError(
                     Problem(str(self.path), f"is being written by {owner}", "wait for it, or stop it first")
                 ) from error
+            except OSError as error:
+                hint = "choose a file system with locks with --run-dir DIR"
+                raise RunDirError(Problem(str(path), f"cannot be locked: {error.strerror}", hint)) from error
+            # Between open and lock the owner before us may have deleted the file, and the lock with it.
+            if not (path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))):
+                raise RunDirError(
+                    Problem(
+                        str(self.path), "was given up by another process just now", "type the command again"
+                    )
+                )
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
+            sweep(self.path)
             yield
 
     def is_finished(self) -> bool:
@@ -174,14 +221,28 @@ class RunDir:
         write_atomic(self.path / name, text)
 
 
-def require_writable(path: Path) -> None:
-    """Raises RunDirError when nothing could be written at `path`."""
-    place = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
-    if (place.is_file() and place != path.absolute()) or not os.access(place, os.W_OK):
+def require_writable(path: Path, *, folder: bool = False) -> None:
+    """Raises RunDirError when no file, or no folder, could be written at `path`."""
+    target = path.absolute()
+    if any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in target.parts):
+        raise RunDirError(
+            Problem(str(path), f"has a name of more than {MAX_NAME_BYTES} bytes", "choose another place")
+        )
+    place = next(p for p in (target, *target.parents) if os.path.lexists(p))
+    overwritten = place == target and place.is_file() and not folder
+    if not (overwritten or place.is_dir()):
+        raise RunDirError(
+            Problem(
+                str(path),
+                f"cannot be written: {place} is not writable, it is no folder",
+                "choose another place",
+            )
+        )
+    if not os.access(place, os.W_OK if overwritten else os.W_OK | os.X_OK):
         raise RunDirError(
             Problem(str(path), f"cannot be written: {place} is not writable", "choose another place")
         )
-    if place.is_dir() and place == path.absolute() and path.suffix:
+    if place == target and place.is_dir() and not folder:
         raise RunDirError(Problem(str(path), "is a folder", "name a file"))
 
 
@@ -198,11 +259,21 @@ def command_line(command: str, words: list[str]) -> str:
 
 
 def mask_secret(word: str) -> str:
-    """Hides the value of a key that names a secret, and user:password@ in an address."""
-    key, sign, value = word.partition("=")
-    if sign and SECRET.search(key):
+    """Hides the value of a key that names a secret, and secrets inside addresses.
+
+    A key names a secret by its parts: `hub.hf_token` does, `tokenizer.max_length` does not.
+    """
+    key, sign, _ = word.partition("=")
+    parts = re.split(r"[^a-z0-9]+", key.lower())
+    if sign and (
+        any(part.endswith(SECRETS) for part in parts) or re.search(r"(api|access|private)_?key", key.lower())
+    ):
         return f"{key}=***"
-    return re.sub(r"(\w+://)[^/@\s]+@", r"\1***@", word)
+    word = re.sub(r"(\w+://)[^/\s]+@", r"\1***@", word)
+    word = re.sub(
+        r"(?i)([?&][^=&\s]*(?:token|secret|password|signature|key)[^=&\s]*=)[^&\s]+", r"\1***", word
+    )
+    return re.sub(r"\bhf_[A-Za-z0-9]{16,}", "hf_***", word)
 
 
 def environment(decisions: dict[str, Any]) -> dict[str, Any]:
@@ -225,6 +296,31 @@ def environment(decisions: dict[str, Any]) -> dict[str, Any]:
         "gpu": _gpu_name(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # ~name of a user who is not here
+        raise RunDirError(Problem(str(path), str(error), "type the whole path")) from error
+
+
+def _is_vacant(path: Path) -> bool:
+    """Returns whether a run may begin here: nothing is here, or what a killed start left."""
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    left_over = all(name in LEFTOVERS or name.startswith(STAGE) for name in names)
+    return not names or (LOCK in names and left_over)
+
+
+def _undo(path: Path, made: list[Path]) -> None:
+    """Takes back a start: folders it made vanish; of a folder that was there, its files do."""
+    if path in made:
+        shutil.rmtree(path, ignore_errors=True)
+    for name in LEFTOVERS if path.is_dir() else ():
+        (path / name).unlink(missing_ok=True)
+    for parent in made[1:]:
+        if parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
 
 
 def _own_version() -> str:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,21 @@ from ftcli.errors import CheckpointError, Problem, RunDirError
 MANIFEST = "manifest.json"
 FORMAT = 1
 STAGE, TRASH = ".stage-", ".trash-"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class UnknownFormatError(CheckpointError):
+    """Written by another version of ftcli: not damaged, so nothing older may take its place."""
 
 
 @contextmanager
-def commit(final: Path) -> Iterator[Path]:
+def commit(final: Path, *, about: dict[str, Any] | None = None, num_bytes: int = 0) -> Iterator[Path]:
     """Yields a stage folder that becomes `final` when the block ends well, and vanishes otherwise.
+
+    Args:
+        final: the folder to make.
+        about: plain values kept in the manifest, which `verify` returns.
+        num_bytes: what the block will write, refused before it begins when it cannot fit.
 
     Raises:
         RunDirError: the disk is full or the folder cannot be written; nothing is left behind.
@@ -34,18 +45,19 @@ def commit(final: Path) -> Iterator[Path]:
     """
     if final.exists():
         raise CheckpointError(Problem(str(final), "exists already"))
-    stage = final.parent / f"{STAGE}{final.name}-{os.getpid()}"
-    shutil.rmtree(stage, ignore_errors=True)
+    stage = _temporary(final)
     try:
-        stage.mkdir(parents=True)
-        yield stage
-        _seal(stage)
-        crash_point("before-rename")
-        stage.rename(final)
-        fsync(final.parent)
-        crash_point("after-rename")
-    except OSError as error:
-        raise _explained(error, final, stage) from error
+        with explained(final, num_bytes):
+            shutil.rmtree(stage, ignore_errors=True)
+            stage.mkdir(parents=True)
+            if shutil.disk_usage(stage).free < num_bytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            yield stage
+            _seal(stage, about or {})
+            crash_point("before-rename")
+            stage.rename(final)
+            crash_point("after-rename")
+            fsync(final.parent)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
@@ -58,7 +70,18 @@ def verify(folder: Path) -> dict[str, Any]:
     """
     manifest = _read_manifest(folder)
     for name, stated in manifest["files"].items():
-        path = folder / name
+        verify_file(folder, name, stated)
+    return manifest
+
+
+def verify_file(folder: Path, name: str, stated: dict[str, Any]) -> None:
+    """Compares one file with what its manifest states of it.
+
+    Raises:
+        CheckpointError: names the file and what is wrong with it.
+    """
+    path = folder / name
+    try:
         if Path(name).name != name or path.is_symlink() or not path.is_file():
             raise CheckpointError(Problem(str(path), "is missing or is no plain file"))
         size = path.stat().st_size
@@ -66,23 +89,41 @@ def verify(folder: Path) -> dict[str, Any]:
             raise CheckpointError(Problem(str(path), f"has {size} bytes, its manifest says {stated['size']}"))
         if file_sha256(path) != stated["sha256"]:
             raise CheckpointError(Problem(str(path), "differs from the sha256 in its manifest"))
-    return manifest
+    except OSError as error:  # a failing disk, or no permission
+        raise CheckpointError(Problem(str(path), f"cannot be read: {error.strerror}")) from error
 
 
-def sweep(parent: Path) -> None:
-    """Removes stages and half-deleted folders that killed processes left."""
-    for pattern in (f"{STAGE}*", f"{TRASH}*"):
-        for leftover in parent.glob(pattern):
-            shutil.rmtree(leftover, ignore_errors=True)
+def sweep(parent: Path, *, alone: bool = False) -> None:
+    """Removes stages, temporary files and half-deleted folders that killed processes left.
+
+    Args:
+        parent: the folder to clean.
+        alone: the caller holds a lock on the folder, so that nothing there is of a living process,
+            also where a dead one's number was given away again.
+    """
+    for leftover in [*parent.glob(f"{STAGE}*"), *parent.glob(f"{TRASH}*")]:
+        owner = leftover.name.rpartition("-")[2]
+        # Our own number is a dead process's too: in a container every run may be process 1.
+        alive = owner.isdigit() and int(owner) != os.getpid() and _is_alive(int(owner))
+        if alone or leftover.name.startswith(TRASH) or not alive:
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 def replace_link(link: Path, target: str) -> None:
-    """Points the relative link at `target` by renaming a temporary one over it."""
-    temporary = link.parent / f".{link.name}-{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(link)
-    fsync(link.parent)
+    """Points the relative link at `target` by renaming a temporary one over it.
+
+    Raises:
+        RunDirError: the link cannot be written.
+    """
+    temporary = _temporary(link)
+    with explained(link):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        temporary.replace(link)
+        fsync(link.parent)
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -91,17 +132,47 @@ def write_atomic(path: Path, text: str) -> None:
     Raises:
         RunDirError: the file cannot be written.
     """
-    temporary = path.parent / f".{path.name}-{os.getpid()}"
+    temporary = _temporary(path)
+    # Words of the shell may hold bytes that are no UTF-8; they are written as they came.
+    content = text.encode("utf-8", errors="surrogateescape")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        fsync(path.parent)
-    except OSError as error:
+        with explained(path, len(content)):
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            fsync(path.parent)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise _explained(error, path, path.parent) from error
+
+
+@contextmanager
+def explained(path: Path, num_bytes: int = 0) -> Iterator[None]:
+    """Turns an error of the disk into one that names the path and the bytes that were needed.
+
+    Raises:
+        RunDirError: whatever failed to be written inside the block.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        # safetensors reports a full disk with an exception of its own, the number in its text.
+        number = error.errno if isinstance(error, OSError) else _os_error_number(error)
+        if number is None:
+            raise
+        reason = os.strerror(number)
+        if number in FULL:
+            needed = f"{num_bytes:,} bytes are needed and " if num_bytes else ""
+            message = f"does not fit on the disk: {needed}{_free_bytes(path):,} are free ({reason})"
+            problem = Problem(str(path), message, "free space and type: ftcli resume RUN")
+        else:
+            problem = Problem(
+                str(path), f"cannot be written: {reason}", "choose another place with --run-dir DIR"
+            )
+        raise RunDirError(problem) from error
 
 
 def file_sha256(path: Path) -> str:
@@ -119,14 +190,18 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _seal(stage: Path) -> None:
+def _temporary(final: Path) -> Path:
+    return final.parent / f"{STAGE}{final.name}-{os.getpid()}"
+
+
+def _seal(stage: Path, about: dict[str, Any]) -> None:
     files = {}
     for path in sorted(stage.iterdir()):
         fsync(path)
         files[path.name] = {"size": path.stat().st_size, "sha256": file_sha256(path)}
         crash_point("staged-file")
     crash_point("before-manifest")
-    body = json.dumps({"format": FORMAT, "files": files}, sort_keys=True)
+    body = json.dumps({"format": FORMAT, "about": about, "files": files}, sort_keys=True)
     own = hashlib.sha256(body.encode()).hexdigest()
     (stage / MANIFEST).write_text(json.dumps({"sha256": own, "manifest": body}), encoding="utf-8")
     fsync(stage / MANIFEST)
@@ -138,25 +213,42 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     """Returns the manifest; it carries its own hash, so that a flipped bit in it is found too."""
     path = folder / MANIFEST
     try:
+        if path.is_symlink() or not path.is_file():
+            raise ValueError("no plain file")
         outer = json.loads(path.read_text(encoding="utf-8"))
-        body = outer["manifest"]
-        if hashlib.sha256(body.encode()).hexdigest() != outer["sha256"]:
+        if hashlib.sha256(outer["manifest"].encode()).hexdigest() != outer["sha256"]:
             raise ValueError("hash")
-        manifest = json.loads(body)
+        manifest = json.loads(outer["manifest"])
+        written = manifest["format"]
+        if written == FORMAT:
+            files = {
+                name: {"size": stated["size"], "sha256": stated["sha256"]}
+                for name, stated in manifest["files"].items()
+            }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(Problem(str(path), "is missing or damaged")) from error
-    if manifest["format"] != FORMAT:
-        raise CheckpointError(
-            Problem(str(path), f"has format {manifest['format']}; this version reads {FORMAT}")
+    if written != FORMAT:
+        raise UnknownFormatError(
+            Problem(str(path), f"has format {written}; this version of ftcli reads {FORMAT}")
         )
-    return manifest
+    return {"format": written, "about": manifest.get("about", {}), "files": files}
 
 
-def _explained(error: OSError, path: Path, stage: Path) -> RunDirError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        held = sum(p.stat().st_size for p in stage.glob("*") if p.is_file()) if stage.is_dir() else 0
-        message = f"the disk is full after {held:,} bytes ({error.strerror})"
-        return RunDirError(Problem(str(path), message, "free space and type: ftcli resume RUN"))
-    return RunDirError(
-        Problem(str(path), f"cannot be written: {error.strerror}", "choose another place with --run-dir DIR")
-    )
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # another user's
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def _os_error_number(error: Exception) -> int | None:
+    found = re.search(r"os error (\d+)", str(error))
+    return int(found.group(1)) if found else None
+
+
+def _free_bytes(path: Path) -> int:
+    place = next(p for p in path.absolute().parents if p.is_dir())
+    return shutil.disk_usage(place).free

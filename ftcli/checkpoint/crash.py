@@ -1,4 +1,9 @@
-"""Named points at which a test can kill the process, to prove that no moment is a bad one."""
+"""Named points at which a test can kill the process, to prove that no moment is a bad one.
+
+A save passes staged-file (once a file), before-manifest, after-manifest, before-rename, after-rename,
+before-link, between-links, after-link, before-delete and in-delete, in this order. The trainer
+passes `step` after each applied step and `evaluation` inside each evaluation.
+"""
 
 from __future__ import annotations
 

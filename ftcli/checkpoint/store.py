@@ -1,4 +1,8 @@
-"""The checkpoints of a run: best, last, the newest few; damaged ones are found and passed over."""
+"""The checkpoints of a run: best, last, the newest few; damaged ones are found and passed over.
+
+The folders are the truth and the links `best` and `last` a convenience: a kill may fall between a
+rename and its link, so links are mended from the newest intact state and never trusted.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftcli.checkpoint.commit import TRASH, commit, fsync, replace_link, sweep, verify
+from ftcli.checkpoint.commit import (
+    TRASH,
+    UnknownFormatError,
+    commit,
+    explained,
+    fsync,
+    replace_link,
+    sweep,
+    verify,
+    verify_file,
+)
 from ftcli.checkpoint.crash import crash_point
 from ftcli.errors import CheckpointError, Problem, did_you_mean
 
@@ -18,42 +32,57 @@ if TYPE_CHECKING:
     import torch
 
 NAME = re.compile(r"step-(\d{6,})(?:\.(\d+))?")
+STATE = "state.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A verified checkpoint folder; `state` is its state.json."""
+    """A verified checkpoint folder; `state` is its state.json, `files` what its manifest states."""
 
     path: Path
     step: int
     state: dict[str, Any]
+    files: dict[str, dict[str, Any]]
 
     @property
     def name(self) -> str:
         return self.path.name
 
     def load(self, name: str) -> dict[str, torch.Tensor]:
-        """Returns the tensors of `<name>.safetensors` on the CPU."""
+        """Returns the tensors of `<name>.safetensors` on the CPU.
+
+        Raises:
+            CheckpointError: there is no such file, or it changed since the checkpoint was opened.
+        """
         from safetensors.torch import load_file
 
-        return load_file(self.path / f"{name}.safetensors")
+        file = f"{name}.safetensors"
+        if file not in self.files:
+            raise CheckpointError(Problem(str(self.path), f"holds no {file}", did_you_mean(file, self.files)))
+        verify_file(self.path, file, self.files[file])
+        return load_file(self.path / file)
 
 
 class CheckpointStore:
     """Reads and writes `checkpoints/`; `messages` says what was found damaged.
 
+    Whoever opens it for writing holds the run's lock (`RunDir.locked`).
+
     Args:
         folder: the run's checkpoints folder.
         keep: newest checkpoints to keep; the best is kept besides.
         readonly: look only; nothing is swept or mended, for a training process may be at work here.
+
+    Raises:
+        RunDirError: the folder cannot be made.
     """
 
     def __init__(self, folder: Path, keep: int, *, readonly: bool = False) -> None:
-        self.folder, self.keep, self.messages = folder, keep, list[str]()
-        self.readonly = readonly
+        self.folder, self.keep, self.readonly, self.messages = folder, keep, readonly, list[str]()
         if not readonly:
-            folder.mkdir(parents=True, exist_ok=True)
-            sweep(folder)
+            with explained(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                sweep(folder, alone=True)
 
     def save(
         self,
@@ -63,42 +92,61 @@ class CheckpointStore:
         state: dict[str, Any],
         best: bool,
     ) -> Path:
-        """Commits one checkpoint, moves the links, then deletes what is no longer needed.
+        """Commits one checkpoint, reads it back, moves the links, then deletes what is no longer needed.
 
         A step that is saved twice (interrupted, resumed, evaluated) gets the name `step-N.2`, so that
         the first stays whole until the second is.
+
+        Args:
+            step: optimizer steps taken.
+            tensors: file name without suffix -> tensors by name.
+            state: JSON values; `best_step` says which checkpoint is the best when it is not this one.
+            best: this one is the best so far.
+
+        Raises:
+            RunDirError: the disk is full or cannot be written; what was there before is untouched.
+            CheckpointError: what was written does not read back; nothing older was deleted.
         """
+        from safetensors.torch import save_file
+
         final = self._free_name(step)
-        with commit(final) as stage:
-            for name, values in tensors.items():
-                _write(stage / f"{name}.safetensors", values)
-            (stage / "state.json").write_text(json.dumps(state, sort_keys=True), encoding="utf-8")
+        state = {**state, "best_step": step if best else state.get("best_step")}
+        own = {name: _storable(values) for name, values in tensors.items()}
+        num_bytes = sum(value.nbytes for values in own.values() for value in values.values())
+        with commit(final, about={"step": step}, num_bytes=num_bytes) as stage:
+            for name, values in own.items():
+                save_file(values, stage / f"{name}.safetensors")
+            (stage / STATE).write_text(json.dumps(state, sort_keys=True), encoding="utf-8")
+        written = self._open(final)
         crash_point("before-link")
-        replace_link(self.folder / "last", final.name)
-        if best:
-            replace_link(self.folder / "best", final.name)
+        self._link(written)
         crash_point("after-link")
-        verify(final)
-        self._rotate(final, state.get("best_step"))
+        self._rotate(written)
         return final
 
     def latest(self) -> Checkpoint | None:
-        """Returns the newest checkpoint that verifies, and mends both links to fit it unless readonly.
+        """Returns the newest checkpoint that verifies, or None; `messages` names those passed over.
 
-        The folders decide, not the links: a kill may fall between a rename and its link.
+        Raises:
+            UnknownFormatError: the newest was written by another version, which must go on with it.
         """
+        found, damaged = None, []
         for path in self._folders():
             try:
                 found = self._open(path)
+                break
+            except UnknownFormatError:
+                raise
             except CheckpointError as error:
-                self.messages.append(f"damaged checkpoint: {error}; the previous one is used")
-                continue
-            if not self.readonly:
-                self._mend_links(found)
-            return found
-        if self.messages:
-            self.messages.append("no intact checkpoint is left: starting again at step 0")
-        return None
+                damaged.append(error)
+        instead = f"the previous one is used: {found.name}" if found else "nothing older is intact"
+        lines = [f"damaged checkpoint: {error}; {instead}" for error in damaged]
+        if damaged and found is None and not self.readonly:
+            lines.append("no intact checkpoint is left: starting again at step 0")
+        self.messages += [line for line in lines if line not in self.messages]
+        if found is not None and not self.readonly:
+            self._link(found)
+        return found
 
     def find(self, name: str) -> Checkpoint:
         """Returns `best`, `last` or a checkpoint by its name.
@@ -106,101 +154,138 @@ class CheckpointStore:
         Raises:
             CheckpointError: there is none, or it is damaged; lists what there is.
         """
-        names = [path.name for path in self._folders()]
-        if name == "last":
-            found = self.latest()
-            if found is None:
+        if name not in ("best", "last"):
+            path = self._by_name(name)
+            if path is None:
+                names = ["best", "last", *(p.name for p in self._folders())]
                 raise CheckpointError(
-                    Problem(str(self.folder), "holds no intact checkpoint", "type ftcli resume RUN to train")
+                    Problem(f"--checkpoint {name}", f"is not in {self.folder}", did_you_mean(name, names))
                 )
-            return found
-        path = self._best_folder() if name == "best" else self.folder / name
-        if path is None or path.name not in names:
-            raise CheckpointError(
-                Problem(
-                    f"--checkpoint {name}",
-                    f"is not in {self.folder}",
-                    did_you_mean(name, ["best", "last", *names]),
-                )
-            )
-        return self._open(path)
-
-    def _best_folder(self) -> Path | None:
-        """Returns the folder of the best step that the newest intact state knows of."""
+            return self._open_or_list(path)
         newest = self.latest()
-        return None if newest is None else self._by_step(newest.state.get("best_step"))
+        if newest is None:
+            raise CheckpointError(
+                Problem(str(self.folder), "holds no intact checkpoint", "type ftcli resume RUN to train")
+            )
+        return newest if name == "last" else self._find_best(newest)
+
+    def _find_best(self, newest: Checkpoint) -> Checkpoint:
+        step = newest.state.get("best_step")
+        if step == newest.step:
+            return newest
+        path = self._by_step(step)
+        if path is None:
+            message = (
+                "no evaluation has chosen one yet"
+                if step is None
+                else f"step {step} is missing from {self.folder}"
+            )
+            raise CheckpointError(Problem("--checkpoint best", message, self._what_there_is()))
+        return self._open_or_list(path)
+
+    def _open_or_list(self, path: Path) -> Checkpoint:
+        try:
+            return self._open(path)
+        except CheckpointError as error:
+            hint = self._what_there_is(without=path)
+            raise CheckpointError(*(Problem(p.key, p.message, hint) for p in error.problems)) from error
+
+    def _what_there_is(self, without: Path | None = None) -> str:
+        names = [path.name for path in self._folders() if path != without]
+        return (
+            f"type --checkpoint {names[0]}; there is " + ", ".join(names)
+            if names
+            else "there is no other checkpoint"
+        )
 
     def _open(self, path: Path) -> Checkpoint:
-        verify(path)
-        match = NAME.fullmatch(path.name)
-        assert match is not None
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        return Checkpoint(path, int(match.group(1)), state)
+        manifest = verify(path)
+        step = _step(path)
+        if STATE not in manifest["files"] or manifest["about"].get("step", step) != step:
+            raise CheckpointError(Problem(str(path), "is no checkpoint of the step in its name"))
+        state = json.loads((path / STATE).read_text(encoding="utf-8"))
+        return Checkpoint(path, step, state, manifest["files"])
 
     def _folders(self) -> list[Path]:
         """Returns checkpoint folders, newest first; `step-N.2` is newer than `step-N`."""
-        found = []
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            match = NAME.fullmatch(path.name)
-            if match and path.is_dir() and not path.is_symlink():
-                found.append(((int(match.group(1)), int(match.group(2) or 1)), path))
-        return [path for _, path in sorted(found, reverse=True)]
+        entries = self.folder.iterdir() if self.folder.is_dir() else ()
+        found = [
+            path for path in entries if NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+        ]
+        return sorted(found, key=_order, reverse=True)
 
     def _by_step(self, step: int | None) -> Path | None:
-        for path in self._folders():
-            match = NAME.fullmatch(path.name)
-            if match and step is not None and int(match.group(1)) == step:
-                return path
-        return None
+        return next((path for path in self._folders() if _step(path) == step), None)
+
+    def _by_name(self, name: str) -> Path | None:
+        """Returns a folder by its name; `step-N` also finds what was saved again as `step-N.2`."""
+        match = NAME.fullmatch(name)
+        exact = next((path for path in self._folders() if path.name == name), None)
+        return exact or (self._by_step(int(match.group(1))) if match and not match.group(2) else None)
 
     def _free_name(self, step: int) -> Path:
-        number, path = 1, self.folder / f"step-{step:06d}"
-        while path.exists():
-            number += 1
-            path = self.folder / f"step-{step:06d}.{number}"
-        return path
+        """Returns a name above all of this step: freed numbers are not used again, they sort as older."""
+        name = f"step-{step:06d}"
+        newest = self._by_step(step)
+        return self.folder / (name if newest is None else f"{name}.{_order(newest)[1] + 1}")
 
-    def _mend_links(self, newest: Checkpoint) -> None:
-        best = self._by_step(newest.state.get("best_step"))
-        for link, target in (("last", newest.path), ("best", best)):
-            path = self.folder / link
-            if target is not None and (not path.is_symlink() or path.readlink().name != target.name):
-                replace_link(path, target.name)
+    def _link(self, newest: Checkpoint) -> None:
+        """Makes both links say what the newest intact state says."""
+        for name, target in (("best", self._by_step(newest.state.get("best_step"))), ("last", newest.path)):
+            link = self.folder / name
+            if target is None:
+                link.unlink(missing_ok=True)
+            elif not link.is_symlink() or str(link.readlink()) != target.name:
+                replace_link(link, target.name)
+            if name == "best":
+                crash_point("between-links")
 
-    def _rotate(self, newest: Path, best_step: int | None) -> None:
-        """Deletes older siblings of one step, then all but the newest `keep` and the best."""
-        best = self._by_step(best_step)
-        folders = self._folders()
-        seen: set[int] = set()
-        kept: list[Path] = []
-        for path in folders:
-            match = NAME.fullmatch(path.name)
-            assert match is not None
-            step = int(match.group(1))
-            if step not in seen and len(seen) < self.keep:
-                kept.append(path)
-            seen.add(step)
-        for path in folders:
-            if path not in kept and path not in (best, newest):
+    def _rotate(self, newest: Checkpoint) -> None:
+        """Keeps the newest `keep` steps, one folder each, and the best.
+
+        Folders of later steps are those that were damaged when the run went on from an earlier one.
+        """
+        kept = {newest.path, self._by_step(newest.state.get("best_step"))}
+        steps = {newest.step}
+        for path in self._folders():
+            step = _step(path)
+            if step < newest.step and step not in steps and len(steps) < self.keep:
+                kept.add(path)
+                steps.add(step)
+        for path in self._folders():
+            if path not in kept:
                 self._delete(path)
 
     def _delete(self, path: Path) -> None:
         crash_point("before-delete")
         trash = self.folder / f"{TRASH}{path.name}"
-        shutil.rmtree(trash, ignore_errors=True)
-        path.rename(trash)
-        fsync(self.folder)
+        with explained(path):
+            shutil.rmtree(trash, ignore_errors=True)
+            path.rename(trash)
+            fsync(self.folder)
         crash_point("in-delete")
         shutil.rmtree(trash, ignore_errors=True)
 
 
-def _write(path: Path, values: Mapping[str, torch.Tensor]) -> None:
-    """Writes tensors as safetensors; a failure of the disk is an OSError with its own number."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+def _order(path: Path) -> tuple[int, int]:
+    """Returns (step, how manieth save of this step)."""
+    match = NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match.group(1)), int(match.group(2) or 1)
 
-    try:
-        save_file({key: value.contiguous().clone() for key, value in values.items()}, path)
-    except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        raise OSError(int(number.group(1)) if number else 5, str(error)) from error
+
+def _step(path: Path) -> int:
+    return _order(path)[0]
+
+
+def _storable(values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Returns the tensors as safetensors wants them: contiguous, on the CPU, none sharing memory."""
+    own: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, value in values.items():
+        plain = value.detach().contiguous().cpu()
+        if plain.untyped_storage().data_ptr() in seen:
+            plain = plain.clone()
+        seen.add(plain.untyped_storage().data_ptr())
+        own[name] = plain
+    return own

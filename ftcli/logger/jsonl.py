@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +19,31 @@ class JsonlLog:
     Args:
         path: metrics.jsonl.
         resume_step: keep lines of steps up to this one; None starts with what is there.
+
+    Raises:
+        RunDirError: from every method, when the disk is full or cannot be written.
     """
 
     def __init__(self, path: Path, resume_step: int | None) -> None:
+        from ftcli.checkpoint.commit import explained
+
+        self._explained = partial(explained, path)
         if resume_step is not None and path.exists():
             cut_after(path, resume_step)
-        self._file = path.open("a", encoding="utf-8")
+        with self._explained():
+            # Unbuffered: a line that failed is not tried again when the file is closed.
+            self._file = path.open("ab", buffering=0)
 
     def log(self, event: dict[str, Any]) -> None:
-        self._file.write(json.dumps(_strict(event), allow_nan=False) + "\n")
-        self._file.flush()
+        line = (json.dumps(_strict(event), allow_nan=False) + "\n").encode()
+        with self._explained():
+            while line:
+                line = line[self._file.write(line) :]
 
     def flush(self) -> None:
-        self._file.flush()
+        """Makes the lines so far durable: they are not to be lost where a checkpoint is kept."""
+        with self._explained():
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
@@ -53,7 +67,7 @@ def cut_after(path: Path, step: int) -> None:
             event = json.loads(line)
         except ValueError:
             continue
-        if event["step"] <= step:
+        if isinstance(event, dict) and event.get("step", math.inf) <= step:
             kept.append(line + "\n")
     write_atomic(path, "".join(kept))
 
@@ -62,6 +76,8 @@ def _strict(value: Any) -> Any:
     """JSON has no NaN: non-finite numbers become the strings NaN, Infinity and -Infinity."""
     if isinstance(value, dict):
         return {key: _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ class TensorboardLog:
     """Writes each event to metrics.jsonl, and its numbers as scalars named `<event>/<figure>`.
 
     A resume purges scalars of steps after `resume_step` with TensorBoard's own purge_step.
+
+    Raises:
+        RunDirError: from every method, when the disk is full or cannot be written.
     """
 
     def __init__(
@@ -21,29 +25,35 @@ class TensorboardLog:
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        from ftcli.checkpoint.commit import explained
         from ftcli.logger.jsonl import JsonlLog
 
+        self._explained = partial(explained, tensorboard_dir)
         self._lines = JsonlLog(metrics_path, resume_step)
         purge = None if resume_step is None else resume_step + 1
-        self._writer = SummaryWriter(str(tensorboard_dir), purge_step=purge)
+        with self._explained():
+            self._writer = SummaryWriter(str(tensorboard_dir), purge_step=purge)
 
     def log(self, event: dict[str, Any]) -> None:
         self._lines.log(event)
-        for name, value in event.items():
-            inner = value.items() if isinstance(value, dict) else [("", value)]
-            for part, number in inner:
-                if (
-                    name not in ("event", "step")
-                    and isinstance(number, int | float)
-                    and not isinstance(number, bool)
-                ):
-                    tag = f"{event['event']}/{name}" + (f"/{part}" if part else "")
-                    self._writer.add_scalar(tag, number, event["step"])
+        with self._explained():
+            for name, value in event.items():
+                inner = value.items() if isinstance(value, dict) else [("", value)]
+                for part, number in inner:
+                    if (
+                        name not in ("event", "step")
+                        and isinstance(number, int | float)
+                        and not isinstance(number, bool)
+                    ):
+                        tag = f"{event['event']}/{name}" + (f"/{part}" if part else "")
+                        self._writer.add_scalar(tag, number, event["step"])
 
     def flush(self) -> None:
         self._lines.flush()
-        self._writer.flush()
+        with self._explained():
+            self._writer.flush()
 
     def close(self) -> None:
         self._lines.close()
-        self._writer.close()
+        with self._explained():
+            self._writer.close()

@@ -1,0 +1,54 @@
+"""TensorBoard's own reader finds the scalars, and after a resume only those that count."""
+
+import math
+
+import pytest
+
+from ftcli.config import LoggerConfig
+from ftcli.registry import lookup
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def open_log(folder, resume_step=None):
+    build = lookup("logger", "tensorboard").build
+    return build(
+        LoggerConfig(),
+        metrics_path=folder / "metrics.jsonl",
+        tensorboard_dir=folder / "tensorboard",
+        resume_step=resume_step,
+    )
+
+
+def read(folder) -> dict[str, list[tuple[int, float]]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})
+    events.Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_numbers_become_scalars(tmp_path):
+    log = open_log(tmp_path)
+    log.log({"event": "train", "step": 1, "loss": 0.5, "lr": {"head": 0.25, "body": 0.125}})
+    log.log({"event": "eval", "step": 1, "accuracy": 0.75, "best": True, "note": "text", "loss": math.nan})
+    log.flush()
+    log.close()
+    found = read(tmp_path)
+    assert set(found) == {"train/loss", "train/lr/head", "train/lr/body", "eval/accuracy", "eval/loss"}
+    assert found["train/lr/body"] == [(1, 0.125)] and found["eval/accuracy"] == [(1, 0.75)]
+    assert math.isnan(found["eval/loss"][0][1])
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_resume_purges_what_came_after_its_step(tmp_path):
+    log = open_log(tmp_path)
+    for step in range(1, 9):
+        log.log({"event": "train", "step": step, "loss": float(step)})
+    log.close()
+    log = open_log(tmp_path, resume_step=5)
+    for step in range(6, 8):
+        log.log({"event": "train", "step": step, "loss": 100.0 + step})
+    log.close()
+    expected = [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0), (5, 5.0), (6, 106.0), (7, 107.0)]
+    assert read(tmp_path)["train/loss"] == expected
