@@ -137,7 +137,7 @@ def test_512_even_where_the_model_has_more(tmp_path: Path, models: ModuleType) -
     assert settled(models.write_wordpiece(tmp_path), config).max_length == 512
 
 
-# --- rows; ids by hand from the order of the words in tests/models.py: [CLS] 2, [SEP] 3, good 5, bad 6, ...
+# --- rows; ids by hand from the order of the words in tests/support/tiny_weights.py: [CLS] 2, [SEP] 3, good 5, bad 6, ...
 
 
 def test_rows_and_offsets(tmp_path: Path, models: ModuleType) -> None:
