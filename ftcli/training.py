@@ -183,12 +183,13 @@ def _fit(
         store = CheckpointStore(run.checkpoints, keep=composed.config.trainer.keep_checkpoints)
         checkpoint = store.latest() if resume else None
         screen.notes(store.messages)
-        step = checkpoint.state["train"]["step"] if checkpoint else 0
+        step, logged = (checkpoint.state["train"][name] if checkpoint else 0 for name in ("step", "events"))
         events = lookup("logger", composed.config.uses["logger"]).build(
             composed.config.logger,
             metrics_path=run.metrics_jsonl,
             tensorboard_dir=run.tensorboard,
             resume_step=step if resume else None,
+            resume_events=logged if resume else None,
         )
         try:
             trainer = build.build_trainer(composed.config, ground, runtime, blueprint, arithmetic, tables,

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one strict-JSON line an event; a resume cuts away what came after its step."""
+"""metrics.jsonl: one strict-JSON line an event; a resume cuts away what came after its checkpoint."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class JsonlLog:
 
     Args:
         path: metrics.jsonl.
-        resume_step: keep lines of steps up to this one; None starts with what is there.
+        keep: keep this many lines, those the checkpoint knew of; None starts with what is there.
 
     Raises:
         RunDirError: from every method, when the disk is full or cannot be written.
     """
 
-    def __init__(self, path: Path, resume_step: int | None) -> None:
+    def __init__(self, path: Path, keep: int | None) -> None:
         from ftcli.checkpoint.commit import explained
 
         self._explained = partial(explained, path)
-        if resume_step is not None and path.exists():
-            cut_after(path, resume_step)
+        if keep is not None and path.exists():
+            cut_after(path, keep)
         with self._explained():
             # Unbuffered: a line that failed is not tried again when the file is closed.
             self._file = path.open("ab", buffering=0)
@@ -51,25 +51,23 @@ class JsonlLog:
 
 @register("logger", LoggerConfig)
 def build(
-    config: LoggerConfig, *, metrics_path: Path, tensorboard_dir: Path, resume_step: int | None
+    config: LoggerConfig,
+    *,
+    metrics_path: Path,
+    tensorboard_dir: Path,
+    resume_step: int | None,
+    resume_events: int | None,
 ) -> JsonlLog:
     """Returns the log of metrics.jsonl alone."""
-    return JsonlLog(metrics_path, resume_step)
+    return JsonlLog(metrics_path, resume_events)
 
 
-def cut_after(path: Path, step: int) -> None:
-    """Drops lines of later steps, and a last line that a kill tore."""
+def cut_after(path: Path, keep: int) -> None:
+    """Keeps the first lines: what came later, or was torn by a kill, happens again."""
     from ftcli.checkpoint.commit import write_atomic
 
-    kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and event.get("step", math.inf) <= step:
-            kept.append(line + "\n")
-    write_atomic(path, "".join(kept))
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    write_atomic(path, "".join(line + "\n" for line in lines[:-1][:keep]))
 
 
 def _strict(value: Any) -> Any:

@@ -21,7 +21,13 @@ class TensorboardLog:
     """
 
     def __init__(
-        self, config: LoggerConfig, *, metrics_path: Path, tensorboard_dir: Path, resume_step: int | None
+        self,
+        config: LoggerConfig,
+        *,
+        metrics_path: Path,
+        tensorboard_dir: Path,
+        resume_step: int | None,
+        resume_events: int | None,
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
@@ -29,7 +35,7 @@ class TensorboardLog:
         from ftcli.logger.jsonl import JsonlLog
 
         self._explained = partial(explained, tensorboard_dir)
-        self._lines = JsonlLog(metrics_path, resume_step)
+        self._lines = JsonlLog(metrics_path, resume_events)
         purge = None if resume_step is None else resume_step + 1
         with self._explained():
             self._writer = SummaryWriter(str(tensorboard_dir), purge_step=purge)

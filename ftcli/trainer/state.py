@@ -21,7 +21,7 @@ class Window:
 
 @dataclass(slots=True)
 class TrainState:
-    """Counters of applied optimizer steps, and what was decided on the way.
+    """Counters of optimizer steps, and what was decided on the way.
 
     Sample order and randomness are functions of (seed, epoch, batch, step), so these counters are
     all that is needed to continue exactly.
@@ -31,7 +31,9 @@ class TrainState:
     phase_step: int = 0
     """Optimizer steps taken in this phase."""
     step: int = 0
-    """Optimizer steps taken."""
+    """Optimizer steps taken; one whose infinite gradients the scaler threw away counts too."""
+    events: int = 0
+    """Events logged so far: a resume keeps as many lines of metrics.jsonl."""
     epoch: int = 0
     batch: int = 0
     """Batches of this epoch already consumed."""

@@ -108,14 +108,15 @@ class Trainer:
         state.curve_steps = self.parts.curve_steps
         phase = plan.phases[state.phase]
         self._started = time.perf_counter() - state.wall_seconds
-        self.parts.events.log(
-            {
-                "event": "phase",
-                "step": state.step,
-                "phase": phase.index,
-                "trainable": plan.num_trainable_parameters,
-            }
-        )
+        if state.phase_step == 0:
+            self._log(
+                {
+                    "event": "phase",
+                    "step": state.step,
+                    "phase": phase.index,
+                    "trainable": plan.num_trainable_parameters,
+                }
+            )
         self.set_train_mode()
         try:
             while True:
@@ -282,8 +283,12 @@ class Trainer:
         if self.scaler.is_enabled():
             event |= {"loss_scale": self.scaler.get_scale(), "skipped_steps": state.skipped_steps}
         state.window = Window()
-        self.parts.events.log(event)
+        self._log(event)
         self.parts.reporter.train(event, self.total_steps)
+
+    def _log(self, event: dict[str, Any]) -> None:
+        self.parts.events.log(event)
+        self.state.events += 1
 
     def _evaluation_due(self) -> bool:
         state, every = self.state, self.config.eval_every_n_steps
@@ -309,7 +314,7 @@ class Trainer:
             "best": best,
             "seconds": time.perf_counter() - started,
         }
-        self.parts.events.log(event)
+        self._log(event)
         self.parts.reporter.evaluation(event, best)
         return best
 

@@ -17,13 +17,14 @@ from ftcli.registry import lookup
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
 
-def open_log(folder, resume_step=None, choice="jsonl"):
+def open_log(folder, resume_events=None, choice="jsonl"):
     build = lookup("logger", choice).build
     return build(
         LoggerConfig(),
         metrics_path=folder / "metrics.jsonl",
         tensorboard_dir=folder / "tensorboard",
-        resume_step=resume_step,
+        resume_step=resume_events,
+        resume_events=resume_events,
     )
 
 
@@ -100,7 +101,7 @@ def test_a_resume_cuts_later_steps_and_the_torn_line(tmp_path, torn):
     log.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write(torn)
-    log = open_log(tmp_path, resume_step=4)
+    log = open_log(tmp_path, resume_events=3)
     log.log({"event": "train", "step": 6, "again": True})
     log.close()
     assert [line["step"] for line in strict_lines(tmp_path)] == [0, 2, 4, 6]
@@ -108,12 +109,12 @@ def test_a_resume_cuts_later_steps_and_the_torn_line(tmp_path, torn):
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
-def test_a_resume_from_step_0_keeps_only_step_0(tmp_path):
+def test_a_resume_keeps_as_many_lines_as_the_checkpoint_knew(tmp_path):
     log = open_log(tmp_path)
     log.log({"event": "phase", "step": 0})
     log.log({"event": "train", "step": 1})
     log.close()
-    open_log(tmp_path, resume_step=0).close()
+    open_log(tmp_path, resume_events=1).close()
     assert [line["event"] for line in strict_lines(tmp_path)] == ["phase"]
 
 
@@ -149,6 +150,6 @@ def test_a_full_disk_is_one_panel(tmp_path, choice):
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    log = open_log(tmp_path, resume_step=10)
+    log = open_log(tmp_path, resume_events=11)
     log.close()
     assert [line["step"] for line in strict_lines(tmp_path)] == list(range(11))

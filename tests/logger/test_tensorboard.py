@@ -10,13 +10,14 @@ from ftcli.registry import lookup
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-def open_log(folder, resume_step=None):
+def open_log(folder, resume_step=None, resume_events=None):
     build = lookup("logger", "tensorboard").build
     return build(
         LoggerConfig(),
         metrics_path=folder / "metrics.jsonl",
         tensorboard_dir=folder / "tensorboard",
         resume_step=resume_step,
+        resume_events=resume_events,
     )
 
 
@@ -46,7 +47,7 @@ def test_a_resume_purges_what_came_after_its_step(tmp_path):
     for step in range(1, 9):
         log.log({"event": "train", "step": step, "loss": float(step)})
     log.close()
-    log = open_log(tmp_path, resume_step=5)
+    log = open_log(tmp_path, resume_step=5, resume_events=5)
     for step in range(6, 8):
         log.log({"event": "train", "step": step, "loss": 100.0 + step})
     log.close()
