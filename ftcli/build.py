@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from ftcli.batching.rows import Parts as RowParts
     from ftcli.batching.table import TokenTable
     from ftcli.plan.anatomy import Anatomy
-    from ftcli.plan.plan import Plan
+    from ftcli.plan.plan import Phase, Plan
     from ftcli.trainer.evaluation import Evaluator
+    from ftcli.trainer.trainer import PhaseKit
 
 EAGER_BELOW = 96
 """On the CPU, SDPA's backward is slower than plain attention below about this many tokens."""
@@ -65,6 +66,10 @@ class Blueprint:
     anatomy: Anatomy
     plan: Plan
     decisions: list[str]
+    schedule: str | None = None
+    """The schedule the plan came from, as YAML."""
+    start_from: str | None = None
+    """Checkpoint folder of another run whose weights this run begins with."""
 
 
 @dataclass(slots=True)
@@ -174,7 +179,7 @@ def draw(
 ) -> Blueprint:
     """Builds model, adapters and plan; on the meta device neither weights nor memory are used."""
     from ftcli.plan.anatomy import read_anatomy
-    from ftcli.plan.plan import one_phase
+    from ftcli.planning import plan_run
 
     config = ground.config
     built = lookup("model", config.uses["model"]).build(
@@ -193,21 +198,18 @@ def draw(
     candidates = None
     if peft.adapter_names:
         candidates = peft.adapter_names | frozenset(anatomy.head.tensors)
-    selection = lookup("freezing", config.uses["freezing"]).build(config.freezing, anatomy)
-    plan = one_phase(
-        anatomy,
-        selection,
-        lr=config.optimizer.lr,
-        weight_decay=config.optimizer.weight_decay,
-        no_decay=config.optimizer.no_decay,
-        candidates=candidates,
-        scheduler=config.choices["scheduler"],
-        warmup=config.scheduler.warmup,
-        allow_empty=allow_empty,
-    )
+    chosen = lookup("freezing", config.uses["freezing"]).build(config.freezing, anatomy)
+    planned = plan_run(config, anatomy, chosen, candidates=candidates, allow_empty=allow_empty)
     decisions = [*built.decisions, *peft.decisions]
     return Blueprint(
-        peft.model, frozenset(built.fresh), frozenset(peft.adapter_names), anatomy, plan, decisions
+        peft.model,
+        frozenset(built.fresh),
+        frozenset(peft.adapter_names),
+        anatomy,
+        planned.plan,
+        decisions,
+        planned.schedule,
+        planned.start_from,
     )
 
 
@@ -228,15 +230,16 @@ def build_metrics(config: RunConfig) -> dict[str, Any]:
     return {name: lookup("metric", name).build() for name in config.task.metrics}
 
 
-def build_monitor(config: RunConfig) -> Any:
-    """Returns the rule for best and early stopping; the metric knows its own direction."""
+def build_monitor(config: RunConfig, phase: Phase) -> Any:
+    """Returns the phase's rule for best and early stopping; the metric knows its own direction."""
     from ftcli.trainer.stopping import Monitor
 
     trainer = config.trainer
-    name = trainer.monitor or config.task.metrics[0]
+    name = phase.monitor or trainer.monitor or config.task.metrics[0]
     known = name != "loss" and lookup("metric", name).build.higher_is_better  # type: ignore[attr-defined]
-    higher = known if trainer.mode is Mode.auto else trainer.mode is Mode.max
-    return Monitor(name, bool(higher), trainer.patience, trainer.min_delta)
+    mode = Mode(phase.mode) if phase.monitor is not None or phase.mode != "auto" else trainer.mode
+    higher = known if mode is Mode.auto else mode is Mode.max
+    return Monitor(name, bool(higher), phase.trigger)
 
 
 def build_evaluator(
@@ -279,17 +282,10 @@ def encode_parts(ground: Ground) -> tuple[dict[str, TokenTable], list[str]]:
     return tables, lines
 
 
-def apply_plan(blueprint: Blueprint) -> None:
-    """Sets requires_grad to exactly the plan's first phase."""
-    trainable = set(blueprint.plan.phases[0].trainable)
-    for name, parameter in blueprint.model.named_parameters():
-        parameter.requires_grad_(name in trainable)
-
-
 def saved_names(blueprint: Blueprint, config: RunConfig) -> frozenset[str]:
     """Returns the tensors a checkpoint must hold: all whose bytes are not the source's."""
     own = dict(blueprint.model.named_parameters())
-    trained = set(blueprint.plan.phases[0].trainable)
+    trained = {name for phase in blueprint.plan.phases for name in phase.trainable}
     if config.model.weights is Weights.random:
         trained |= set(own)
     state = set(blueprint.model.state_dict().keys())
@@ -297,8 +293,11 @@ def saved_names(blueprint: Blueprint, config: RunConfig) -> frozenset[str]:
     return frozenset((trained | blueprint.fresh | blueprint.adapters | buffers) & (set(own) | buffers))
 
 
-def build_optimizer(config: RunConfig, blueprint: Blueprint, runtime: Runtime) -> torch.optim.Optimizer:
-    own = dict(blueprint.model.named_parameters())
+def build_optimizer(phase: Phase, model: torch.nn.Module, device: str) -> torch.optim.Optimizer:
+    """Returns the phase's optimizer; what does not train in it is absent."""
+    from ftcli.choices import configured
+
+    own = dict(model.named_parameters())
     groups = [
         {
             "params": [(name, own[name]) for name in group.params],
@@ -306,18 +305,41 @@ def build_optimizer(config: RunConfig, blueprint: Blueprint, runtime: Runtime) -
             "weight_decay": group.weight_decay,
             "name": group.name,
         }
-        for group in blueprint.plan.phases[0].groups
+        for group in phase.groups
     ]
-    entry = lookup("optimizer", config.uses["optimizer"])
-    return entry.build(config.optimizer, groups, device_type=runtime.device)
+    uses, config = configured("optimizer", phase.optimizer, phase.optimizer_values, f"phase {phase.index}")
+    return lookup("optimizer", uses).build(config, groups, device_type=device)
 
 
-def build_factor(config: RunConfig, arithmetic: Arithmetic) -> Callable[[int], float]:
-    """Returns step -> multiplier of the lr, a pure function."""
-    entry = lookup("scheduler", config.uses["scheduler"])
-    return entry.build(
-        config.scheduler, total_steps=arithmetic.curve_steps, steps_per_epoch=arithmetic.steps_per_epoch
-    )
+def build_factor(phase: Phase, curve_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
+    """Returns step of the phase -> multiplier of the lr; a pure function, but for plateau."""
+    from ftcli.choices import configured
+
+    uses, config = configured("scheduler", phase.scheduler, phase.scheduler_values, f"phase {phase.index}")
+    return lookup("scheduler", uses).build(config, total_steps=curve_steps, steps_per_epoch=steps_per_epoch)
+
+
+def build_entry(
+    config: RunConfig, model: torch.nn.Module, device: str, steps_per_epoch: int
+) -> Callable[[Phase, int], PhaseKit]:
+    """Returns what turns a phase of the plan into the objects the trainer follows it with."""
+    from ftcli.plan.anatomy import frozen_modules
+    from ftcli.trainer.trainer import PhaseKit
+
+    def enter(phase: Phase, curve_steps: int) -> PhaseKit:
+        trainable = frozenset(phase.trainable)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in trainable)
+            if name not in trainable:
+                parameter.grad = None
+        return PhaseKit(
+            optimizer=build_optimizer(phase, model, device),
+            factor=build_factor(phase, curve_steps, steps_per_epoch),
+            monitor=build_monitor(config, phase),
+            frozen_modules=frozen_modules(model, trainable),
+        )
+
+    return enter
 
 
 def check_memory_mode(config: RunConfig, model: torch.nn.Module) -> None:
@@ -406,27 +428,22 @@ def build_trainer(
     stop: Any,
 ) -> Any:
     """Joins the objects into a trainer that stands at step 0."""
-    from ftcli.plan.anatomy import frozen_modules
     from ftcli.trainer.trainer import Parts, Trainer
 
-    apply_plan(blueprint)
     check_memory_mode(config, blueprint.model)
     blueprint.model.to(runtime.device)
     parts = Parts(
         model=blueprint.model,
         task=ground.task,
-        optimizer=build_optimizer(config, blueprint, runtime),
-        factor=build_factor(config, arithmetic),
-        curve_steps=arithmetic.curve_steps,
+        plan=blueprint.plan,
+        enter=build_entry(config, blueprint.model, runtime.device, arithmetic.steps_per_epoch),
         train=tables["train"],
         validation=tables["validation"],
         evaluator=build_evaluator(config, ground, runtime, stop.check),
-        monitor=build_monitor(config),
         store=store,
         events=events,
         reporter=reporter,
         saved_names=saved_names(blueprint, config),
-        frozen_modules=frozen_modules(blueprint.model, frozenset(blueprint.plan.phases[0].trainable)),
         pad_id=ground.tokenizer.pad_id,
         padding_side=ground.tokenizer.padding_side,
         device=runtime.device,

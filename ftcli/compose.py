@@ -39,6 +39,7 @@ PATHS = (
     "data.files.validation",
     "data.files.test",
     "freezing.file",
+    "freezing.start_from",
 )
 """Keys whose values are made absolute, so that a run can be continued from another folder."""
 
@@ -217,6 +218,7 @@ def _flag_habit(text: str) -> Problem:
         "--dry-run",
         "--quiet",
         "--json",
+        "--allow-change",
         "--checkpoint",
         "--input",
         "--output",

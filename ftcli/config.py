@@ -55,10 +55,29 @@ class Device(Enum):
     mps = "mps"
 
 
+class LayerwiseKind(Enum):
+    none = "none"
+    geometric = "geometric"
+    cosine = "cosine"
+    table = "table"
+
+
 class Mode(Enum):
     auto = "auto"
     min = "min"
     max = "max"
+
+
+@dataclass(kw_only=True, slots=True)
+class PublishedConfig:
+    """How the model's authors fine-tuned it: for `optimizer.scale_lr`, and to say where a run departs."""
+
+    optimizer: str | None = None
+    """Choice of the optimizer group that comes nearest."""
+    lr: float | None = None
+    """Learning rate, the middle one where a range is given."""
+    batch_size: int | None = None
+    """Rows an optimizer step."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -79,6 +98,8 @@ class ModelConfig:
     """Probability in [0, 1) set in all of the architecture's dropout fields. None keeps its own."""
     attention: Attention = Attention.auto
     """Attention kernel. `auto` is decided by a rule of device and length, printed and recorded."""
+    published: PublishedConfig = field(default_factory=PublishedConfig)
+    """The published recipe of the model, its source in the YAML."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -151,6 +172,19 @@ class PeftConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class LayerwiseConfig:
+    kind: LayerwiseKind = LayerwiseKind.none
+    """How the lr falls from the head to the embeddings."""
+    decay: float | None = None
+    """geometric: factor in (0, 1] from one block to the one below, None: 0.8; cosine: the share of
+    the lr that is left to the embeddings, None: 0.1."""
+    head_multiplier: float = 1.0
+    """Factor on the head's lr."""
+    table: list[str] = field(default_factory=list)
+    """table: `GROUP: MULTIPLIER` entries, such as `layers[0:6]: 0.1`; what they do not name has 1."""
+
+
+@dataclass(kw_only=True, slots=True)
 class OptimizerConfig:
     lr: float = 5e-5
     """Peak learning rate."""
@@ -158,6 +192,11 @@ class OptimizerConfig:
     """Decoupled weight decay of the groups that decay."""
     no_decay: list[str] = field(default_factory=lambda: ["biases", "norms"])
     """What gets no weight decay: `biases`, `norms` (by module type) or full-match regexes of names."""
+    layerwise: LayerwiseConfig = field(default_factory=LayerwiseConfig)
+    """Learning rates by depth, as multipliers of `lr`."""
+    scale_lr: bool = False
+    """Take the model's published lr, scaled linearly from its published batch size to
+    trainer.batch_size, instead of `lr`."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -32,7 +32,11 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     assert ground.parts is not None and ground.parts.train is not None
     arithmetic = build.count_steps(config, len(ground.parts.train))
     runtime = build.decide_runtime(config, ground.tokenizer.max_length)
-    build.build_factor(config, arithmetic)
+    first = blueprint.plan.phases[blueprint.plan.start_phase]
+    curve = first.trigger.limit(
+        start=0, steps_per_epoch=arithmetic.steps_per_epoch, total_steps=arithmetic.total_steps
+    )
+    build.build_factor(first, curve, arithmetic.steps_per_epoch)
     show_plan(screen, blueprint.plan)
     screen.notes(arithmetic.lines())
     paths = {"run directory": str(target), "model": ground.source.origin}
@@ -41,7 +45,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
         if rows is not None:
             paths[name] = f"{rows.origin} ({len(rows):,} rows)"
     screen.table("paths", ["what", "where"], paths.items())
-    screen.note(f"labels: {', '.join(ground.labels)}; monitored: {build.build_monitor(config).name}")
+    screen.note(f"labels: {', '.join(ground.labels)}; monitored: {build.build_monitor(config, first).name}")
     screen.notes(runtime.decisions[:1])
     screen.heading("dry run: nothing was written")
     return {

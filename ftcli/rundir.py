@@ -26,7 +26,7 @@ ROOT = Path("runs")
 MARK = "config.yaml"
 """Written last: a folder without it is no run."""
 LOCK = ".lock"
-LEFTOVERS = frozenset({LOCK, "plan.json", "data.json", "environment.json", "command.txt"})
+LEFTOVERS = frozenset({LOCK, "plan.json", "schedule.yaml", "data.json", "environment.json", "command.txt"})
 """Written before the mark: a start that was killed leaves no more than these."""
 STAMP = re.compile(r"\d{8}-\d{6}")
 MAX_NAME_BYTES = 255

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ftcli import build
 from ftcli.compose import Composed
 from ftcli.errors import CheckpointError, ConfigError, Problem, RunDirError
+from ftcli.plan.plan import plan_differences
 from ftcli.recording import differences, render_config, restored
 from ftcli.registry import lookup
 from ftcli.rundir import RunDir, command_line, environment
@@ -59,7 +60,7 @@ def start(composed: Composed, words: list[str], *, run_dir: Path | None, screen:
     ground, runtime, blueprint, arithmetic, tables = objects
     _show_plan(screen, blueprint, arithmetic)
     with RunDir.create(composed.config.recipe, run_dir=run_dir) as run:
-        run.write_json("plan.json", blueprint.plan.to_json())
+        _write_plan(run, blueprint)
         run.write_json("data.json", build.describe_data(ground, tables))
         run.write_json("environment.json", environment(_decided(runtime)))
         run.write_text("command.txt", command_line("train", words) + "\n")
@@ -67,14 +68,32 @@ def start(composed: Composed, words: list[str], *, run_dir: Path | None, screen:
         return _fit(composed, objects, run, screen, resume=False)
 
 
-def resume(run: RunDir, words: list[str], screen: Screen) -> dict[str, Any]:
-    """Continues a run exactly where its newest intact checkpoint stands."""
+def _write_plan(run: RunDir, blueprint: build.Blueprint) -> None:
+    """Keeps the plan, and the schedule it came from, with the run."""
+    run.write_json("plan.json", blueprint.plan.to_json())
+    if blueprint.schedule is not None:
+        run.write_text("schedule.yaml", blueprint.schedule)
+
+
+def resume(
+    run: RunDir, words: list[str], screen: Screen, *, allowed: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """Continues a run exactly where its newest intact checkpoint stands.
+
+    Args:
+        run: the run.
+        words: changes of keys that move no step.
+        screen: where lines go.
+        allowed: roles whose changes are accepted besides, `freezing` alone.
+    """
     composed = restored(run.path / "config.yaml", words)
-    _refuse(sorted(composed.changed - FREE))
-    return _continue(composed, run, screen)
+    _refuse(sorted(key for key in composed.changed - FREE if key.split(".")[0] not in allowed))
+    return _continue(composed, run, screen, allowed)
 
 
-def resume_as(composed: Composed, run: RunDir, screen: Screen) -> dict[str, Any]:
+def resume_as(
+    composed: Composed, run: RunDir, screen: Screen, *, allowed: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """Continues the run in a directory with the words of `train --resume`; they must be the run's."""
     saved = restored(run.path / "config.yaml", [])
     if saved.config.choices != composed.config.choices:
@@ -82,8 +101,9 @@ def resume_as(composed: Composed, run: RunDir, screen: Screen) -> dict[str, Any]
             role for role, choice in saved.config.choices.items() if composed.config.choices[role] != choice
         ]
         _refuse(changed)
-    _refuse([key for key in differences(saved, composed) if key not in FREE])
-    return _continue(composed, run, screen)
+    changed = [key for key in differences(saved, composed) if key not in FREE]
+    _refuse([key for key in changed if key.split(".")[0] not in allowed])
+    return _continue(composed, run, screen, allowed)
 
 
 def _refuse(keys: list[str]) -> None:
@@ -95,7 +115,7 @@ def _refuse(keys: list[str]) -> None:
         )
 
 
-def _continue(composed: Composed, run: RunDir, screen: Screen) -> dict[str, Any]:
+def _continue(composed: Composed, run: RunDir, screen: Screen, allowed: frozenset[str]) -> dict[str, Any]:
     check(composed)
     with run.locked():
         old = restored(run.path / "config.yaml", [])
@@ -106,11 +126,31 @@ def _continue(composed: Composed, run: RunDir, screen: Screen) -> dict[str, Any]
         decided = json.loads(run.environment_json.read_text(encoding="utf-8"))["decisions"]
         objects = _prepare(composed, screen, recorded=decided)
         _same_sources(run, build.describe_data(objects[0], objects[4]))
+        plan_changed = _same_plan(run, objects[2], screen, allowed)
         if changed:
             screen.notes(f"{key} is now {value}" for key, value in changed.items())
             run.write_text("config.yaml", render_config(composed))
+        if changed or plan_changed:
             run.result_json.unlink(missing_ok=True)
-        return _fit(composed, objects, run, screen, resume=True)
+        return _fit(composed, objects, run, screen, resume=True, changed_plan=plan_changed)
+
+
+def _same_plan(run: RunDir, blueprint: build.Blueprint, screen: Screen, allowed: frozenset[str]) -> bool:
+    """Compares the plan with the one the run began with; returns whether an allowed change was taken over.
+
+    What a continued run may change anyway (patience, min_delta) is no change of the plan.
+    """
+    then = json.loads(run.plan_json.read_text(encoding="utf-8"))
+    now = blueprint.plan.to_json()
+    lines = plan_differences(then, now)
+    if not lines:
+        return False
+    if "freezing" not in allowed:
+        hint = "add --allow-change freezing to go on with the new plan"
+        raise ConfigError(*(Problem("freezing", line, hint) for line in lines[:5]))
+    screen.notes(f"the plan changed: {line}" for line in lines)
+    _write_plan(run, blueprint)
+    return True
 
 
 def _decided(runtime: build.Runtime) -> dict[str, Any]:
@@ -171,9 +211,15 @@ def _same_sources(run: RunDir, now: dict[str, Any]) -> None:
 
 
 def _fit(
-    composed: Composed, objects: tuple[Any, ...], run: RunDir, screen: Screen, *, resume: bool
+    composed: Composed,
+    objects: tuple[Any, ...],
+    run: RunDir,
+    screen: Screen,
+    *,
+    resume: bool,
+    changed_plan: bool = False,
 ) -> dict[str, Any]:
-    from ftcli.checkpoint.store import CheckpointStore
+    from ftcli.checkpoint.store import CheckpointStore, open_checkpoint
     from ftcli.trainer.signals import Interrupted, StopFlag
 
     ground, runtime, blueprint, arithmetic, tables = objects
@@ -195,11 +241,15 @@ def _fit(
             trainer = build.build_trainer(composed.config, ground, runtime, blueprint, arithmetic, tables,
                                           store=store, events=events, reporter=screen, stop=stop)  # fmt: skip
             if checkpoint is not None:
-                trainer.restore(checkpoint)
-                _say_curve(trainer, arithmetic, screen)
+                trainer.restore(checkpoint, changed_plan=changed_plan)
+                _say_curve(trainer, screen)
+            elif blueprint.start_from is not None:
+                begun = open_checkpoint(Path(blueprint.start_from))
+                trainer.begin_from(begun.load("model"))
+                screen.note(f"weights of {begun.path}; phase {trainer.state.phase} begins at step 0")
             if resume:
                 screen.note(f"continuing at step {step} of {trainer.total_steps}")
-            trainer.fit(blueprint.plan)
+            trainer.fit()
             job = Job(composed, ground, runtime, blueprint, arithmetic, tables, run, trainer)
             return _close(job, screen)
         except Interrupted as stopped:
@@ -210,9 +260,9 @@ def _fit(
             events.close()
 
 
-def _say_curve(trainer: Trainer, arithmetic: build.Arithmetic, screen: Screen) -> None:
-    """A resume that changes the length of the lr curve says so, with the step and both lrs."""
-    before, now = trainer.state.curve_steps, arithmetic.curve_steps
+def _say_curve(trainer: Trainer, screen: Screen) -> None:
+    """A resume that changes the length of the lr curve says so."""
+    before, now = trainer.state.curve_steps, trainer.curve_length
     if before != now:
         screen.note(
             f"the lr curve was {before} steps long and is now {now}: the lr of the coming steps changes; "
@@ -228,11 +278,19 @@ def _equal(first: dict[str, float], second: dict[str, float]) -> bool:
     )
 
 
+def _ended(job: Job) -> str:
+    """Returns what ended the run."""
+    if job.trainer.state.phase_ended:
+        return job.trainer.state.phase_ended
+    return "max_steps" if job.trainer.state.step == job.composed.config.trainer.max_steps else "epochs"
+
+
 def _close(job: Job, screen: Screen) -> dict[str, Any]:
     """Scores the best checkpoint once more, saves predictions and result.json, prints the table."""
     from ftcli.trainer.trainer import load_tensors
 
     trainer, run, state = job.trainer, job.run, job.trainer.state
+    trainer.end_phase()
     best = trainer.parts.store.find("best")
     load_tensors(job.blueprint.model, best.load("model"))
     evaluator = trainer.parts.evaluator
@@ -255,7 +313,7 @@ def _close(job: Job, screen: Screen) -> dict[str, Any]:
         "version": 1,
         "run": run.path.name,
         "recipe": job.composed.config.recipe,
-        "monitor": trainer.parts.monitor.name,
+        "monitor": trainer.monitor.name,
         "best_step": state.best_step,
         "steps": state.step,
         "epochs": round(state.rows_seen / job.arithmetic.rows, 4),
@@ -268,7 +326,8 @@ def _close(job: Job, screen: Screen) -> dict[str, Any]:
         "trainable_parameters": plan.num_trainable_parameters,
         "total_parameters": plan.num_parameters,
         "skipped_steps": state.skipped_steps,
-        "ended": "early stopping" if state.stopped_early else "max_steps" if state.step == job.composed.config.trainer.max_steps else "epochs",
+        "ended": _ended(job),
+        "phases": state.phases,
     }  # fmt: skip
     run.write_json("result.json", result)
     from ftcli.cli.show import show_result

@@ -117,6 +117,8 @@ def _paths(config: RunConfig) -> Iterator[Problem]:
         "data.files.validation": (config.data.files.validation, "file"),
         "data.files.test": (config.data.files.test, "file"),
         "tokenizer.path": (getattr(config.tokenizer, "path", None), "folder"),
+        "freezing.file": (getattr(config.freezing, "file", None), "file"),
+        "freezing.start_from": (getattr(config.freezing, "start_from", None), "folder"),
     }
     for key, (value, kind) in stated.items():
         if value is None:

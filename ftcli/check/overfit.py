@@ -138,7 +138,7 @@ def overfit(
         loss,
         floor,
         accuracy,
-        parts.monitor.name,
+        trainer.monitor.name,
         batch_curve,
         validation_curve,
         diagnoses,
@@ -161,7 +161,7 @@ def read_batch(trainer: Trainer, rows: np.ndarray) -> tuple[float, float]:
 def _validation(trainer: Trainer) -> float:
     assert trainer.parts.validation is not None
     scores = trainer.parts.evaluator.score(trainer.parts.model, trainer.parts.validation)
-    return scores.figures[trainer.parts.monitor.name]
+    return scores.figures[trainer.monitor.name]
 
 
 def _fits(loss: float, floor: float, accuracy: float) -> bool:

@@ -49,7 +49,7 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
     with StopFlag() as stop:
         trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
                                       store=None, events=silent(), reporter=silent(), stop=stop)  # fmt: skip
-        trainer.parts.factor = lambda step: 1.0
+        trainer.factor = lambda step: 1.0
         rows = epoch_batches(
             tables["train"].lengths, batch_size=config.trainer.batch_size, seed=config.seed, epoch=0
         )[0]

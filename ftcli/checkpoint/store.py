@@ -199,12 +199,7 @@ class CheckpointStore:
         )
 
     def _open(self, path: Path) -> Checkpoint:
-        manifest = verify(path)
-        step = _step(path)
-        if STATE not in manifest["files"] or manifest["about"].get("step", step) != step:
-            raise CheckpointError(Problem(str(path), "is no checkpoint of the step in its name"))
-        state = json.loads((path / STATE).read_text(encoding="utf-8"))
-        return Checkpoint(path, step, state, manifest["files"])
+        return open_checkpoint(path)
 
     def _folders(self) -> list[Path]:
         """Returns checkpoint folders, newest first; `step-N.2` is newer than `step-N`."""
@@ -265,6 +260,23 @@ class CheckpointStore:
             fsync(self.folder)
         crash_point("in-delete")
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Returns the verified checkpoint in a folder; `best` and `last` are followed.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    path = path.resolve() if path.is_symlink() else path
+    if not NAME.fullmatch(path.name):
+        raise CheckpointError(Problem(str(path), "is no checkpoint", "such as RUN/checkpoints/best"))
+    manifest = verify(path)
+    step = _step(path)
+    if STATE not in manifest["files"] or manifest["about"].get("step", step) != step:
+        raise CheckpointError(Problem(str(path), "is no checkpoint of the step in its name"))
+    state = json.loads((path / STATE).read_text(encoding="utf-8"))
+    return Checkpoint(path, step, state, manifest["files"])
 
 
 def _order(path: Path) -> tuple[int, int]:

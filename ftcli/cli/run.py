@@ -14,6 +14,12 @@ Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="[WORDS]...", help="recipe=NAME, group=choice, a.b=c", show_default=False),
 ]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-change", metavar="freezing", help="Accept a changed schedule when a run is continued."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 
@@ -27,6 +33,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --run-dir, or start it when there is none.")
     ] = False,
+    allow_change: Allow = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -65,7 +72,7 @@ def train(
         assert run_dir is not None
         existing = RunDir.existing(run_dir)
         if existing is not None:
-            _run(screen, lambda: resume_as(composed, existing, screen))
+            _run(screen, lambda: resume_as(composed, existing, screen, allowed=_allowed(allow_change)))
             return
     _run(screen, lambda: start(composed, words or [], run_dir=run_dir, screen=screen))
 
@@ -73,6 +80,7 @@ def train(
 def resume(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A path, a run-id prefix or `last`.")],
     words: Words = None,
+    allow_change: Allow = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -85,7 +93,18 @@ def resume(
     from ftcli.training import resume as continue_run
 
     screen = Screen(quiet=quiet, as_json=as_json)
-    _run(screen, lambda: continue_run(RunDir.find(run), words or [], screen))
+    _run(screen, lambda: continue_run(RunDir.find(run), words or [], screen, allowed=_allowed(allow_change)))
+
+
+def _allowed(roles: list[str] | None) -> frozenset[str]:
+    from ftcli.errors import ConfigError, Problem
+
+    for role in roles or []:
+        if role != "freezing":
+            raise ConfigError(
+                Problem(f"--allow-change {role}", "only freezing may change", "--allow-change freezing")
+            )
+    return frozenset(roles or [])
 
 
 def _run(screen: Screen, work: Any) -> None:

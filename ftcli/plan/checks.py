@@ -7,6 +7,7 @@ import math
 from ftcli.config import OptimizerConfig, SchedulerConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.duration import parse_duration
+from ftcli.plan.rates import layerwise_of, layerwise_problems
 
 
 def optimizer_problems(config: OptimizerConfig) -> list[Problem]:
@@ -17,7 +18,7 @@ def optimizer_problems(config: OptimizerConfig) -> list[Problem]:
     if not (config.weight_decay >= 0 and math.isfinite(config.weight_decay)):
         message = f"{config.weight_decay} is not 0 or more"
         problems.append(Problem("optimizer.weight_decay", message, "optimizer.weight_decay=0.01"))
-    return problems
+    return problems + layerwise_problems(layerwise_of(config.layerwise))
 
 
 def scheduler_problems(config: SchedulerConfig) -> list[Problem]:

@@ -62,6 +62,21 @@ def load_named_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, tor
     optimizer.state.update(state)
 
 
+def adopt_named_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Takes over the state of those parameters that the optimizer has; the others begin without one.
+
+    Raises:
+        CheckpointError: a shape that differs.
+    """
+    for name, parameter, group in _named_parameters(optimizer):
+        slots = {
+            key.rpartition("/")[2]: value for key, value in tensors.items() if key.rpartition("/")[0] == name
+        }
+        slots.pop(STATELESS, None)
+        if slots:
+            optimizer.state[parameter] = {s: _placed(name, s, v, parameter, group) for s, v in slots.items()}
+
+
 def _named_parameters(
     optimizer: torch.optim.Optimizer,
 ) -> Iterator[tuple[str, torch.nn.Parameter, dict[str, Any]]]:

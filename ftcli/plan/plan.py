@@ -1,21 +1,17 @@
 """The Plan: which tensors train, in which groups, how hard and for how long.
 
 A plain run is a plan of one phase. Plans are plain values: printed, written to plan.json, compared.
+`planner.py` makes them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ftcli.errors import Problem
-from ftcli.plan.anatomy import Anatomy, TensorInfo
-from ftcli.plan.patterns import Hit, Selection, hit_of, match_patterns, raise_problems
-
-WORDS = ("biases", "norms")
-"""What `optimizer.no_decay` understands beside regexes."""
+from ftcli.plan.patterns import Hit
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +25,90 @@ class Group:
     num_parameters: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """When a phase ends: at the first of these to come, and with the run in any case."""
+
+    max_transition_epoch: int | None = None
+    """Epochs of the run, counted from its start."""
+    max_epochs: float | None = None
+    """Passes over the training rows within the phase."""
+    max_steps: int | None = None
+    """Optimizer steps within the phase."""
+    patience: int | None = None
+    """Evaluations of the phase in a row without improvement."""
+    min_delta: float = 0.0
+    """Smallest change of the monitored figure that counts as an improvement."""
+    plateau_slope: float | None = None
+    """Gain an evaluation, by least squares over the last `plateau_window`, below which the phase ends."""
+    plateau_window: int = 3
+    """Evaluations the slope is fitted to; at least 2."""
+
+    def limit(self, *, start: int, steps_per_epoch: int, total_steps: int) -> int:
+        """Returns the most steps a phase can take that begins after step `start` of the run.
+
+        A `max_transition_epoch` that is past already leaves the phase the rest of one epoch.
+        """
+        ends = [total_steps - start]
+        if self.max_steps is not None:
+            ends.append(self.max_steps)
+        if self.max_epochs is not None:
+            ends.append(math.ceil(self.max_epochs * steps_per_epoch - 1e-9))
+        if self.max_transition_epoch is not None:
+            next_epoch = (start // steps_per_epoch + 1) * steps_per_epoch
+            ends.append(max(self.max_transition_epoch * steps_per_epoch, next_epoch) - start)
+        return max(min(ends), 1)
+
+    def reason(self, *, start: int, step: int, steps_per_epoch: int) -> str:
+        """Returns which count ends a phase that began after step `start` and stands at `step`, or ``.
+
+        Early stopping and slopes are not counted here: they need scores.
+        """
+        far = 2**62
+        if self.max_steps is not None and step - start >= self.max_steps:
+            return f"{self.max_steps} steps"
+        epochs = Trigger(max_epochs=self.max_epochs)
+        if self.max_epochs is not None and step - start >= epochs.limit(
+            start=start, steps_per_epoch=steps_per_epoch, total_steps=far
+        ):
+            return f"{self.max_epochs:g} epochs"
+        until = Trigger(max_transition_epoch=self.max_transition_epoch)
+        if self.max_transition_epoch is not None and step - start >= until.limit(
+            start=start, steps_per_epoch=steps_per_epoch, total_steps=far
+        ):
+            return f"epoch {self.max_transition_epoch} of the run"
+        return ""
+
+    def words(self) -> str:
+        """Returns the rule in words, for tables."""
+        rules = []
+        if self.max_transition_epoch is not None:
+            rules.append(f"after epoch {self.max_transition_epoch} of the run")
+        if self.max_epochs is not None:
+            rules.append(f"after {self.max_epochs:g} epochs")
+        if self.max_steps is not None:
+            rules.append(f"after {self.max_steps} steps")
+        if self.patience is not None:
+            least = f" of more than {self.min_delta:g}" if self.min_delta else ""
+            rules.append(f"after {self.patience} evaluations without improvement{least}")
+        if self.plateau_slope is not None:
+            rules.append(f"when {self.plateau_window} evaluations gain less than {self.plateau_slope:g} each")
+        return ", or ".join(rules) or "end of run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """What happens as a phase begins, the first one excepted."""
+
+    restore_best: bool = True
+    """Model, optimizer moments and scaler go back to the best checkpoint first."""
+    keep_best: bool = True
+    """The best score carries over; False: the phase's first evaluation is its best so far."""
+    keep_moments: bool = True
+    """The optimizer's state of tensors that trained before carries over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """A stretch of training in which the same tensors train; names are in the model's order."""
 
@@ -37,10 +116,24 @@ class Phase:
     trainable: tuple[str, ...]
     groups: tuple[Group, ...]
     hits: tuple[Hit, ...]
+    optimizer: str
+    optimizer_values: dict[str, Any]
     scheduler: str
-    warmup: str
-    end: str
-    num_trainable_parameters: int
+    scheduler_values: dict[str, Any]
+    monitor: str | None = None
+    """Figure that decides best and early stopping; None: `trainer.monitor`."""
+    mode: str = "auto"
+    trigger: Trigger = field(default_factory=Trigger)
+    transition: Transition = field(default_factory=Transition)
+    num_trainable_parameters: int = 0
+
+    @property
+    def warmup(self) -> str:
+        return str(self.scheduler_values.get("warmup", "0"))
+
+    @property
+    def end(self) -> str:
+        return self.trigger.words()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +147,8 @@ class Plan:
     """Names of each tensor that has several, the one used everywhere first."""
     frozen_units: tuple[str, ...]
     """Units in which nothing trains in any phase, bottom to top."""
+    start_phase: int = 0
+    """Phase in which the run begins."""
     decisions: tuple[str, ...] = ()
     """What was decided for the user, one line each."""
 
@@ -91,6 +186,7 @@ class Plan:
             num_parameters=data["num_parameters"],
             tied=tuple(tuple(names) for names in data["tied"]),
             frozen_units=tuple(data["frozen_units"]),
+            start_phase=data["start_phase"],
             decisions=tuple(data["decisions"]),
         )
 
@@ -98,117 +194,42 @@ class Plan:
 def _phase_from_json(data: dict[str, Any]) -> Phase:
     groups = tuple(Group(**{**g, "params": tuple(g["params"])}) for g in data["groups"])
     hits = tuple(Hit(**{**h, "names": tuple(h["names"])}) for h in data["hits"])
-    return Phase(**{**data, "trainable": tuple(data["trainable"]), "groups": groups, "hits": hits})
+    rules = {"trigger": Trigger(**data["trigger"]), "transition": Transition(**data["transition"])}
+    return Phase(**{**data, "trainable": tuple(data["trainable"]), "groups": groups, "hits": hits, **rules})
 
 
-def one_phase(
-    anatomy: Anatomy,
-    selection: Selection,
-    *,
-    lr: float,
-    weight_decay: float,
-    no_decay: Sequence[str],
-    scheduler: str,
-    warmup: str,
-    candidates: frozenset[str] | None = None,
-    allow_empty: bool = False,
-    end: str = "end of run",
-) -> Plan:
-    """Returns the plan of a run in which the same tensors train from start to end.
+def plan_differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Returns a line for everything in which two plans, as JSON, train differently.
 
-    Args:
-        anatomy: the model, adapters included.
-        selection: what the freezing strategy lets train.
-        lr: peak learning rate of all groups.
-        weight_decay: of the group `decay`; the group `no-decay` gets 0. LoRA matrices are weights and
-            decay.
-        no_decay: `biases`, `norms` (by module type) or full-match regexes of names.
-        scheduler: name of the scheduler, for the record.
-        warmup: as typed, for the record.
-        candidates: adapters and head under PEFT; nothing else can train. None: no restriction.
-        allow_empty: accept that nothing trains.
-        end: when the phase ends, in words.
-
-    Raises:
-        PlanError: nothing trains, a regex without a hit, or half-precision tensors that would train.
+    When a phase ends by scores may change between sessions of a run, as trainer.patience may.
     """
-    allowed = selection.trainable if candidates is None else selection.trainable & candidates
-    training = [t for t in anatomy.tensors if t.name in allowed]
-    no_decay_hits, problems = _no_decay_hits(anatomy, allowed, no_decay)
-    if not training and not allow_empty:
-        problems.append(_nothing_trains(selection, candidates))
-    problems += _half_precision(training)
-    raise_problems(problems)
-    spared = {name for hit in no_decay_hits for name in hit.names}
-    groups = (
-        _group("decay", [t for t in training if t.name not in spared], lr, weight_decay),
-        _group("no-decay", [t for t in training if t.name in spared], lr, 0.0),
-    )
-    phase = Phase(
-        index=0,
-        trainable=tuple(t.name for t in training),
-        groups=tuple(group for group in groups if group.params),
-        hits=(*selection.hits, *no_decay_hits),
-        scheduler=scheduler,
-        warmup=warmup,
-        end=end,
-        num_trainable_parameters=sum(t.numel for t in training),
-    )
-    busy = {t.unit for t in training}
-    return Plan(
-        phases=(phase,),
-        num_tensors=len(anatomy.tensors),
-        num_parameters=anatomy.num_parameters,
-        tied=anatomy.tied,
-        frozen_units=tuple(u.name for u in anatomy.units if u.tensors and u.name not in busy),
-        decisions=_decisions(anatomy, selection, candidates),
-    )
+    lines = []
+    if len(then["phases"]) != len(now["phases"]):
+        lines.append(f"{len(then['phases'])} phases were planned, there are {len(now['phases'])} now")
+    for index, (old, new) in enumerate(zip(then["phases"], now["phases"], strict=False)):
+        for key in ("trainable", "optimizer", "optimizer_values", "scheduler", "scheduler_values", "monitor", "mode",
+                    "transition", "groups", "trigger"):  # fmt: skip
+            was, is_now = old[key], new[key]
+            if key == "trigger":
+                free = ("patience", "min_delta", "plateau_slope", "plateau_window")
+                was, is_now = ({k: v for k, v in values.items() if k not in free} for values in (was, is_now))
+            if was != is_now:
+                lines.append(f"phase {index}: {_difference(key, was, is_now)}")
+                break
+    return lines
 
 
-def _group(name: str, tensors: Sequence[TensorInfo], lr: float, weight_decay: float) -> Group:
-    return Group(name, tuple(t.name for t in tensors), lr, weight_decay, sum(t.numel for t in tensors))
-
-
-def _no_decay_hits(
-    anatomy: Anatomy, training: frozenset[str], no_decay: Sequence[str]
-) -> tuple[list[Hit], list[Problem]]:
-    """Returns one hit an entry, in their order, restricted to what trains."""
-    hits, problems = [], []
-    for entry in no_decay:
-        if entry in WORDS:
-            names = {t.name for t in anatomy.tensors if (t.is_bias if entry == "biases" else t.is_norm)}
-        else:
-            found, wrong = match_patterns(anatomy, [entry], key="optimizer.no_decay", action="no decay")
-            problems += wrong
-            names = {name for hit in found for name in hit.names}
-        hits.append(hit_of(anatomy, entry, "no decay", names & training))
-    return hits, problems
-
-
-def _nothing_trains(selection: Selection, candidates: frozenset[str] | None) -> Problem:
-    if candidates is not None and selection.trainable:
-        message = f"nothing trains: {selection.summary}, but under PEFT only adapters and head can train"
-        return Problem("freezing", message, "freezing=none, or peft=none")
-    return Problem("freezing", f"nothing trains: {selection.summary}", "freezing=none trains everything")
-
-
-def _half_precision(training: Sequence[TensorInfo]) -> list[Problem]:
-    half = [t for t in training if t.dtype in ("float16", "bfloat16")]
-    if not half:
-        return []
-    message = (
-        f"half-precision weights train badly: {len(half)} of the {len(training)} tensors that would train "
-        f"are stored in {half[0].dtype}, such as {half[0].name}"
-    )
-    hint = "model.dtype=float32 (trainer.precision=bf16 or fp16 still computes in half precision)"
-    return [Problem("model.dtype", message, hint)]
-
-
-def _decisions(anatomy: Anatomy, selection: Selection, candidates: frozenset[str] | None) -> tuple[str, ...]:
-    if candidates is None:
-        return ()
-    adapters = candidates - set(anatomy.head.tensors)
-    stopped = adapters - selection.trainable
-    if not stopped:
-        return ()
-    return (f"freezing stops {len(stopped)} of the {len(adapters)} adapter tensors from training",)
+def _difference(key: str, was: Any, is_now: Any) -> str:
+    if key == "trainable":
+        gone, come = sorted(set(was) - set(is_now)), sorted(set(is_now) - set(was))
+        parts = [f"{len(names)} tensors {word}, such as {names[0]}" for names, word in ((come, "more train"), (gone, "fewer train")) if names]  # fmt: skip
+        return "; ".join(parts)
+    if isinstance(was, dict):
+        keys = [k for k in is_now if was.get(k) != is_now[k]]
+        return ", ".join(f"{key}.{k} was {was.get(k)}, is {is_now[k]}" for k in keys)
+    if key == "groups":
+        rates = [{g["name"]: (g["lr"], g["weight_decay"]) for g in groups} for groups in (was, is_now)]
+        changed = [name for name in rates[1] if rates[0].get(name) != rates[1][name]]
+        name = changed[0] if changed else "groups"
+        return f"{name} was {rates[0].get(name)}, is {rates[1].get(name)} (lr, weight decay)"
+    return f"{key} was {was}, is {is_now}"

@@ -30,6 +30,18 @@ class TrainState:
     phase: int = 0
     phase_step: int = 0
     """Optimizer steps taken in this phase."""
+    phase_start: int = 0
+    """Step of the run after which this phase began."""
+    phase_scores: list[float] = field(default_factory=list)
+    """The monitored figure of this phase's evaluations."""
+    phase_ended: str = ""
+    """What ended this phase; empty while it goes on."""
+    phase_seconds: float = 0.0
+    """Wall time of the run when this phase began."""
+    phases: list[dict[str, Any]] = field(default_factory=list)
+    """A record of each phase that is over."""
+    curve: dict[str, Any] = field(default_factory=dict)
+    """State of a scheduler that is no pure function of the step."""
     step: int = 0
     """Optimizer steps taken; one whose infinite gradients the scaler threw away counts too."""
     events: int = 0
@@ -45,7 +57,6 @@ class TrainState:
     best_score: float | None = None
     bad_evaluations: int = 0
     """Evaluations in a row without improvement."""
-    stopped_early: bool = False
     skipped_steps: int = 0
     """Steps whose infinite gradients the scaler threw away."""
     skipped_in_row: int = 0

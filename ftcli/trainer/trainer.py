@@ -21,9 +21,9 @@ from ftcli.checkpoint.crash import crash_point
 from ftcli.checkpoint.store import CheckpointStore
 from ftcli.config import TrainerConfig
 from ftcli.device import autocast, grad_scaler, memory_used, seed_step
-from ftcli.errors import NonFiniteError, Problem
-from ftcli.plan.optimizer_state import load_named_state, named_state
-from ftcli.plan.plan import Plan
+from ftcli.errors import CheckpointError, NonFiniteError, Problem
+from ftcli.plan.optimizer_state import adopt_named_state, load_named_state, named_state
+from ftcli.plan.plan import Phase, Plan
 from ftcli.trainer.evaluation import Evaluator, Scores
 from ftcli.trainer.signals import Interrupted, StopFlag
 from ftcli.trainer.state import TrainState, Window
@@ -49,27 +49,34 @@ class EventLog(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
+class PhaseKit:
+    """The objects of one phase of the plan."""
+
+    optimizer: torch.optim.Optimizer
+    factor: Callable[[int], float]
+    """Step of the phase (0-based) -> multiplier of each group's lr."""
+    monitor: Monitor
+    frozen_modules: list[str]
+    """Modules kept in eval mode because nothing in them trains."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Parts:
     """The objects a trainer works with; `build.build_run` makes them in one stated order."""
 
     model: torch.nn.Module
     task: Any
-    optimizer: torch.optim.Optimizer
-    factor: Callable[[int], float]
-    """Step of the phase (0-based) -> multiplier of each group's lr."""
-    curve_steps: int
-    """Length of the lr curve behind `factor`, in steps."""
+    plan: Plan
+    enter: Callable[[Phase, int], PhaseKit]
+    """(phase, length of its lr curve in steps) -> its objects; sets requires_grad to what it trains."""
     train: TokenTable
     validation: TokenTable | None
     evaluator: Evaluator
-    monitor: Monitor
     store: CheckpointStore
     events: EventLog
     reporter: Reporter
     saved_names: frozenset[str]
     """Tensors of the model that a checkpoint holds: whatever differs from the source's bytes."""
-    frozen_modules: list[str]
-    """Modules kept in eval mode because nothing in them trains."""
     pad_id: int
     padding_side: str
     device: str
@@ -89,43 +96,36 @@ class Trainer:
         self.state = TrainState()
         self.stop = stop or StopFlag()
         self.scaler = grad_scaler(parts.device, parts.precision)
-        self.trained = [p for group in parts.optimizer.param_groups for p in group["params"]]
-        self.base_lrs = [float(group["lr"]) for group in parts.optimizer.param_groups]
         self.steps_per_epoch = math.ceil(len(parts.train.lengths) / config.batch_size)
         self.total_steps = total_steps(config, len(parts.train.lengths))
         self._epoch_plan: tuple[int, list[np.ndarray]] = (-1, [])
         self._saved: tuple[int, int] | None = None
         self._started = time.perf_counter()
+        self.state.phase = parts.plan.start_phase
+        self._enter()
 
-    def fit(self, plan: Plan) -> TrainState:
-        """Trains to the end of the plan, evaluating, saving and stopping on the way.
+    def fit(self) -> TrainState:
+        """Trains to the end of the plan, evaluating, saving, stopping and changing phases on the way.
 
         Raises:
             Interrupted: a signal came; the state was saved at the last applied step.
             NonFiniteError: a loss or gradient was NaN or infinite; it was not applied.
         """
         state = self.state
-        state.curve_steps = self.parts.curve_steps
-        phase = plan.phases[state.phase]
         self._started = time.perf_counter() - state.wall_seconds
-        if state.phase_step == 0:
-            self._log(
-                {
-                    "event": "phase",
-                    "step": state.step,
-                    "phase": phase.index,
-                    "trainable": plan.num_trainable_parameters,
-                }
-            )
-        self.set_train_mode()
+        self._announce()
+        state.curve_steps = self.curve_length
         try:
             while True:
                 best = self._evaluate() if self._evaluation_due() else False
+                state.phase_ended = state.phase_ended or self._phase_end()
                 if best or self._save_due():
                     self.save()
                 if self.finished:
                     return state
                 self.stop.check()
+                if state.phase_ended:
+                    self.next_phase()
                 self.train_step(self.next_rows())
         except Interrupted:
             if state.step and self._saved != (state.step, state.evaluated_step):
@@ -135,8 +135,114 @@ class Trainer:
             self.parts.events.flush()
 
     @property
+    def phase(self) -> Phase:
+        return self.parts.plan.phases[self.state.phase]
+
+    @property
+    def phase_limit(self) -> int:
+        """The most steps this phase can last."""
+        return self.phase.trigger.limit(
+            start=self.state.phase_start,
+            steps_per_epoch=self.steps_per_epoch,
+            total_steps=self.total_steps,
+        )
+
+    @property
+    def curve_length(self) -> int:
+        """Steps of the phase's lr curve: its longest course, unless `scheduler.total_steps` pins it."""
+        return self.phase.scheduler_values.get("total_steps") or self.phase_limit
+
+    def _enter(self) -> None:
+        """Builds the objects of the phase the state stands in: what does not train leaves the optimizer."""
+        kit = self.parts.enter(self.phase, self.curve_length)
+        self.optimizer, self.factor, self.monitor = kit.optimizer, kit.factor, kit.monitor
+        self.frozen_modules = kit.frozen_modules
+        self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.base_lrs = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self.set_train_mode()
+
+    def next_phase(self) -> None:
+        """Ends the phase and begins the next one, from the best checkpoint where the plan says so.
+
+        A pure function of the last checkpoint and the best one: a resume at the boundary does it again.
+        """
+        state = self.state
+        self.end_phase()
+        moments, scaler = named_state(self.optimizer), None
+        kind = type(self.optimizer).__name__
+        state.phase += 1
+        state.phase_step, state.phase_start = 0, state.step
+        state.phase_scores, state.phase_ended, state.curve = [], "", {}
+        state.bad_evaluations = 0
+        rules = self.phase.transition
+        restored = state.best_step if rules.restore_best and state.best_step != state.step else None
+        if restored is not None:
+            checkpoint = self.parts.store.find("best")
+            load_tensors(self.parts.model, checkpoint.load("model"))
+            moments, scaler = checkpoint.load("optimizer"), checkpoint.state["scaler"]
+            kind = checkpoint.state["optimizer"]
+        if not rules.keep_best:
+            state.best_step = state.best_score = None
+            state.best_eval = {}
+        self._enter()
+        if rules.keep_moments and type(self.optimizer).__name__ == kind:
+            adopt_named_state(self.optimizer, moments)
+        if scaler:
+            self.scaler.load_state_dict(scaler)
+        self._announce(restored)
+        state.curve_steps = self.curve_length
+
+    def end_phase(self) -> None:
+        """Keeps a record of the phase for the closing table."""
+        state, seconds = self.state, self.wall_seconds
+        scores = [score for score in state.phase_scores if not math.isnan(score)]
+        state.phases.append({
+            "phase": state.phase,
+            "steps": state.phase_step,
+            "epochs": round(state.phase_step / self.steps_per_epoch, 4),
+            "trainable_parameters": self.phase.num_trainable_parameters,
+            "monitor": self.monitor.name,
+            "best": (max if self.monitor.higher_is_better else min)(scores, default=None),
+            "wall_seconds": seconds - state.phase_seconds,
+            "ended": state.phase_ended or "end of run",
+        })  # fmt: skip
+        state.phase_seconds = seconds
+
+    def _announce(self, restored: int | None = None) -> None:
+        """Logs the phase that begins, and says it where the plan has several."""
+        state, plan = self.state, self.parts.plan
+        if state.phase_step:
+            return
+        self._log({"event": "phase", "step": state.step, "phase": state.phase,
+                   "trainable": self.phase.num_trainable_parameters, "restored_step": restored})  # fmt: skip
+        if len(plan.phases) > 1:
+            share = self.phase.num_trainable_parameters / max(plan.num_parameters, 1)
+            before = f"; {state.phases[-1]['ended']} ended phase {state.phase - 1}" if state.phases else ""
+            best = f"; restored the best, step {restored}" if restored is not None else ""
+            self.parts.reporter.note(
+                f"phase {state.phase}: {self.phase.num_trainable_parameters:,} parameters train "
+                f"({share:.1%}), at most {self.phase_limit} steps{before}{best}"
+            )
+
+    def _phase_end(self) -> str:
+        """Returns what ends the phase at this step, or ``."""
+        state = self.state
+        if not state.phase_step:
+            return ""
+        counted = self._counted_end()
+        scored = self.monitor.reason(state) if state.evaluated_step == state.step else ""
+        return scored or counted
+
+    def _counted_end(self) -> str:
+        return self.phase.trigger.reason(
+            start=self.state.phase_start, step=self.state.step, steps_per_epoch=self.steps_per_epoch
+        )
+
+    @property
     def finished(self) -> bool:
-        return self.state.stopped_early or self.state.step >= self.total_steps
+        """The run's length is reached, or the last phase is over."""
+        last = self.state.phase == len(self.parts.plan.phases) - 1
+        return self.state.step >= self.total_steps or (last and bool(self.state.phase_ended))
 
     @property
     def wall_seconds(self) -> float:
@@ -146,7 +252,7 @@ class Trainer:
     def set_train_mode(self) -> None:
         """Train mode everywhere but in blocks in which nothing trains: no dropout there."""
         self.parts.model.train()
-        for name in self.parts.frozen_modules:
+        for name in self.frozen_modules:
             self.parts.model.get_submodule(name).eval()
 
     def next_rows(self) -> np.ndarray:
@@ -172,8 +278,8 @@ class Trainer:
         """
         started = time.perf_counter()
         state, parts, config = self.state, self.parts, self.config
-        lrs = [lr * parts.factor(state.phase_step) for lr in self.base_lrs]
-        for group, lr in zip(parts.optimizer.param_groups, lrs, strict=True):
+        lrs = [lr * self.factor(state.phase_step) for lr in self.base_lrs]
+        for group, lr in zip(self.optimizer.param_groups, lrs, strict=True):
             group["lr"] = lr
         pieces = micro_batches(rows, config.micro_batch_size or len(rows))
         targets = parts.task.num_targets(parts.train, rows)
@@ -220,7 +326,7 @@ class Trainer:
 
     def _apply(self) -> float:
         """Clips and steps; returns the global L2 norm of the gradients before clipping."""
-        self.scaler.unscale_(self.parts.optimizer)
+        self.scaler.unscale_(self.optimizer)
         limit = self.config.max_grad_norm if self.config.max_grad_norm is not None else math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(self.trained, limit))
         if math.isfinite(norm):
@@ -235,9 +341,9 @@ class Trainer:
                     _cause(self.parts.precision, self.base_lrs[0]),
                 )
             )
-        self.scaler.step(self.parts.optimizer)
+        self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.parts.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         return norm
 
     def _check_loss(self, loss: float) -> None:
@@ -264,7 +370,7 @@ class Trainer:
 
     def _log_window(self, norm: float, lrs: list[float]) -> None:
         state, window = self.state, self.state.window
-        names = [group.get("name", str(i)) for i, group in enumerate(self.parts.optimizer.param_groups)]
+        names = [group.get("name", str(i)) for i, group in enumerate(self.optimizer.param_groups)]
         seconds = max(window.seconds, 1e-9)
         event = {
             "event": "train",
@@ -295,7 +401,7 @@ class Trainer:
         if self.parts.validation is None or state.step == 0 or state.evaluated_step == state.step:
             return False
         regular = state.step % every == 0 if every else state.batch >= self.steps_per_epoch
-        return regular or state.step >= self.total_steps
+        return regular or state.step >= self.total_steps or bool(self._counted_end())
 
     def _evaluate(self) -> bool:
         assert self.parts.validation is not None
@@ -304,7 +410,11 @@ class Trainer:
         state = self.state
         state.evaluated_step = state.step
         state.last_eval = scores.figures
-        best = self.parts.monitor.record(state, scores.figures)
+        best = self.monitor.record(state, scores.figures)
+        if hasattr(self.factor, "observe"):
+            plateau: Any = self.factor
+            plateau.observe(scores.figures[self.monitor.name], self.monitor.higher_is_better)
+            state.curve = plateau.state()
         event = {
             "event": "eval",
             "step": state.step,
@@ -331,24 +441,61 @@ class Trainer:
         self.parts.events.flush()
         own = dict(self.parts.model.named_parameters()) | dict(self.parts.model.named_buffers())
         model = {name: own[name].detach() for name in sorted(self.parts.saved_names)}
-        values = {"train": state.to_json(), "best_step": state.best_step, "scaler": self.scaler.state_dict()}
+        values = {"train": state.to_json(), "best_step": state.best_step, "scaler": self.scaler.state_dict(),
+                  "optimizer": type(self.optimizer).__name__}  # fmt: skip
         self.parts.store.save(
             state.step,
-            tensors={"model": model, "optimizer": named_state(self.parts.optimizer)},
+            tensors={"model": model, "optimizer": named_state(self.optimizer)},
             state=values,
             best=state.best_step == state.step and state.evaluated_step == state.step,
         )
         self._saved = (state.step, state.evaluated_step)
 
-    def restore(self, checkpoint: Any) -> None:
-        """Puts model, optimizer, scaler and counters back to a checkpoint's."""
+    def restore(self, checkpoint: Any, *, changed_plan: bool = False) -> None:
+        """Puts model, phase, optimizer, scaler and counters back to a checkpoint's.
+
+        Args:
+            changed_plan: the plan is not the one the checkpoint was saved with: only the optimizer state
+                of tensors that train in both is taken.
+
+        Raises:
+            CheckpointError: the checkpoint stands in a phase that the plan does not have, or its
+                optimizer state is not that of the plan.
+        """
         load_tensors(self.parts.model, checkpoint.load("model"))
-        load_named_state(self.parts.optimizer, checkpoint.load("optimizer"))
-        self.scaler.load_state_dict(checkpoint.state["scaler"])
         self.state = TrainState.from_json(checkpoint.state["train"])
-        patience = self.parts.monitor.patience
-        self.state.stopped_early = patience is not None and self.state.bad_evaluations >= patience
+        if self.state.phase >= len(self.parts.plan.phases):
+            message = (
+                f"stands in phase {self.state.phase}; the schedule now has {len(self.parts.plan.phases)}"
+            )
+            raise CheckpointError(Problem(str(checkpoint.path), message, "keep the phases that were trained"))
+        self._enter()
+        moments = checkpoint.load("optimizer")
+        if not changed_plan:
+            load_named_state(self.optimizer, moments)
+        elif checkpoint.state["optimizer"] == type(self.optimizer).__name__:
+            adopt_named_state(self.optimizer, moments)
+        self.scaler.load_state_dict(checkpoint.state["scaler"])
+        if hasattr(self.factor, "load_state") and self.state.curve:
+            self.factor.load_state(self.state.curve)
+        # A longer run or another patience may go on where the old one ended.
+        self.state.phase_ended = self._phase_end()
         self._saved = (self.state.step, self.state.evaluated_step)
+
+    def begin_from(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Puts weights of another run's checkpoint in place, at step 0.
+
+        Raises:
+            CheckpointError: a tensor that the model does not have, or has in another shape.
+        """
+        own = dict(self.parts.model.named_parameters()) | dict(self.parts.model.named_buffers())
+        odd = [name for name, value in tensors.items() if name not in own or own[name].shape != value.shape]
+        if odd:
+            message = f"{len(odd)} of its tensors do not fit this model, such as {odd[0]}"
+            raise CheckpointError(
+                Problem("freezing.start_from", message, "take a run of the same model and task")
+            )
+        load_tensors(self.parts.model, tensors)
 
 
 def total_steps(config: TrainerConfig, num_rows: int) -> int:

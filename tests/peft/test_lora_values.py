@@ -6,7 +6,7 @@ import transformers
 
 from ftcli.errors import ConfigError, PlanError
 from ftcli.plan.anatomy import read_anatomy
-from ftcli.plan.plan import one_phase
+from ftcli.plan.planner import one_phase
 from ftcli.registry import lookup
 
 SMALL = {

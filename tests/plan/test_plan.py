@@ -7,7 +7,8 @@ import pytest
 from ftcli.errors import PlanError
 from ftcli.plan.anatomy import read_anatomy
 from ftcli.plan.patterns import Selection
-from ftcli.plan.plan import Plan, one_phase
+from ftcli.plan.plan import Plan
+from ftcli.plan.planner import one_phase
 
 
 @pytest.fixture(scope="module")

@@ -4,18 +4,21 @@ import math
 
 import pytest
 
+from ftcli.plan.plan import Trigger
 from ftcli.trainer.state import TrainState
 from ftcli.trainer.stopping import Monitor
 
 
 def follow(scores: list[float], **fields) -> tuple[list[bool], TrainState]:
     """Records scores at steps 10, 20, ... until the monitor stops; returns each `best` and the state."""
-    monitor = Monitor(**{"name": "m", "higher_is_better": True, "patience": None, "min_delta": 0.0, **fields})
+    own = {"higher_is_better": True} | {k: fields.pop(k) for k in ("name", "higher_is_better") if k in fields}
+    monitor = Monitor(**{"name": "m", "trigger": Trigger(**fields), **own})
     state, best = TrainState(), []
     for number, score in enumerate(scores, 1):
         state.step = 10 * number
         best.append(monitor.record(state, {"m": score, "loss": 1.0}))
-        if state.stopped_early:
+        state.phase_ended = monitor.reason(state)
+        if state.phase_ended:
             break
     return best, state
 
@@ -32,16 +35,16 @@ def follow(scores: list[float], **fields) -> tuple[list[bool], TrainState]:
 def test_best_and_patience(fields, scores, best, best_step, stopped):
     """Binary fractions, so that a gain of exactly min_delta is exact: it is no improvement."""
     found, state = follow(scores, **fields)
-    assert found == best and state.best_step == best_step and state.stopped_early == stopped
+    assert found == best and state.best_step == best_step and bool(state.phase_ended) == stopped
     assert state.best_score == scores[best_step // 10 - 1] and state.best_eval["m"] == state.best_score
 
 
 @pytest.mark.parametrize("higher", [True, False])
 def test_nan_is_worse_than_every_number(higher):
     best, state = follow([math.nan, math.nan, 0.5, math.nan, math.nan], higher_is_better=higher, patience=2)
-    assert best == [True, False, True, False, False] and state.best_score == 0.5 and state.stopped_early
+    assert best == [True, False, True, False, False] and state.best_score == 0.5 and state.phase_ended
 
 
 def test_patience_counts_evaluations_in_a_row():
     _, state = follow([0.5, 0.4, 0.4, 0.6, 0.4, 0.4], patience=3)
-    assert not state.stopped_early and state.bad_evaluations == 2
+    assert not state.phase_ended and state.bad_evaluations == 2

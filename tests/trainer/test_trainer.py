@@ -30,7 +30,7 @@ def gradients(make, micro: int, dtype: torch.dtype) -> torch.Tensor:
     )
     trainer.parts.model.to(dtype)
     caught: list[torch.Tensor] = []
-    trainer.parts.optimizer.register_step_pre_hook(
+    trainer.optimizer.register_step_pre_hook(
         lambda *_: caught.append(torch.cat([p.grad.flatten() for p in trainer.trained]))
     )
     trainer.set_train_mode()
@@ -57,20 +57,20 @@ def test_a_resumed_run_is_bit_identical(make, stop_at):
     """50 rows in batches of 8 are 7 steps an epoch: stops inside, at and after the boundary; dropout on."""
     options = ("trainer.micro_batch_size=3", "trainer.eval_every_n_steps=3", "trainer.save_every_n_steps=2")
     whole, plan = make(*options, folder="whole")
-    whole.fit(plan.plan)
+    whole.fit()
     first, plan = make(*options, folder="stopped")
     first.parts.after_step = [
         lambda model, state: setattr(first.stop, "signum", 15) if state.step == stop_at else None
     ]
     with pytest.raises(Interrupted):
-        first.fit(plan.plan)
+        first.fit()
     again, plan = make(*options, folder="stopped")
     checkpoint = again.parts.store.latest()
     assert checkpoint.step == stop_at
     again.restore(checkpoint)
-    again.fit(plan.plan)
+    again.fit()
     assert same(weights(whole), weights(again))
-    assert same(named_state(whole.parts.optimizer), named_state(again.parts.optimizer))
+    assert same(named_state(whole.optimizer), named_state(again.optimizer))
     assert whole.state.best_step == again.state.best_step and whole.state.best_eval == again.state.best_eval
 
     def lines(*parts):
@@ -83,7 +83,7 @@ def test_a_resumed_run_is_bit_identical(make, stop_at):
 def test_a_signal_inside_an_evaluation_saves_and_evaluates_again(make):
     options = ("trainer.eval_every_n_steps=4",)
     whole, plan = make(*options, folder="whole")
-    whole.fit(plan.plan)
+    whole.fit()
     first, plan = make(*options, folder="stopped")
 
     def check():
@@ -92,11 +92,11 @@ def test_a_signal_inside_an_evaluation_saves_and_evaluates_again(make):
 
     first.parts.evaluator.check = check
     with pytest.raises(Interrupted) as stopped:
-        first.fit(plan.plan)
+        first.fit()
     assert stopped.value.exit_code == 130 and first.state.step == 4 and first.state.evaluated_step == 0
     again, plan = make(*options, folder="stopped")
     again.restore(again.parts.store.latest())
-    again.fit(plan.plan)
+    again.fit()
     assert same(weights(whole), weights(again)) and whole.state.last_eval == again.state.last_eval
 
 
@@ -105,7 +105,7 @@ def test_every_row_is_seen_once_an_epoch_and_the_lr_follows_the_curve(make):
     seen: list[int] = []
     step = trainer.train_step
     trainer.train_step = lambda rows: (seen.extend(rows.tolist()), step(rows))
-    trainer.fit(plan.plan)
+    trainer.fit()
     assert sorted(seen[:50]) == sorted(seen[50:]) == list(range(50)) and seen[:50] != seen[50:]
     rates = [e["lr"]["decay"] for e in trainer.parts.events.logged if e["event"] == "train"]
     expected = [1e-3 * (s + 1) / 4 if s < 4 else 1e-3 * (14 - s) / 10 for s in range(14)]
@@ -168,18 +168,18 @@ def test_a_resumed_fp16_run_keeps_its_loss_scale(make):
         return trainer, plan.plan
 
     whole, plan = poisoned("whole")
-    whole.fit(plan)
+    whole.fit()
     first, plan = poisoned("stopped")
     first.parts.after_step = [
         lambda model, state: setattr(first.stop, "signum", 2) if state.step == 5 else None
     ]
     with pytest.raises(Interrupted):
-        first.fit(plan)
+        first.fit()
     again, plan = poisoned("stopped")
     fresh = again.scaler.get_scale()
     again.restore(again.parts.store.latest())
     assert again.scaler.get_scale() == fresh / 2 and again.state.skipped_steps == 1
-    again.fit(plan)
+    again.fit()
     assert same(weights(whole), weights(again)) and whole.scaler.get_scale() == again.scaler.get_scale()
 
 
@@ -187,7 +187,7 @@ def test_a_non_finite_later_piece_of_a_batch_applies_nothing(make):
     """The first two of three pieces are sound; the weights, the optimizer and the counters stay as they are."""
     trainer, _ = make("trainer.micro_batch_size=3")
     trainer.train_step(np.arange(8))
-    before, moments = weights(trainer), named_state(trainer.parts.optimizer)
+    before, moments = weights(trainer), named_state(trainer.optimizer)
     moments = {name: tensor.clone() for name, tensor in moments.items()}
     calls, compute = [], trainer.parts.task.compute_loss
 
@@ -202,13 +202,13 @@ def test_a_non_finite_later_piece_of_a_batch_applies_nothing(make):
     with pytest.raises(NonFiniteError, match="step 2.*the loss is nan; nothing of this step was applied"):
         trainer.train_step(np.arange(8))
     assert len(calls) == 3 and trainer.state.step == 1 and same(before, weights(trainer))
-    assert same(moments, named_state(trainer.parts.optimizer))
+    assert same(moments, named_state(trainer.optimizer))
 
 
 def test_head_only_leaves_the_base_byte_for_byte(make):
     trainer, blueprint = make("freezing=head-only", "optimizer.weight_decay=0.1")
     state = {name: tensor.clone() for name, tensor in trainer.parts.model.state_dict().items()}
-    trainer.fit(blueprint.plan)
+    trainer.fit()
     now = trainer.parts.model.state_dict()
     changed = {
         name for name in state if state[name].numpy().tobytes() != now[name].detach().numpy().tobytes()
@@ -223,7 +223,7 @@ def test_head_only_leaves_the_base_byte_for_byte(make):
 def test_exactly_the_declared_tensors_change(make, words):
     trainer, blueprint = make(*words, "trainer.max_steps=3", "optimizer.weight_decay=0.1")
     before = weights(trainer)
-    trainer.fit(blueprint.plan)
+    trainer.fit()
     changed = {name for name, tensor in weights(trainer).items() if not torch.equal(tensor, before[name])}
     declared = set(blueprint.plan.phases[0].trainable)
     # A softmax does not feel a bias added to every key: its gradient is zero but for rounding.
@@ -251,8 +251,12 @@ def test_early_stopping_counts_evaluations(make):
     trainer, plan = make(
         "trainer.epochs=9", "trainer.monitor=loss", "trainer.patience=2", "trainer.min_delta=100"
     )
-    trainer.fit(plan.plan)
-    assert trainer.state.stopped_early and trainer.state.best_step == 7 and trainer.state.step == 21
+    trainer.fit()
+    assert (
+        trainer.state.phase_ended == "early stopping"
+        and trainer.state.best_step == 7
+        and trainer.state.step == 21
+    )
 
 
 def test_gradients_are_clipped_to_the_norm(make):
@@ -281,8 +285,8 @@ def test_a_regulariser_and_work_after_a_step_are_called(make):
 def test_gradient_checkpointing_trains_the_same(make):
     plain, plan = make("trainer.max_steps=3", folder="a")
     saving, other = make("trainer.max_steps=3", "trainer.gradient_checkpointing=true", folder="b")
-    plain.fit(plan.plan)
-    saving.fit(other.plan)
+    plain.fit()
+    saving.fit()
     assert any(getattr(m, "gradient_checkpointing", False) for m in saving.parts.model.modules())
     for name, tensor in weights(plain).items():
         assert torch.allclose(tensor, weights(saving)[name], atol=1e-6), name

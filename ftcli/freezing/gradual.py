@@ -1,0 +1,52 @@
+"""Gradual unfreezing (Howard and Ruder, 2018, arXiv:1801.06146, section 3.3) by a generated schedule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ftcli.config import FreezingConfig
+from ftcli.errors import Problem
+from ftcli.plan.anatomy import Anatomy
+from ftcli.plan.phased import Schedule
+from ftcli.plan.schedule import write_schedule
+from ftcli.registry import register
+
+
+class By(Enum):
+    block = "block"
+    depth = "depth"
+    pair = "pair"
+
+
+@dataclass(kw_only=True, slots=True)
+class GradualConfig(FreezingConfig):
+    by: By = By.block
+    """What one phase thaws: a block, all blocks of one depth, or a pair of tensors."""
+    num_phases: int | None = None
+    """Neighbouring phases are merged into this many. None: one each."""
+    epoch_transitions_only: bool = False
+    """Early stopping ends no phase; the last one then lasts to the end of the run."""
+    start_phase: int = 0
+    """Phase the run begins in; what earlier phases thaw trains too."""
+    start_from: str | None = None
+    """Checkpoint folder of another run (runs/.../checkpoints/best) whose weights this run begins with."""
+
+    def problems(self) -> list[Problem]:
+        """Returns what is wrong before the model is known."""
+        problems = []
+        if self.num_phases is not None and self.num_phases < 1:
+            problems.append(Problem("freezing.num_phases", f"{self.num_phases} is not at least 1"))
+        if self.start_phase < 0:
+            problems.append(Problem("freezing.start_phase", f"{self.start_phase} is not 0 or more"))
+        return problems
+
+
+@register("freezing", GradualConfig)
+def build(config: GradualConfig, anatomy: Anatomy) -> Schedule:
+    """Returns the schedule `ftcli generate-schedule` writes for this model and lr."""
+
+    def text(lr: float) -> str:
+        return write_schedule(anatomy, lr, by=config.by.value, phases=config.num_phases)
+
+    return Schedule(text, "generated", config.epoch_transitions_only, config.start_phase, config.start_from)

@@ -1,0 +1,64 @@
+"""A schedule from a file: what trains in each phase, how hard, and what ends it.
+
+Files written for finetuning-scheduler run here; the grammar stands in ftcli/plan/written.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftcli.config import FreezingConfig
+from ftcli.errors import ConfigError, Problem
+from ftcli.plan.anatomy import Anatomy
+from ftcli.plan.phased import Schedule
+from ftcli.registry import register
+
+KEY = "freezing.file"
+
+
+@dataclass(kw_only=True, slots=True)
+class ScheduleConfig(FreezingConfig):
+    file: str | None = None
+    """YAML file of phases; `ftcli generate-schedule -o FILE` writes one to edit."""
+    epoch_transitions_only: bool = False
+    """Early stopping and slopes end no phase; each then needs a count."""
+    start_phase: int = 0
+    """Phase the run begins in; what earlier phases thaw trains too."""
+    start_from: str | None = None
+    """Checkpoint folder of another run (runs/.../checkpoints/best) whose weights this run begins with."""
+
+    def problems(self) -> list[Problem]:
+        """Returns what is wrong before the model is known."""
+        problems = []
+        if self.file is None:
+            hint = "ftcli generate-schedule -o FILE writes one; freezing=gradual needs none"
+            problems.append(Problem(KEY, "freezing=schedule needs a file", hint))
+        if self.start_phase < 0:
+            problems.append(Problem("freezing.start_phase", f"{self.start_phase} is not 0 or more"))
+        return problems
+
+
+@register("freezing", ScheduleConfig)
+def build(config: ScheduleConfig, anatomy: Anatomy) -> Schedule:
+    """Returns the file's text.
+
+    Raises:
+        ConfigError: there is no file, or it is no text.
+    """
+    if config.file is None:
+        raise ConfigError(*config.problems())
+    path = Path(config.file).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(Problem(KEY, f"{path} cannot be read: {error.strerror}")) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(Problem(KEY, f"{path} is not UTF-8 text")) from error
+    return Schedule(
+        lambda lr: text,
+        path.name,
+        config.epoch_transitions_only,
+        config.start_phase,
+        config.start_from,
+    )

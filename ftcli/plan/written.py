@@ -1,0 +1,318 @@
+"""A schedule as written: YAML -> typed phases, every mistake with its line.
+
+The grammar begins with finetuning-scheduler's (phase number -> params, max_transition_epoch, lr,
+new_lr_scheduler, new_optimizer) and goes on with the keys of `PhaseSpec`. YAML is read as data, node by
+node: duplicate keys are refused, numbers are those of YAML 1.2 (`1e-5` is one).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from ftcli.errors import ConfigError, PlanError, Problem, did_you_mean
+from ftcli.plan.duration import parse_duration
+from ftcli.plan.lightning import translated
+from ftcli.plan.patterns import raise_problems
+
+_INT = re.compile(r"[-+]?\d+")
+_FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name, group or pattern, and where it stands."""
+
+    text: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceSpec:
+    """A choice of another role, such as an optimizer, with the fields it sets."""
+
+    name: str
+    values: dict[str, Any]
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseSpec:
+    """One phase of a schedule file; None means: not written."""
+
+    index: int
+    where: str
+    """`file:line` of the phase's key."""
+    params: tuple[Entry, ...] = ()
+    """What begins to train: named groups, exact names or full-match regexes."""
+    except_: tuple[Entry, ...] = ()
+    """What of `params` does not."""
+    freeze: tuple[Entry, ...] = ()
+    """What stops training."""
+    lr: float | None = None
+    weight_decay: float | None = None
+    max_transition_epoch: int | None = None
+    max_epochs: float | None = None
+    max_steps: int | None = None
+    monitor: str | None = None
+    mode: str | None = None
+    patience: int | None = None
+    min_delta: float | None = None
+    plateau_slope: float | None = None
+    plateau_window: int = 3
+    warmup: str | None = None
+    scheduler: ChoiceSpec | None = None
+    optimizer: ChoiceSpec | None = None
+    layerwise: dict[str, Any] | None = None
+    older_groups: str = "keep"
+    """`keep`: their own lr and weight decay; `follow`: this phase's."""
+    restore_best: bool = True
+    best: str = "carry"
+    moments: str = "keep"
+    notes: tuple[str, ...] = field(default=())
+
+
+def parse_schedule(text: str, origin: str) -> tuple[PhaseSpec, ...]:
+    """Reads a schedule.
+
+    Args:
+        text: YAML.
+        origin: file name, for errors.
+
+    Raises:
+        PlanError: every unknown, duplicate or missing key and every value that is not what it should
+            be, each with its line.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise PlanError(
+            Problem(f"{origin}:{line}", f"is not YAML: {error.problem or error.context}")
+        ) from error
+    except yaml.YAMLError as error:
+        raise PlanError(Problem(origin, f"is not YAML: {' '.join(str(error).split())}")) from error
+    form = "0: {params: [head], max_transition_epoch: 1}"
+    if not isinstance(root, yaml.MappingNode) or not root.value:
+        raise PlanError(Problem(origin, "holds no phases", f"write {form}"))
+    reader = _Reader(origin)
+    numbered: dict[int, tuple[str, yaml.Node]] = {}
+    for key, node in root.value:
+        where = reader.at(key)
+        name = key.value if isinstance(key, yaml.ScalarNode) else ""
+        if not _INT.fullmatch(name) or int(name) < 0:
+            reader.problems.append(Problem(where, f"{name!r} is not the number of a phase", f"write {form}"))
+        elif int(name) in numbered:
+            reader.problems.append(
+                Problem(where, f"phase {int(name)} is written twice, first at {numbered[int(name)][0]}")
+            )
+        else:
+            numbered[int(name)] = (where, node)
+    gaps = sorted(set(range(max(numbered, default=-1) + 1)) - numbered.keys())
+    reader.problems += [
+        Problem(origin, f"phase {gap} is missing", "number the phases 0, 1, 2, ...") for gap in gaps
+    ]
+    specs = [reader.phase(index, *numbered[index]) for index in sorted(numbered)]
+    raise_problems(reader.problems)
+    return tuple(specs)
+
+
+class _Reader:
+    """Turns nodes into fields and collects the problems."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin, self.problems = origin, list[Problem]()
+
+    def at(self, node: yaml.Node) -> str:
+        return f"{self.origin}:{node.start_mark.line + 1}"
+
+    def phase(self, index: int, where: str, node: yaml.Node) -> PhaseSpec:
+        if not isinstance(node, yaml.MappingNode):
+            self.problems.append(
+                Problem(where, f"phase {index} is not a mapping", "write params: [...] below it")
+            )
+            return PhaseSpec(index=index, where=where)
+        values: dict[str, Any] = {}
+        notes: list[str] = []
+        seen: dict[str, str] = {}
+        for key_node, value in node.value:
+            key, line = str(key_node.value), self.at(key_node)
+            if key in seen:
+                self.problems.append(Problem(line, f"{key!r} is written twice, first at {seen[key]}"))
+                continue
+            seen[key] = line
+            if key in ("new_optimizer", "new_lr_scheduler"):
+                role = "optimizer" if key == "new_optimizer" else "scheduler"
+                name, fields, said, problems = translated(role, self.plain(value), line)
+                self.problems += problems
+                notes += said
+                if name:
+                    values[role] = ChoiceSpec(name, fields, line)
+            elif key in _READERS:
+                field_name, read = _READERS[key]
+                found = read(self, value, f"{line}: {key}")
+                if found is not None:
+                    values[field_name] = found
+            else:
+                self.problems.append(
+                    Problem(line, f"there is no key {key!r} in a phase", did_you_mean(key, _KEYS))
+                )
+        if "params" not in seen and "freeze" not in seen:
+            self.problems.append(Problem(where, f"phase {index} has no params", "write params: [head]"))
+        for one, other in (("optimizer", "new_optimizer"), ("scheduler", "new_lr_scheduler"),
+                           ("max_transition_epoch", "max_epochs")):  # fmt: skip
+            if one in seen and other in seen and values.get(one) is not None:
+                self.problems.append(Problem(seen[other], f"{one} and {other} are both written", "keep one"))
+        return PhaseSpec(index=index, where=where, notes=tuple(notes), **values)
+
+    def plain(self, node: yaml.Node) -> Any:
+        """Returns lists, dicts and scalars; duplicate keys are problems."""
+        if isinstance(node, yaml.MappingNode):
+            found: dict[str, Any] = {}
+            for key, value in node.value:
+                if str(key.value) in found:
+                    self.problems.append(Problem(self.at(key), f"{key.value!r} is written twice"))
+                found[str(key.value)] = self.plain(value)
+            return found
+        if isinstance(node, yaml.SequenceNode):
+            return [self.plain(item) for item in node.value]
+        return _scalar(node)
+
+    def refuse(self, key: str, came: Any, expected: str) -> None:
+        self.problems.append(Problem(key, f"{came!r} is not {expected}"))
+
+    def entries(self, node: yaml.Node, key: str) -> tuple[Entry, ...] | None:
+        if not isinstance(node, yaml.SequenceNode):
+            self.refuse(key, self.plain(node), "a list of names, groups or patterns")
+            return None
+        found = []
+        for item in node.value:
+            if isinstance(item, yaml.ScalarNode) and item.value:
+                found.append(Entry(item.value, self.at(item)))
+            elif isinstance(item, yaml.SequenceNode):
+                # `- layers[8:12]` is text, but `[layers[8:12]]` in flow style is a list in a list to YAML.
+                hint = "quote it: 'layers[8:12]'"
+                self.problems.append(Problem(self.at(item), "a list stands where a name should", hint))
+            else:
+                self.refuse(self.at(item), self.plain(item), "a name, a group or a pattern")
+        if not found and key.endswith("params"):
+            self.problems.append(Problem(key, "the list is empty", "write params: [head]"))
+        return tuple(found)
+
+    def choice(self, node: yaml.Node, key: str) -> ChoiceSpec | None:
+        value = self.plain(node)
+        where = key.rpartition(": ")[0]
+        if isinstance(value, str):
+            return ChoiceSpec(value, {}, where)
+        if isinstance(value, dict) and isinstance(value.get("name"), str):
+            return ChoiceSpec(value["name"], {k: v for k, v in value.items() if k != "name"}, where)
+        self.refuse(key, value, "a name, or {name: ..., and its fields}")
+        return None
+
+    def mapping(self, node: yaml.Node, key: str) -> dict[str, Any] | None:
+        value = self.plain(node)
+        if isinstance(value, dict):
+            return value
+        self.refuse(key, value, "a mapping such as {kind: geometric, decay: 0.9}")
+        return None
+
+    def length(self, node: yaml.Node, key: str) -> str | None:
+        text = str(_scalar(node)) if isinstance(node, yaml.ScalarNode) else ""
+        try:
+            parse_duration(text, key=key)
+        except ConfigError as error:
+            self.problems += error.problems
+            return None
+        return text
+
+    def word(self, node: yaml.Node, key: str) -> str | None:
+        value = self.plain(node)
+        if isinstance(value, str):
+            return value
+        self.refuse(key, value, "a word")
+        return None
+
+
+def _scalar(node: yaml.Node) -> Any:
+    """Reads a plain scalar by YAML 1.2's core schema; a quoted one is text."""
+    text = node.value
+    if not isinstance(node, yaml.ScalarNode) or node.style in ("'", '"', "|", ">"):
+        return text
+    if text in ("", "~", "null", "Null", "NULL"):
+        return None
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if _INT.fullmatch(text):
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _number(low: float, *, whole: bool = False, off: float | None = None, strict: bool = False) -> Any:
+    """Returns a reader of numbers from `low` on; `off` is a value that means: not set."""
+
+    def read(reader: _Reader, node: yaml.Node, key: str) -> float | int | None:
+        value = reader.plain(node)
+        kind = int if whole else (int, float)
+        good = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+        if good and value == off:
+            return None
+        if good and (value > low if strict else value >= low):
+            return value if whole else float(value)
+        what = "a whole number" if whole else "a number"
+        reader.refuse(key, value, f"{what} {'above' if strict else 'of at least'} {low:g}")
+        return None
+
+    return read
+
+
+def _one_of(*words: str) -> Any:
+    def read(reader: _Reader, node: yaml.Node, key: str) -> str | None:
+        value = reader.plain(node)
+        if value in words:
+            return str(value)
+        reader.refuse(key, value, " or ".join(words))
+        return None
+
+    return read
+
+
+def _switch(reader: _Reader, node: yaml.Node, key: str) -> bool | None:
+    value = reader.plain(node)
+    if isinstance(value, bool):
+        return value
+    reader.refuse(key, value, "true or false")
+    return None
+
+
+_READERS: dict[str, tuple[str, Callable[[_Reader, yaml.Node, str], Any]]] = {
+    "params": ("params", _Reader.entries),
+    "except": ("except_", _Reader.entries),
+    "freeze": ("freeze", _Reader.entries),
+    "lr": ("lr", _number(0, strict=True)),
+    "weight_decay": ("weight_decay", _number(0)),
+    "max_transition_epoch": ("max_transition_epoch", _number(1, whole=True, off=-1)),
+    "max_epochs": ("max_epochs", _number(0, strict=True)),
+    "max_steps": ("max_steps", _number(1, whole=True)),
+    "monitor": ("monitor", _Reader.word),
+    "mode": ("mode", _one_of("auto", "min", "max")),
+    "patience": ("patience", _number(1, whole=True)),
+    "min_delta": ("min_delta", _number(0)),
+    "plateau_slope": ("plateau_slope", _number(0)),
+    "plateau_window": ("plateau_window", _number(2, whole=True)),
+    "warmup": ("warmup", _Reader.length),
+    "scheduler": ("scheduler", _Reader.choice),
+    "optimizer": ("optimizer", _Reader.choice),
+    "layerwise": ("layerwise", _Reader.mapping),
+    "older_groups": ("older_groups", _one_of("keep", "follow")),
+    "restore_best": ("restore_best", _switch),
+    "best": ("best", _one_of("carry", "reset")),
+    "moments": ("moments", _one_of("keep", "reset")),
+}
+_KEYS = (*_READERS, "new_optimizer", "new_lr_scheduler")
+assert {name for name, _ in _READERS.values()} <= {f.name for f in dataclasses.fields(PhaseSpec)}

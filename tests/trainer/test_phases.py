@@ -1,0 +1,203 @@
+"""Runs of several phases: what changes, what it is trained with, and every place where it may be interrupted."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from ftcli.plan.optimizer_state import named_state
+from ftcli.trainer.signals import Interrupted
+
+HEAD_LAYER_REST = """
+0:
+  params: [head]
+  max_steps: 20
+  lr: 1.0e-3
+1:
+  params: ['layers[-1:]', final]
+  max_steps: 20
+  lr: 5.0e-4
+  warmup: 4st
+  best: reset
+2:
+  params: [rest]
+  lr: 1e-4
+  optimizer: sgd
+  scheduler: cosine
+  patience: 100
+"""
+
+
+@pytest.fixture
+def phased(make, tmp_path):
+    """Returns a function: schedule text, words -> (trainer, blueprint)."""
+
+    def build_one(text: str, *words: str, **kwargs):
+        file = tmp_path / "schedule.yaml"
+        file.write_text(text)
+        return make("freezing=schedule", f"freezing.file={file}", *words, **kwargs)
+
+    return build_one
+
+
+def weights(trainer) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in trainer.parts.model.named_parameters()}
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(a.view(torch.uint8) if a.ndim else a, b.view(torch.uint8) if b.ndim else b)
+        for a, b in zip(first.values(), second.values(), strict=True)
+    )
+
+
+WORDS = (
+    "trainer.max_steps=60",
+    "trainer.epochs=100",
+    "trainer.eval_every_n_steps=7",
+    "trainer.keep_checkpoints=1",
+)
+
+
+def stopper(trainer, at: int):
+    """Returns work after a step that stands in for a signal."""
+
+    def work(model, state):
+        if state.step == at:
+            trainer.stop.signum = 15
+
+    return work
+
+
+def lines(trainer, event: str) -> list[dict]:
+    timed = ("rows_per_s", "tokens_per_s", "seconds_per_step", "seconds", "memory_bytes")
+    found = [e for e in trainer.parts.events.logged if e["event"] == event]
+    return [{k: v for k, v in e.items() if k not in timed} for e in found]
+
+
+def test_exactly_the_declared_tensors_change_in_each_phase(phased):
+    trainer, blueprint = phased(HEAD_LAYER_REST, *WORDS)
+    seen = []
+    before = weights(trainer)
+    step = trainer.train_step
+
+    def watched(rows):
+        phase, old = trainer.state.phase, weights(trainer)
+        step(rows)
+        changed = {name for name, value in weights(trainer).items() if not torch.equal(value, old[name])}
+        seen.append((phase, changed))
+
+    trainer.train_step = watched
+    trainer.fit()
+    assert [phase for phase, _ in seen] == [0] * 20 + [1] * 20 + [2] * 20
+    for phase in blueprint.plan.phases:
+        changed = set().union(*(names for index, names in seen if index == phase.index))
+        # Tokens that no row holds get no gradient: their table as a whole changes all the same.
+        assert changed == set(phase.trainable), phase.index
+    assert before.keys() == weights(trainer).keys()
+
+
+def test_every_phase_has_its_own_rates_and_curve(phased):
+    trainer, _ = phased(HEAD_LAYER_REST, *WORDS, "trainer.log_every_n_steps=1")
+    trainer.fit()
+    train = lines(trainer, "train")
+    lr = {e["step"]: e["lr"] for e in train}
+    # Linear over the longest course of the phase: 20 steps, the recipe's warmup of a tenth.
+    for step in range(1, 21):
+        factor = step / 2 if step <= 2 else (20 - (step - 1)) / 18
+        assert lr[step] == pytest.approx({"phase0.decay": 1e-3 * factor, "phase0.no-decay": 1e-3 * factor})
+    for step in range(21, 41):
+        k = step - 21
+        factor = (k + 1) / 4 if k < 4 else (20 - k) / 16
+        assert lr[step]["phase0.decay"] == pytest.approx(1e-3 * factor)
+        assert lr[step]["phase1.no-decay"] == pytest.approx(5e-4 * factor)
+    assert lr[43]["phase2.decay"] == pytest.approx(1e-4)
+    assert {type(trainer.optimizer).__name__} == {"SGD"}
+    assert [e["phase"] for e in lines(trainer, "phase")] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_frozen_prefix_runs_without_autograd(phased, checkpointing):
+    trainer, _ = phased(
+        HEAD_LAYER_REST, *WORDS, f"trainer.gradient_checkpointing={str(checkpointing).lower()}"
+    )
+    model = trainer.parts.model
+    needed: dict[str, list[bool]] = {"embeddings": [], "layer0": [], "layer1": []}
+    base = model.bert
+    for name, module in (
+        ("embeddings", base.embeddings),
+        ("layer0", base.encoder.layer[0]),
+        ("layer1", base.encoder.layer[1]),
+    ):
+
+        def hook(module, args, output, name=name):
+            tensor = output[0] if isinstance(output, tuple) else output
+            if torch.is_grad_enabled() and model.training:
+                needed[name].append(tensor.requires_grad)
+
+        module.register_forward_hook(hook)
+    trainer.train_step(trainer.next_rows())
+    assert not any(any(flags) for flags in needed.values())
+    trainer.state.phase_ended = "test"
+    trainer.state.best_step = trainer.state.step
+    trainer.next_phase()
+    needed = {name: [] for name in needed}
+    trainer.train_step(trainer.next_rows())
+    owned = {name for group in trainer.optimizer.param_groups for name in group["param_names"]}
+    assert owned == set(trainer.phase.trainable)
+
+
+INTERRUPTED = ("trainer.micro_batch_size=3", "trainer.log_every_n_steps=3")
+
+
+@pytest.fixture
+def uninterrupted(phased):
+    trainer, _ = phased(HEAD_LAYER_REST, *WORDS, *INTERRUPTED, folder="whole")
+    trainer.fit()
+    assert trainer.state.step == 60 and [record["steps"] for record in trainer.state.phases] == [20, 20]
+    return trainer
+
+
+def agree(first, second) -> None:
+    assert same(weights(first), weights(second))
+    assert same(named_state(first.optimizer), named_state(second.optimizer))
+    timed = {"wall_seconds"}
+    records = [
+        [{k: v for k, v in r.items() if k not in timed} for r in t.state.phases] for t in (first, second)
+    ]
+    assert records[0] == records[1]
+    assert first.state.best_step == second.state.best_step and first.state.best_eval == second.state.best_eval
+
+
+def cut(phased, folder: str, at: int):
+    """Returns a run resumed from what `folder` holds and stopped after step `at`."""
+    trainer, _ = phased(HEAD_LAYER_REST, *WORDS, *INTERRUPTED, folder=folder)
+    checkpoint = trainer.parts.store.latest()
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+    if at < 60:
+        trainer.parts.after_step = [stopper(trainer, at)]
+        with pytest.raises(Interrupted):
+            trainer.fit()
+        assert trainer.state.step == at
+    else:
+        trainer.fit()
+    return trainer
+
+
+def test_a_run_interrupted_after_every_step_ends_the_same(phased, uninterrupted):
+    for at in range(1, 60):
+        cut(phased, "chain", at)
+    agree(uninterrupted, cut(phased, "chain", 60))
+
+
+EVERY = range(1, 60) if os.environ.get("FTCLI_EVERY_STEP") else (1, 7, 19, 20, 21, 39, 40, 41, 59)
+
+
+def test_one_interruption_at_a_step_ends_the_same(phased, uninterrupted):
+    """Around the boundaries; FTCLI_EVERY_STEP=1 takes each of the 60 steps (make interruptions)."""
+    for at in EVERY:
+        cut(phased, f"cut{at}", at)
+        agree(uninterrupted, cut(phased, f"cut{at}", 60))
