@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ftcli.trainer.evaluation import Evaluator
     from ftcli.trainer.trainer import PhaseKit
 
+PAPER_TOKENS = 512
+"""Tokens a row has on paper, where neither tokenizer.max_length nor the model's positions say less."""
 EAGER_BELOW = 96
 """On the CPU, SDPA's backward is slower than plain attention below about this many tokens."""
 
@@ -138,6 +140,30 @@ def lay_ground(
         else:
             labels = task.learn_labels(parts)
     return Ground(config, source, hf_config, tokenizer, task, parts, labels, decisions)
+
+
+@dataclass(frozen=True, slots=True)
+class PaperTokenizer:
+    """What a plan on paper needs of a tokenizer: nothing of its vocabulary."""
+
+    pad_id: int
+    padding_side: str
+    max_length: int
+
+
+def paper_ground(config: RunConfig) -> Ground:
+    """Returns the ground of a plan on paper: from config.json alone, without weights, tokenizer or rows."""
+    from ftcli.model.architecture import max_positions, padding_side
+    from ftcli.model.pretrained import load_config
+    from ftcli.source import resolve_model
+
+    source = resolve_model(config.model, with_weights=False)
+    hf_config = load_config(config.model, source)
+    longest = min(n for n in (config.tokenizer.max_length, max_positions(hf_config), PAPER_TOKENS) if n)
+    pad_id = getattr(hf_config, "pad_token_id", None)
+    tokenizer = PaperTokenizer(pad_id or 0, padding_side(hf_config), longest)
+    labels = [str(i) for i in range(config.task.num_labels or 2)]
+    return Ground(config, source, hf_config, tokenizer, build_task(config, labels), None, labels, [])
 
 
 def build_task(config: RunConfig, labels: list[str] | None = None) -> Any:

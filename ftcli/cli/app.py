@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ftcli import __version__
-from ftcli.cli import check, inspect, run, score
+from ftcli.cli import check, explain, inspect, run, score
 from ftcli.errors import FtcliError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("train", context_settings=WORDS)(run.train)
 app.command("resume", context_settings=WORDS)(run.resume)
 app.command("overfit-batch", context_settings=WORDS)(check.overfit_batch)
 app.command("generate-schedule", context_settings=WORDS)(check.generate_schedule)
+app.command("explain", context_settings=WORDS)(explain.explain)
 app.command("evaluate", context_settings=WORDS)(score.evaluate)
 app.command("predict", context_settings=WORDS)(score.predict)
 app.command("list")(inspect.list_)

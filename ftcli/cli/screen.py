@@ -159,10 +159,11 @@ class Screen:
 
 
 def short_figures(event: dict[str, Any]) -> str:
-    lr = max(event["lr"].values())
+    rates = sorted(set(event["lr"].values()))
+    lr = f"{rates[-1]:.2e}" if len(rates) == 1 else f"{rates[0]:.1e} to {rates[-1]:.1e}"
     memory = event["memory_bytes"] / 2**30
     return (
-        f"loss {event['loss']:.4f}  lr {lr:.2e}  {event['rows_per_s']:.0f} rows/s  "
+        f"loss {event['loss']:.4f}  lr {lr}  {event['rows_per_s']:.0f} rows/s  "
         f"{event['tokens_per_s']:.0f} tokens/s  {memory:.1f} GiB"
     )
 
@@ -170,4 +171,7 @@ def short_figures(event: dict[str, Any]) -> str:
 def train_line(event: dict[str, Any], total_steps: int) -> str:
     left = (total_steps - event["step"]) * event["seconds_per_step"]
     eta = f"  ETA {int(left // 60)}:{int(left % 60):02d}" if left else ""
-    return f"step {event['step']}/{total_steps}  epoch {event['epoch']:.2f}  {short_figures(event)}{eta}"
+    phase = f"  phase {event['phase']}" if any(name.startswith("phase") for name in event["lr"]) else ""
+    return (
+        f"step {event['step']}/{total_steps}{phase}  epoch {event['epoch']:.2f}  {short_figures(event)}{eta}"
+    )

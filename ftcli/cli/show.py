@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ftcli.cli.screen import Screen
-    from ftcli.plan.plan import Plan
+    from ftcli.plan.plan import Group, Phase, Plan
     from ftcli.rundir import RunDir
 
 
 def show_plan(screen: Screen, plan: Plan) -> None:
-    """Prints, for each phase, patterns with their hits and groups with lr and decay."""
+    """Prints, for each phase, patterns with their hits, groups with lr and decay, and what ends it."""
+    before: list[Group] = []
     for phase in plan.phases:
+        if len(plan.phases) > 1:
+            screen.heading(phase_line(plan, phase))
         rows = [(hit.action, hit.pattern, len(hit.names), f"{hit.numel:,}") for hit in phase.hits]
         screen.table(
             f"phase {phase.index}: what the patterns hit",
@@ -20,13 +23,23 @@ def show_plan(screen: Screen, plan: Plan) -> None:
             rows,
             right=(2, 3),
         )
-        groups = [(g.name, len(g.params), f"{g.lr:g}", f"{g.weight_decay:g}") for g in phase.groups]
+        older = [g for g in phase.groups if g in before]
+        groups = [
+            (g.name, len(g.params), f"{g.lr:.6g}", f"{g.weight_decay:g}")
+            for g in phase.groups
+            if g not in older
+        ]
+        if older:
+            rates = [g.lr for g in older]
+            span = f"{min(rates):.6g}" if len(set(rates)) == 1 else f"{min(rates):.6g} to {max(rates):.6g}"
+            groups.insert(0, (f"{len(older)} groups as before", sum(len(g.params) for g in older), span, ""))
         screen.table(
             f"phase {phase.index}: groups",
             ["group", "tensors", "lr", "weight decay"],
             groups,
             right=(1, 2, 3),
         )
+        before = list(phase.groups)
     share = plan.trainable_share
     screen.heading(
         f"{plan.num_trainable_parameters:,} of {plan.num_parameters:,} parameters train ({share:.2%})"
@@ -34,6 +47,34 @@ def show_plan(screen: Screen, plan: Plan) -> None:
     screen.notes(plan.decisions)
     for first, *others in plan.tied:
         screen.note(f"tied: {first} = {', '.join(others)}")
+
+
+def phase_line(plan: Plan, phase: Phase) -> str:
+    """Returns a phase in one line: size, optimizer, curve, end."""
+    share = phase.num_trainable_parameters / max(plan.num_parameters, 1)
+    warmup = f", warmup {phase.warmup}" if phase.warmup not in ("0", "0st") else ""
+    return (
+        f"phase {phase.index} of 0-{len(plan.phases) - 1}: {phase.num_trainable_parameters:,} parameters train "
+        f"({share:.1%}); {phase.optimizer}, {phase.scheduler}{warmup}; ends {phase.end}"
+    )
+
+
+def show_phases(screen: Screen, phases: list[dict[str, Any]]) -> None:
+    """Prints the closing table of a run of several phases."""
+    rows = [
+        (
+            p["phase"],
+            f"{p['trainable_parameters']:,}",
+            p["steps"],
+            f"{p['epochs']:.2f}",
+            "" if p["best"] is None else f"{p['monitor']} {p['best']:.4f}",
+            f"{p['wall_seconds']:.0f} s",
+            p["ended"],
+        )
+        for p in phases
+    ]
+    columns = ["phase", "trained", "steps", "epochs", "best in it", "time", "ended by"]
+    screen.table("phases", columns, rows, right=(0, 1, 2, 3, 5))
 
 
 def show_result(screen: Screen, result: dict[str, Any], run: RunDir) -> None:
@@ -51,5 +92,7 @@ def show_result(screen: Screen, result: dict[str, Any], run: RunDir) -> None:
         ("wall time", f"{result['wall_seconds']:.0f} s"),
         ("run directory", str(run.path)),
     ]
+    if len(result["phases"]) > 1:
+        show_phases(screen, result["phases"])
     screen.table("result of the best checkpoint", ["", ""], rows)
     screen.note(f"next: ftcli evaluate {run.path}   ftcli predict {run.path} --input FILE --output FILE")

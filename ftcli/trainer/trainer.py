@@ -161,6 +161,11 @@ class Trainer:
         self.base_lrs = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.set_train_mode()
 
+    def enter_phase(self, index: int) -> None:
+        """Stands at the beginning of a phase, at step 0: for measuring, not for training through."""
+        self.state.phase = index
+        self._enter()
+
     def next_phase(self) -> None:
         """Ends the phase and begins the next one, from the best checkpoint where the plan says so.
 
@@ -462,7 +467,9 @@ class Trainer:
             CheckpointError: the checkpoint stands in a phase that the plan does not have, or its
                 optimizer state is not that of the plan.
         """
-        load_tensors(self.parts.model, checkpoint.load("model"))
+        tensors = checkpoint.load("model")
+        load_tensors(self.parts.model, tensors)
+        self.parts.saved_names |= tensors.keys()
         self.state = TrainState.from_json(checkpoint.state["train"])
         if self.state.phase >= len(self.parts.plan.phases):
             message = (
@@ -496,6 +503,7 @@ class Trainer:
                 Problem("freezing.start_from", message, "take a run of the same model and task")
             )
         load_tensors(self.parts.model, tensors)
+        self.parts.saved_names |= tensors.keys()
 
 
 def total_steps(config: TrainerConfig, num_rows: int) -> int:

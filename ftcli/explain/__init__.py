@@ -1,0 +1,1 @@
+"""`ftcli explain`: the whole plan on paper."""

@@ -1,0 +1,65 @@
+"""Bytes a training step needs: weights, gradients and optimizer counted, activations estimated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftcli.plan.anatomy import Anatomy
+from ftcli.plan.plan import Phase
+
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+STATE_SLOTS = {"adamw": 2, "sgd": 1}
+"""fp32 values an optimizer keeps for each parameter; one with momentum, or another's, counts as 1 or 2."""
+
+
+def bytes_needed(
+    anatomy: Anatomy,
+    phase: Phase,
+    hf_config: Any,
+    *,
+    rows: int,
+    tokens: int,
+    precision: str,
+    checkpointing: bool,
+) -> dict[str, int]:
+    """Returns bytes of weights, gradients, optimizer state and activations in a phase.
+
+    Activations follow Korthikanti et al., 2022 (arXiv:2205.05198, section 4): `s b h (34 + 5 a s / h)`
+    bytes a layer in half precision, with s tokens, b rows, h the hidden size and a heads; twice that in
+    fp32, and `2 s b h` for a checkpointed layer. Layers below the lowest trained one keep nothing.
+
+    Args:
+        anatomy: the model.
+        phase: decides gradients, optimizer state and the layers that keep activations.
+        hf_config: the architecture's sizes.
+        rows: of a micro-batch.
+        tokens: of a row.
+        precision: fp32, bf16 or fp16.
+        checkpointing: activations are recomputed.
+    """
+    weights = sum(t.numel * BYTES.get(t.dtype, 4) for t in anatomy.tensors)
+    trained = phase.num_trainable_parameters
+    slots = STATE_SLOTS.get(phase.optimizer, 2)
+    if phase.optimizer == "sgd" and not phase.optimizer_values.get("momentum"):
+        slots = 0
+    hidden = int(getattr(hf_config, "hidden_size", 0) or getattr(hf_config, "n_embd", 0) or 0)
+    heads = int(getattr(hf_config, "num_attention_heads", 0) or 1)
+    element = 2 if precision == "fp32" else 1
+    layer = (
+        tokens * rows * hidden * (2 if checkpointing else 34 + 5 * heads * tokens / max(hidden, 1)) * element
+    )
+    busy = {t.unit for t in anatomy.tensors if t.name in set(phase.trainable)}
+    units = [anatomy.embeddings, *anatomy.blocks]
+    lowest = next((i for i, unit in enumerate(units) if unit.name in busy), len(units))
+    layers = len(anatomy.blocks) - max(lowest - 1, 0)
+    repeats = (
+        int(getattr(hf_config, "num_hidden_layers", 0) or len(anatomy.blocks))
+        if anatomy.model_type == "albert"
+        else layers
+    )
+    return {
+        "weights": weights,
+        "gradients": trained * 4,
+        "optimizer": trained * 4 * slots,
+        "activations": int(layer * (repeats if layers else 0)),
+    }

@@ -1,0 +1,62 @@
+"""One measured step of a plan: the real trainer on rows of random tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+from ftcli import build
+from ftcli.config import RunConfig, Weights
+
+
+def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) -> dict[str, Any]:
+    """Trains three steps in a phase of the plan on full-length rows and returns the last one's figures.
+
+    Weights are drawn at random: a step's time and memory do not depend on their values.
+
+    Args:
+        config: the run's.
+        hf_config: of the model.
+        tokens: of every row.
+        phase: index of the phase.
+
+    Returns:
+        seconds, rows_per_s, tokens_per_s, peak_bytes (of the process on the CPU), device, precision.
+    """
+    import numpy as np
+
+    from ftcli.batching.table import TokenTable
+    from ftcli.check.overfit import silent
+    from ftcli.device import memory_used
+    from ftcli.trainer.signals import StopFlag
+
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, weights=Weights.random))
+    rows = config.trainer.batch_size
+    ids = (
+        np.random.default_rng(config.seed)
+        .integers(5, int(hf_config.vocab_size), rows * tokens)
+        .astype(np.int32)
+    )
+    labels = np.arange(rows, dtype=np.int64) % (config.task.num_labels or 2)
+    table = TokenTable(ids, np.arange(rows + 1, dtype=np.int64) * tokens, labels=labels)
+    ground = build.paper_ground(config)
+    runtime = build.decide_runtime(config, tokens)
+    blueprint = build.draw(ground, attention=runtime.attention)
+    arithmetic = build.count_steps(config, rows)
+    trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, {"train": table, "validation": table},
+                                  store=None, events=silent(), reporter=silent(), stop=StopFlag())  # fmt: skip
+    trainer.enter_phase(phase)
+    for _ in range(3):
+        started = time.perf_counter()
+        trainer.train_step(np.arange(rows))
+        seconds = time.perf_counter() - started
+    return {
+        "phase": phase,
+        "seconds": seconds,
+        "rows_per_s": rows / seconds,
+        "tokens_per_s": rows * tokens / seconds,
+        "peak_bytes": memory_used(runtime.device),
+        "device": runtime.device,
+        "precision": runtime.precision,
+    }
