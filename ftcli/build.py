@@ -491,7 +491,7 @@ def draw_bare(config: RunConfig) -> torch.nn.Module:
         config.model,
         source=source,
         hf_config=hf_config,
-        auto_class=task.auto_class,
+        auto_class=_paper_class(hf_config, task.auto_class),
         labels=[str(i) for i in range(config.task.num_labels or 2)],
         pad_id=getattr(hf_config, "pad_token_id", None) or 0,
         seed=config.seed,
@@ -499,3 +499,16 @@ def draw_bare(config: RunConfig) -> torch.nn.Module:
         meta=True,
     )
     return built.model
+
+
+def _paper_class(hf_config: Any, auto_class: str) -> str:
+    """Returns the task's class, or the image classifier's where the architecture has only that."""
+    import transformers
+
+    image = "AutoModelForImageClassification"
+    known = getattr(transformers, auto_class)._model_mapping
+    return (
+        image
+        if type(hf_config) not in known and type(hf_config) in getattr(transformers, image)._model_mapping
+        else auto_class
+    )

@@ -86,11 +86,12 @@ def _told(verdict: Verdict, output: Path, screen: Screen) -> Verdict:
     return verdict
 
 
-def schedule_text(composed: Composed) -> str:
+def schedule_text(composed: Composed, *, by: str = "block", phases: int | None = None) -> str:
     """Returns the default unfreezing schedule as YAML, from config.json alone."""
     from ftcli.plan.anatomy import read_anatomy
     from ftcli.plan.schedule import write_schedule
+    from ftcli.planning import scaled_lr
 
     check(composed)
     model = build.draw_bare(composed.config)
-    return write_schedule(read_anatomy(model), composed.config.optimizer.lr)
+    return write_schedule(read_anatomy(model), scaled_lr(composed.config), by=by, phases=phases)

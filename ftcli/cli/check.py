@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -37,8 +38,28 @@ def overfit_batch(
         raise typer.Exit(3)
 
 
+class By(StrEnum):
+    """What one phase of a generated schedule thaws."""
+
+    block = "block"
+    depth = "depth"
+    pair = "pair"
+
+
 def generate_schedule(
     words: Words = None,
+    by: Annotated[
+        By,
+        typer.Option(
+            "--by", help="A phase for each block, each depth of all stacks, or each pair of tensors."
+        ),
+    ] = By.block,
+    phases: Annotated[
+        int | None,
+        typer.Option(
+            "--phases", metavar="N", help="Merge neighbours into N phases, the head alone in the first."
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; stdout without it.")
     ] = None,
@@ -53,7 +74,7 @@ def generate_schedule(
     from ftcli.compose import load
     from ftcli.rundir import write_new_text
 
-    text = schedule_text(load(words or []))
+    text = schedule_text(load(words or []), by=by.value, phases=phases)
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -47,6 +47,7 @@ def build(config: GradualConfig, anatomy: Anatomy) -> Schedule:
     """Returns the schedule `ftcli generate-schedule` writes for this model and lr."""
 
     def text(lr: float) -> str:
-        return write_schedule(anatomy, lr, by=config.by.value, phases=config.num_phases)
+        by, phases = config.by.value, config.num_phases
+        return write_schedule(anatomy, lr, by=by, phases=phases, key="freezing.num_phases")
 
     return Schedule(text, "generated", config.epoch_transitions_only, config.start_phase, config.start_from)

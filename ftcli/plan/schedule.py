@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from ftcli.errors import PlanError, Problem
 from ftcli.plan.anatomy import Anatomy, Unit
 
 LR_DECAY = 0.8
@@ -26,47 +28,95 @@ class ScheduledPhase:
     params: tuple[str, ...]
     num_parameters: int
     max_transition_epoch: int | None
-    """The phase ends after this epoch of the run, counted from 1. None: at the end of the run."""
+    """The phase ends after this epoch of the run, counted from 1. None: written without one."""
     lr: float
 
 
-def default_schedule(
-    anatomy: Anatomy, lr: float, *, lr_decay: float = LR_DECAY
-) -> tuple[ScheduledPhase, ...]:
-    """Returns one phase for the head, one a block from the top down, one for the embeddings.
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What one phase thaws before phases are merged; `level` counts blocks down from the head, 0."""
 
-    What comes after the blocks (pooler, final norms) joins the top block. Every tensor stands in
-    exactly one phase, under its first name when it is tied.
+    units: tuple[str, ...]
+    params: tuple[str, ...]
+    level: int
+
+
+def default_schedule(
+    anatomy: Anatomy,
+    lr: float,
+    *,
+    by: str = "block",
+    phases: int | None = None,
+    lr_decay: float = LR_DECAY,
+    key: str = "--phases",
+) -> tuple[ScheduledPhase, ...]:
+    """Returns phases from the head down; every tensor stands in one, under its first name when tied.
+
+    `block`: one phase for the head, one a block from the top, one for the embeddings; what comes after
+    the blocks (pooler, final norms) joins the top block. `depth`: blocks at the same distance from the
+    end of their stack stand together, which matters for encoder-decoder models. `pair`: tensors two by
+    two from the last one registered, as finetuning-scheduler generates; modules are split.
 
     Args:
         anatomy: the model.
-        lr: learning rate of the head's phase.
-        lr_decay: factor on the lr from one phase to the next.
+        lr: learning rate of the head.
+        by: `block`, `depth` or `pair`.
+        phases: merge neighbours into this many, the head alone in the first; None: no merging.
+        lr_decay: factor on the lr from a block to the one below, whatever is merged: a phase has the lr of
+            its uppermost block.
+        key: names `phases` in errors.
+
+    Raises:
+        PlanError: fewer than 1 phase, or more than there are.
     """
-    top, *lower = reversed(anatomy.blocks) if anatomy.blocks else (None,)
-    below_head = (anatomy.final,) if top is None else (top, anatomy.final)
-    stages = [(anatomy.head,), below_head, *((block,) for block in lower), (anatomy.embeddings,)]
-    stages = [stage for stage in stages if any(unit.tensors for unit in stage)]
-    return tuple(
-        _phase(stage, epoch if epoch < len(stages) else None, lr * lr_decay ** (epoch - 1))
-        for epoch, stage in enumerate(stages, start=1)
-    )
+    pieces = _PIECES[by](anatomy)
+    groups = _merged(pieces, phases, key)
+    sizes = {t.name: t.numel for t in anatomy.tensors}
+    found = []
+    for number, group in enumerate(groups, start=1):
+        params = tuple(name for piece in group for name in piece.params)
+        level = min(piece.level for piece in group)
+        own = lr * lr_decay**level
+        found.append(
+            ScheduledPhase(
+                units=tuple(dict.fromkeys(unit for piece in group for unit in piece.units)),
+                params=params,
+                num_parameters=sum(sizes[name] for name in params),
+                max_transition_epoch=number if number < len(groups) else None,
+                # Six digits are what a reader edits; the head's own lr passes unchanged.
+                lr=float(f"{own:.6g}") if level else lr,
+            )
+        )
+    return tuple(found)
 
 
-def write_schedule(anatomy: Anatomy, lr: float, *, lr_decay: float = LR_DECAY) -> str:
+def write_schedule(
+    anatomy: Anatomy,
+    lr: float,
+    *,
+    by: str = "block",
+    phases: int | None = None,
+    lr_decay: float = LR_DECAY,
+    key: str = "--phases",
+) -> str:
     """Returns `default_schedule` as YAML that reads back as `{index: {params, max_transition_epoch, lr}}`."""
-    phases = default_schedule(anatomy, lr, lr_decay=lr_decay)
+    found = default_schedule(anatomy, lr, by=by, phases=phases, lr_decay=lr_decay, key=key)
     lines = [
-        f"# Unfreezing schedule for {anatomy.model_type or 'this model'}: {len(phases)} phases, "
+        f"# Unfreezing schedule for {anatomy.model_type or 'this model'}: {len(found)} phases, "
         f"{anatomy.num_parameters:,} parameters.",
         "# A phase adds its params to those of the phases before it and ends after the epoch",
-        "# max_transition_epoch of the run; the last one ends with the run.",
-        f"# lr: {_number(lr)} for the head, times {lr_decay:g} a phase (layer-wise decay as in ELECTRA).",
+        "# max_transition_epoch of the run; the last one by early stopping, or with the run.",
+        f"# lr: {_number(lr)} for the head, times {lr_decay:g} a block (layer-wise decay as in ELECTRA).",
     ]
     for names in anatomy.tied:
         lines.append(f"# Tied, listed once: {' = '.join(names)}")
-    for index, phase in enumerate(phases):
-        lines += ["", f"# {' and '.join(phase.units)}: {phase.num_parameters:,} parameters", f"{index}:"]
+    for index, phase in enumerate(found):
+        units = (
+            " and ".join(phase.units)
+            if len(phase.units) < 5
+            else f"{phase.units[0]} down to {phase.units[-1]}"
+        )
+        lines += ["", f"# {units}: {phase.num_parameters:,} parameters", f"{index}:"]
         lines += ["  params:", *(f"    - {_scalar(name)}" for name in phase.params)]
         if phase.max_transition_epoch is not None:
             lines.append(f"  max_transition_epoch: {phase.max_transition_epoch}")
@@ -74,16 +124,64 @@ def write_schedule(anatomy: Anatomy, lr: float, *, lr_decay: float = LR_DECAY) -
     return "\n".join(lines) + "\n"
 
 
-def _phase(stage: tuple[Unit, ...], max_transition_epoch: int | None, lr: float) -> ScheduledPhase:
-    present = [unit for unit in stage if unit.tensors]
-    return ScheduledPhase(
-        units=tuple(unit.name for unit in present),
-        params=tuple(name for unit in present for name in unit.tensors),
-        num_parameters=sum(unit.numel for unit in present),
-        max_transition_epoch=max_transition_epoch,
-        # Six digits are what a reader edits; the head's own lr passes unchanged.
-        lr=lr if max_transition_epoch == 1 else float(f"{lr:.6g}"),
-    )
+def _by_block(anatomy: Anatomy) -> list[_Piece]:
+    top, *lower = reversed(anatomy.blocks) if anatomy.blocks else (None,)
+    below_head = (anatomy.final,) if top is None else (top, anatomy.final)
+    return _pieces([(anatomy.head,), below_head, *((block,) for block in lower), (anatomy.embeddings,)])
+
+
+def _by_depth(anatomy: Anatomy) -> list[_Piece]:
+    stacks: dict[str, list[Unit]] = {}
+    for block in anatomy.blocks:
+        stacks.setdefault(block.name.rpartition(".")[0], []).append(block)
+    deepest = max((len(stack) for stack in stacks.values()), default=0)
+    # Stacks are listed in the order data runs through them: the last one is nearest to the head.
+    rows = [
+        tuple(stack[-i] for stack in reversed(stacks.values()) if i <= len(stack))
+        for i in range(1, deepest + 1)
+    ]
+    top, *lower = rows or [()]
+    return _pieces([(anatomy.head,), (*top, anatomy.final), *lower, (anatomy.embeddings,)])
+
+
+def _by_pair(anatomy: Anatomy) -> list[_Piece]:
+    levels = {unit: piece.level for piece in _by_block(anatomy) for unit in piece.units}
+    tensors = list(reversed(anatomy.tensors))
+    pairs = [tensors[i : i + 2] for i in range(0, len(tensors), 2)]
+    return [
+        _Piece(tuple(t.unit for t in pair), tuple(t.name for t in pair), min(levels[t.unit] for t in pair))
+        for pair in pairs
+    ]
+
+
+def _pieces(stages: list[tuple[Unit, ...]]) -> list[_Piece]:
+    present = [tuple(unit for unit in stage if unit.tensors) for stage in stages]
+    return [
+        _Piece(
+            tuple(unit.name for unit in stage), tuple(name for unit in stage for name in unit.tensors), level
+        )
+        for level, stage in enumerate(stage for stage in present if stage)
+    ]
+
+
+_PIECES: dict[str, Callable[[Anatomy], list[_Piece]]] = {
+    "block": _by_block,
+    "depth": _by_depth,
+    "pair": _by_pair,
+}
+
+
+def _merged(pieces: list[_Piece], phases: int | None, key: str) -> list[list[_Piece]]:
+    if phases is None:
+        return [[piece] for piece in pieces]
+    if not 1 <= phases <= len(pieces):
+        message = f"{phases} phases cannot be made of the {len(pieces)} there are"
+        raise PlanError(Problem(key, message, f"a number from 1 to {len(pieces)}"))
+    if phases == 1:
+        return [pieces]
+    head, *rest = pieces
+    cuts = [round(i * len(rest) / (phases - 1)) for i in range(phases)]
+    return [[head], *(rest[first:last] for first, last in zip(cuts, cuts[1:], strict=False))]
 
 
 def _number(value: float) -> str:
