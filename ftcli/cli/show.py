@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ftcli.cli.screen import Screen
+    from ftcli.plan.patterns import Hit
     from ftcli.plan.plan import Group, Phase, Plan
     from ftcli.rundir import RunDir
 
@@ -16,7 +18,7 @@ def show_plan(screen: Screen, plan: Plan) -> None:
     for phase in plan.phases:
         if len(plan.phases) > 1:
             screen.heading(phase_line(plan, phase))
-        rows = [(hit.action, hit.pattern, len(hit.names), f"{hit.numel:,}") for hit in phase.hits]
+        rows = _hit_rows(phase.hits)
         screen.table(
             f"phase {phase.index}: what the patterns hit",
             ["action", "pattern", "tensors", "parameters"],
@@ -47,6 +49,20 @@ def show_plan(screen: Screen, plan: Plan) -> None:
     screen.notes(plan.decisions)
     for first, *others in plan.tied:
         screen.note(f"tied: {first} = {', '.join(others)}")
+
+
+def _hit_rows(hits: Sequence[Hit]) -> list[tuple[object, ...]]:
+    """Returns a row a pattern; names written out are one row together."""
+    rows: list[tuple[object, ...]] = []
+    exact: dict[str, list[Hit]] = {}
+    for hit in hits:
+        if hit.names == (hit.pattern,):
+            exact.setdefault(hit.action, []).append(hit)
+        else:
+            rows.append((hit.action, hit.pattern, len(hit.names), f"{hit.numel:,}"))
+    named = [(action, f"{found[0].pattern} ..." if len(found) > 1 else found[0].pattern, len(found), f"{sum(h.numel for h in found):,}")
+             for action, found in exact.items()]  # fmt: skip
+    return [*named, *rows]
 
 
 def phase_line(plan: Plan, phase: Phase) -> str:

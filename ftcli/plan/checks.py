@@ -31,3 +31,8 @@ def scheduler_problems(config: SchedulerConfig) -> list[Problem]:
     if config.total_steps is not None and config.total_steps < 1:
         problems.append(Problem("scheduler.total_steps", f"{config.total_steps} is not at least 1"))
     return problems
+
+
+def share_problems(key: str, value: float) -> list[Problem]:
+    """Returns a problem where a share is not in [0, 1)."""
+    return [] if 0 <= value < 1 else [Problem(key, f"{value} is not in [0, 1)", f"{key}=0.1")]

@@ -66,12 +66,12 @@ class Trigger:
         """
         far = 2**62
         if self.max_steps is not None and step - start >= self.max_steps:
-            return f"{self.max_steps} steps"
+            return _counted(self.max_steps, "step")
         epochs = Trigger(max_epochs=self.max_epochs)
         if self.max_epochs is not None and step - start >= epochs.limit(
             start=start, steps_per_epoch=steps_per_epoch, total_steps=far
         ):
-            return f"{self.max_epochs:g} epochs"
+            return _counted(self.max_epochs, "epoch")
         until = Trigger(max_transition_epoch=self.max_transition_epoch)
         if self.max_transition_epoch is not None and step - start >= until.limit(
             start=start, steps_per_epoch=steps_per_epoch, total_steps=far
@@ -85,15 +85,19 @@ class Trigger:
         if self.max_transition_epoch is not None:
             rules.append(f"after epoch {self.max_transition_epoch} of the run")
         if self.max_epochs is not None:
-            rules.append(f"after {self.max_epochs:g} epochs")
+            rules.append(f"after {_counted(self.max_epochs, 'epoch')}")
         if self.max_steps is not None:
-            rules.append(f"after {self.max_steps} steps")
+            rules.append(f"after {_counted(self.max_steps, 'step')}")
         if self.patience is not None:
             least = f" of more than {self.min_delta:g}" if self.min_delta else ""
-            rules.append(f"after {self.patience} evaluations without improvement{least}")
+            rules.append(f"after {_counted(self.patience, 'evaluation')} without improvement{least}")
         if self.plateau_slope is not None:
             rules.append(f"when {self.plateau_window} evaluations gain less than {self.plateau_slope:g} each")
         return ", or ".join(rules) or "end of run"
+
+
+def _counted(number: float, noun: str) -> str:
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,85 @@
+"""Warmup, a long stretch at the peak, then a short decay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from ftcli.config import SchedulerConfig
+from ftcli.errors import ConfigError, Problem
+from ftcli.plan.checks import scheduler_problems, share_problems
+from ftcli.plan.duration import parse_duration, warmup_steps
+from ftcli.registry import register
+
+
+class Shape(Enum):
+    linear = "linear"
+    cosine = "cosine"
+    sqrt = "sqrt"
+
+
+@dataclass(kw_only=True, slots=True)
+class WarmupStableDecayConfig(SchedulerConfig):
+    decay: str = "0.2"
+    """Length of the decay at the end: `100st` steps, `1ep` epochs, or a share of all steps."""
+    shape: Shape = Shape.sqrt
+    """Of the decay: with x from 0 to 1, linear `1 - x`, cosine `(1 + cos(pi x)) / 2`, sqrt `1 - sqrt(x)`."""
+    min_factor: float = 0.0
+    """Share in [0, 1) of the peak lr at which the curve ends."""
+
+    def problems(self) -> list[Problem]:
+        """Returns what is wrong before the run's length is known."""
+        problems = [*scheduler_problems(self), *share_problems("scheduler.min_factor", self.min_factor)]
+        try:
+            parse_duration(self.decay, key="scheduler.decay")
+        except ConfigError as error:
+            problems += error.problems
+        return problems
+
+
+@register("scheduler", WarmupStableDecayConfig)
+def build(
+    config: WarmupStableDecayConfig, *, total_steps: int, steps_per_epoch: int
+) -> Callable[[int], float]:
+    """Returns the factor on lr at a 0-based step (Hu et al., 2024, arXiv:2404.06395).
+
+    `(step + 1) / warmup`, then 1, then the decay over the last steps; sqrt is the better shape in Haegele et
+    al., 2024 (arXiv:2405.18392, section 4). A warmup and a decay that overlap are refused.
+
+    Args:
+        config: the curve's fields, and `total_steps`, which wins over the phase's length.
+        total_steps: optimizer steps of the phase.
+        steps_per_epoch: optimizer steps of one pass over the training rows.
+
+    Raises:
+        ConfigError: a warmup that cannot be read or is longer than the curve.
+    """
+    total = config.total_steps or total_steps
+    warmup = warmup_steps(config.warmup, total_steps=total, steps_per_epoch=steps_per_epoch)
+    decay = warmup_steps(
+        config.decay, total_steps=total, steps_per_epoch=steps_per_epoch, key="scheduler.decay"
+    )
+    low = config.min_factor
+    if warmup + decay > total:
+        message = f"a warmup of {warmup} and a decay of {decay} steps do not fit into {total} steps"
+        raise ConfigError(Problem("scheduler.decay", message, "scheduler.decay=0.2 scheduler.warmup=0.1"))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        if step < total - decay:
+            return 1.0
+        if step >= total:
+            return low if decay else 1.0
+        return low + (1 - low) * _SHAPES[config.shape]((step - total + decay) / decay)
+
+    return factor
+
+
+_SHAPES: dict[Shape, Callable[[float], float]] = {
+    Shape.linear: lambda x: 1 - x,
+    Shape.cosine: lambda x: 0.5 * (1 + math.cos(math.pi * x)),
+    Shape.sqrt: lambda x: 1 - math.sqrt(x),
+}
