@@ -350,8 +350,14 @@ def _apply_recipe(
         if role in dropped:
             notes.append(f"{key}={_shown(value)} of the recipe is dropped: {role}={choices[role]} was chosen")
         else:
-            tree.set(key, value, "recipe", where=file.name)
+            tree.set(key, _beside(file, value) if key in PATHS else value, "recipe", where=file.name)
     return notes
+
+
+def _beside(recipe: Path, value: Any) -> Any:
+    """Returns a recipe's relative path as one from the recipe's own folder, where such a file is there."""
+    near = recipe.parent / value if isinstance(value, str) else None
+    return str(near) if near is not None and near.exists() else value
 
 
 def _shown(value: Any) -> str:

@@ -67,7 +67,7 @@ def plan_run(
     if chosen.start_phase >= len(staged.stages):
         message = f"there is no phase {chosen.start_phase}: the last one is {len(staged.stages) - 1}"
         raise ConfigError(Problem("freezing.start_phase", message))
-    decisions = [*staged.notes, *_published(config, rates)]
+    decisions = [*chosen.notes, *staged.notes, *_published(config, rates)]
     plan = make_plan(anatomy, staged.stages, decisions=decisions, start_phase=chosen.start_phase)
     return Planned(plan, text, chosen.start_from)
 

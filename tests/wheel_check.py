@@ -77,20 +77,38 @@ def clean_environment(folder: Path, wheel: Path) -> str:
     return python
 
 
+COLUMNS = {"sst2": ["sentence"], "rte": ["sentence1", "sentence2"], "boolq": ["question", "passage"]}
+"""Data sets of the hub recipes -> their columns of text."""
+LABELS = {
+    "rte": {"positive": "entailment", "negative": "not_entailment"},
+    "boolq": {"positive": "true", "negative": "false"},
+}
+
+
+def write_rows(folder: Path, columns: list[str]) -> Path:
+    """Writes tiny rows in the columns of a data set."""
+    models.write_rows(folder)
+    labels = LABELS.get(folder.name, {})
+    column = "answer" if folder.name == "boolq" else "label"
+    for part in folder.glob("*.tsv"):
+        lines = [line.split("\t") for line in part.read_text().splitlines()[1:]]
+        kept = ["\t".join([*[text] * len(columns), labels.get(label, label)]) for text, label in lines]
+        part.write_text("\n".join(["\t".join([*columns, column]), *kept]) + "\n")
+    return folder
+
+
 def check_recipes(folder: Path, python: str) -> None:
     model = models.write_model(folder / "gpt2", "gpt2")
-    rows = models.write_rows(folder / "rows")
-    for part in rows.glob("*.tsv"):
-        lines = part.read_text().splitlines()
-        part.write_text("\n".join(["sentence\tlabel", *lines[1:]]) + "\n")
+    rows = {name: write_rows(folder / name, columns) for name, columns in COLUMNS.items()}
     work = folder / "work"
     work.mkdir()
     env = os.environ | {"HF_HUB_OFFLINE": "1", "FTCLI_CACHE": str(folder / "cache")}
     recipes = sorted(p.stem for p in (ROOT / "recipes").glob("*.yaml"))
     for recipe in recipes:
         words = [f"recipe={recipe}"]
-        if recipe != "quickstart":
-            words += ["model=local", f"model.path={model}", "model.weights=random", f"data.path={rows}"]
+        name = recipe.partition("-")[0]
+        if name in rows:
+            words += ["model=local", f"model.path={model}", "model.weights=random", f"data.path={rows[name]}"]
         printed = run(python, "-m", "ftcli", "train", *words, "--dry-run", cwd=work, env=env)
         if "steps in all" not in printed or list(work.iterdir()):
             sys.exit(f"{recipe}: the dry run printed no arithmetic, or wrote something")

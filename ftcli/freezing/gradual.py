@@ -9,7 +9,7 @@ from ftcli.config import FreezingConfig
 from ftcli.errors import Problem
 from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.phased import Schedule
-from ftcli.plan.schedule import write_schedule
+from ftcli.plan.schedule import default_schedule, write_schedule
 from ftcli.registry import register
 
 
@@ -24,7 +24,7 @@ class GradualConfig(FreezingConfig):
     by: By = By.block
     """What one phase thaws: a block, all blocks of one depth, or a pair of tensors."""
     num_phases: int | None = None
-    """Neighbouring phases are merged into this many. None: one each."""
+    """Neighbouring phases are merged into this many, or into all there are. None: one each."""
     epoch_transitions_only: bool = False
     """Early stopping ends no phase; the last one then lasts to the end of the run."""
     start_phase: int = 0
@@ -44,10 +44,19 @@ class GradualConfig(FreezingConfig):
 
 @register("freezing", GradualConfig)
 def build(config: GradualConfig, anatomy: Anatomy) -> Schedule:
-    """Returns the schedule `ftcli generate-schedule` writes for this model and lr."""
+    """Returns the schedule `ftcli generate-schedule` writes for this model and lr.
+
+    A shallow model gives fewer phases than a recipe may ask for; that is said, not refused.
+    """
+    by, wanted = config.by.value, config.num_phases
+    most = len(default_schedule(anatomy, 1.0, by=by))
+    phases = None if wanted is None else min(wanted, most)
+    few = wanted is not None and wanted > most
+    notes = (f"{wanted} phases were asked for; this model gives {most}",) if few else ()
 
     def text(lr: float) -> str:
-        by, phases = config.by.value, config.num_phases
-        return write_schedule(anatomy, lr, by=by, phases=phases, key="freezing.num_phases")
+        return write_schedule(anatomy, lr, by=by, phases=phases)
 
-    return Schedule(text, "generated", config.epoch_transitions_only, config.start_phase, config.start_from)
+    return Schedule(
+        text, "generated", config.epoch_transitions_only, config.start_phase, config.start_from, notes
+    )

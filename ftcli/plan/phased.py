@@ -29,6 +29,7 @@ class Schedule:
         epoch_transitions_only: early stopping ends no phase.
         start_phase: phase the run begins in.
         start_from: checkpoint folder whose weights the run begins with.
+        notes: lines to print.
     """
 
     text: Callable[[float], str]
@@ -36,6 +37,7 @@ class Schedule:
     epoch_transitions_only: bool = False
     start_phase: int = 0
     start_from: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

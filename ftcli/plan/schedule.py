@@ -48,7 +48,6 @@ def default_schedule(
     by: str = "block",
     phases: int | None = None,
     lr_decay: float = LR_DECAY,
-    key: str = "--phases",
 ) -> tuple[ScheduledPhase, ...]:
     """Returns phases from the head down; every tensor stands in one, under its first name when tied.
 
@@ -64,13 +63,12 @@ def default_schedule(
         phases: merge neighbours into this many, the head alone in the first; None: no merging.
         lr_decay: factor on the lr from a block to the one below, whatever is merged: a phase has the lr of
             its uppermost block.
-        key: names `phases` in errors.
 
     Raises:
         PlanError: fewer than 1 phase, or more than there are.
     """
     pieces = _PIECES[by](anatomy)
-    groups = _merged(pieces, phases, key)
+    groups = _merged(pieces, phases)
     sizes = {t.name: t.numel for t in anatomy.tensors}
     found = []
     for number, group in enumerate(groups, start=1):
@@ -97,10 +95,9 @@ def write_schedule(
     by: str = "block",
     phases: int | None = None,
     lr_decay: float = LR_DECAY,
-    key: str = "--phases",
 ) -> str:
     """Returns `default_schedule` as YAML that reads back as `{index: {params, max_transition_epoch, lr}}`."""
-    found = default_schedule(anatomy, lr, by=by, phases=phases, lr_decay=lr_decay, key=key)
+    found = default_schedule(anatomy, lr, by=by, phases=phases, lr_decay=lr_decay)
     lines = [
         f"# Unfreezing schedule for {anatomy.model_type or 'this model'}: {len(found)} phases, "
         f"{anatomy.num_parameters:,} parameters.",
@@ -171,12 +168,12 @@ _PIECES: dict[str, Callable[[Anatomy], list[_Piece]]] = {
 }
 
 
-def _merged(pieces: list[_Piece], phases: int | None, key: str) -> list[list[_Piece]]:
+def _merged(pieces: list[_Piece], phases: int | None) -> list[list[_Piece]]:
     if phases is None:
         return [[piece] for piece in pieces]
     if not 1 <= phases <= len(pieces):
         message = f"{phases} phases cannot be made of the {len(pieces)} there are"
-        raise PlanError(Problem(key, message, f"a number from 1 to {len(pieces)}"))
+        raise PlanError(Problem("--phases", message, f"a number from 1 to {len(pieces)}"))
     if phases == 1:
         return [pieces]
     head, *rest = pieces
