@@ -94,14 +94,13 @@ def stages_of(
         frozen = reader.names(spec.freeze, "freeze")
         frozen = frozen if candidates is None else frozen & candidates
         problems += _conflicts(spec, thaw, frozen, training)
-        if not thaw and not frozen and (chosen or not spec.params):
-            problems.append(
-                Problem(
-                    spec.where,
-                    f"phase {spec.index} changes nothing",
-                    "under PEFT only adapters and head train",
-                )
-            )
+        if chosen and not thaw and not frozen:
+            line = f"phase {spec.index} is left out: under PEFT only adapters and head train"
+            staged.notes.append(f"{spec.where}: {line}")
+            continue
+        if spec.params and not chosen:
+            message = f"phase {spec.index} is empty: except leaves nothing of params"
+            problems.append(Problem(spec.where, message))
         training |= dict.fromkeys(thaw, spec.index)
         for name in frozen:
             training.pop(name, None)

@@ -168,7 +168,8 @@ class _Reader:
         for one, other in (("optimizer", "new_optimizer"), ("scheduler", "new_lr_scheduler"),
                            ("max_transition_epoch", "max_epochs")):  # fmt: skip
             if one in seen and other in seen and values.get(one) is not None:
-                self.problems.append(Problem(seen[other], f"{one} and {other} are both written", "keep one"))
+                later = max(seen[one], seen[other], key=lambda place: int(place.rpartition(":")[2]))
+                self.problems.append(Problem(later, f"{one} and {other} are both written", "keep one"))
         return PhaseSpec(index=index, where=where, notes=tuple(notes), **values)
 
     def plain(self, node: yaml.Node) -> Any:
