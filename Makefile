@@ -36,6 +36,7 @@ check: lint types test wheel  ## what CI runs
 
 kills: $(BIN)/ftcli  ## real kill -9 at random moments; writes benchmarks/results/kills.md
 	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python benchmarks/kills.py --phases --kills 20
 
 bench-speed: $(BIN)/ftcli  ## rows/s beside Hugging Face's Trainer (needs FTCLI_DATA)
 	$(BIN)/python benchmarks/sst2_speed.py

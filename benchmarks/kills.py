@@ -1,6 +1,6 @@
 """Real kill -9 at random moments: does every resume end with the same bytes?
 
-    python benchmarks/kills.py [--kills 40] [--seed 1] [--device cpu] [--quick]
+    python benchmarks/kills.py [--kills 40] [--seed 1] [--device cpu] [--quick] [--phases]
 
 A reference run (dropout on, accumulation 3, ragged tail, bf16) is trained once. Then the same run is
 started again and again, each time killed by SIGKILL at a random moment of its training, or at a named
@@ -9,6 +9,9 @@ continued with `train --resume`. Every fifth run is killed up to three times. We
 of `last` and `best` must have the reference's sha256; train lines, evaluations and final scores must be
 the reference's. A process that ended before its kill counts as no kill. Imports are paid once: each run is
 a forked process of its own. Writes benchmarks/results/kills.md; exit code 1 if any run differs.
+
+With --phases the run follows a schedule of three phases of 17 steps, the kills fall around its two
+boundaries and inside the transitions, and the result is benchmarks/results/kills_phases.md.
 """
 
 from __future__ import annotations
@@ -38,6 +41,13 @@ import tiny_models  # noqa: E402
 POINTS = ("before-rename", "evaluation", "step", "staged-file", "before-manifest", "after-manifest", "after-rename",
           "before-link", "after-link", "before-delete", "in-delete")  # fmt: skip
 RARE = ("before-delete", "in-delete", "evaluation")
+BOUNDARIES = ("transition:1", "transition:2", "step:17", "step:18", "step:34", "step:35", "evaluation:3", "before-rename:9",
+              "after-rename:9", "before-link:9", "after-link:9", "step:16", "step:33")  # fmt: skip
+SCHEDULE = """
+0: {params: [head], max_steps: 17, lr: 1.0e-2}
+1: {params: ['layers[-1:]', final], max_epochs: 1, lr: 1.0e-3, warmup: 3st}
+2: {params: [rest], lr: 1.0e-4, optimizer: sgd, best: reset, patience: 100}
+"""
 TOTAL_STEPS = 51
 """149 rows in batches of 9 are 17 steps an epoch; 3 epochs."""
 
@@ -63,8 +73,11 @@ class Pace:
     seconds: float
 
 
-def words(folder: Path, device: str) -> list[str]:
+def words(folder: Path, device: str, *, phases: bool) -> list[str]:
+    file = folder / "schedule.yaml"
+    file.write_text(SCHEDULE)
     return [
+        *(["freezing=schedule", f"freezing.file={file}"] if phases else []),
         "model=local", f"model.path={folder / 'model'}", "model.weights=random", "tokenizer.max_length=24", "data=text",
         f"data.path={folder / 'rows'}", "trainer.batch_size=9", "trainer.micro_batch_size=3", "trainer.precision=bf16",
         "trainer.save_every_n_steps=3", "trainer.eval_every_n_steps=7", "trainer.epochs=3", "trainer.threads=1",
@@ -146,33 +159,37 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--phases", action="store_true", help="a schedule of three phases, killed around its boundaries"
+    )
     parser.add_argument("--quick", action="store_true", help="about six kills, no result file")
     options = parser.parse_args()
     count = 6 if options.quick else options.kills
     with tempfile.TemporaryDirectory() as name:
-        return prove(Path(name), count, options.seed, options.device, write=not options.quick)
+        return prove(Path(name), count, options)
 
 
-def prove(folder: Path, count: int, seed: int, device: str, *, write: bool) -> int:
+def prove(folder: Path, count: int, options: argparse.Namespace) -> int:
     os.environ["FTCLI_CACHE"] = str(folder / "cache")
     tiny_models.write_model(folder / "model", "bert")
     tiny_models.write_rows(folder / "rows", train=149, validation=40)
     warm_up()
-    base = words(folder, device)
+    base = words(folder, options.device, phases=options.phases)
     reference, log = folder / "reference", folder / "reference.txt"
     pid = start(["train", *base, "--run-dir", str(reference)], log)
-    wait_for_training(pid, reference, phases=0)
+    wait_for_training(pid, reference, log, 0)
     began = time.monotonic()
     if wait(pid):
         sys.exit(f"the reference run failed:\n{log.read_text()}")
     duration = time.monotonic() - began
     expected = outcome(reference)
-    pace, draw, kills, runs, bad, missed = Pace(duration), random.Random(seed), list[Kill](), 0, 0, 0
+    pace, draw, kills, runs, bad, missed = Pace(duration), random.Random(options.seed), list[Kill](), 0, 0, 0
     while len(kills) < count:
         runs += 1
         run, log = folder / f"run-{runs}", folder / f"run-{runs}.txt"
         arguments = ["train", *base, "--run-dir", str(run), "--resume"]
-        mine = kill_and_resume(arguments, run, log, draw, pace, runs, 3 if runs % 5 == 0 else 1)
+        times = 3 if runs % 5 == 0 else 1
+        mine = kill_and_resume(arguments, run, log, draw, pace, runs, times, boundaries=options.phases)
         code = wait(start(arguments, log))
         differing = compare(run, expected) if code == 0 else [f"exit code {code}"]
         note_resumes(mine, log)
@@ -197,18 +214,33 @@ def prove(folder: Path, count: int, seed: int, device: str, *, write: bool) -> i
         f"The reference trained for {duration:.1f} s."
     )
     print(closing)
-    if write:
-        save(kills, closing, expected)
+    if not options.quick:
+        save(kills, closing, expected, phases=options.phases)
     return 1 if bad else 0
 
 
 def kill_and_resume(
-    arguments: list[str], run: Path, log: Path, draw: random.Random, pace: Pace, number: int, times: int
+    arguments: list[str],
+    run: Path,
+    log: Path,
+    draw: random.Random,
+    pace: Pace,
+    number: int,
+    times: int,
+    *,
+    boundaries: bool,
 ) -> list[Kill]:
-    """Kills a run up to `times` times; even runs at a named point, odd ones at a random moment."""
+    """Kills a run up to `times` times; even runs at a named point, odd ones at a random moment.
+
+    With `boundaries` every run is killed at a point around a boundary.
+    """
     kills: list[Kill] = []
     for _ in range(times):
-        if number % 2 == 0:
+        if boundaries:
+            moment = BOUNDARIES[(number - 1) % len(BOUNDARIES)]
+            killed = wait(start(arguments, log, crash_at=moment)) == -signal.SIGKILL
+            kind = "around a boundary"
+        elif number % 2 == 0:
             point = POINTS[(number // 2 - 1) % len(POINTS)]
             moment = f"{point}:{draw.randint(1, 6 if point in RARE else 12)}"
             killed = wait(start(arguments, log, crash_at=moment)) == -signal.SIGKILL
@@ -237,9 +269,9 @@ def kill_after(arguments: list[str], run: Path, log: Path, delay: float) -> floa
     Returns:
         None, or the seconds it trained for when it had ended before its kill.
     """
-    phases = sum(event["event"] == "phase" for event in logged(run))
+    before = beginnings(run, log)
     pid = start(arguments, log)
-    wait_for_training(pid, run, phases)
+    wait_for_training(pid, run, log, before)
     began = time.monotonic()
     while time.monotonic() - began < delay and not ended(pid):
         time.sleep(0.002)
@@ -253,9 +285,15 @@ def ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def wait_for_training(pid: int, run: Path, phases: int) -> None:
-    """Returns when the loop has logged its phase, or when the process has ended; does not reap it."""
-    while sum(event["event"] == "phase" for event in logged(run)) <= phases:
+def beginnings(run: Path, log: Path) -> int:
+    """Counts how often the loop has begun: a new run logs its first phase, a resumed one says where it stands."""
+    said = log.read_text().count("continuing at step") if log.exists() else 0
+    return said + sum(event["event"] == "phase" and event["step"] == 0 for event in logged(run))
+
+
+def wait_for_training(pid: int, run: Path, log: Path, before: int) -> None:
+    """Returns when the loop has begun once more, or when the process has ended; does not reap it."""
+    while beginnings(run, log) <= before:
         if ended(pid):
             return
         time.sleep(0.005)
@@ -276,21 +314,22 @@ def note_resumes(kills: list[Kill], log: Path) -> None:
         kill.resumed_at = step
 
 
-def save(kills: list[Kill], closing: str, expected: dict[str, str]) -> None:
+def save(kills: list[Kill], closing: str, expected: dict[str, str], *, phases: bool) -> None:
     from ftcli.rundir import environment
 
     machine = environment({})
     packages = machine["packages"]
-    place = ROOT / "benchmarks" / "results" / "kills.md"
+    place = ROOT / "benchmarks" / "results" / ("kills_phases.md" if phases else "kills.md")
+    run = "51 steps in three phases of 17 (AdamW, AdamW, SGD)" if phases else "51 steps"
     place.parent.mkdir(exist_ok=True)
     lines = [
         "# Real kill -9, and what the resumed run ended with",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {machine['cpu']}, {machine['cores']} cores, {machine['platform']}, "
         f"Python {machine['python']}, torch {packages['torch']}, transformers {packages['transformers']}, "
-        f"ftcli {machine['ftcli']}. `make kills`.",
+        f"ftcli {machine['ftcli']}. `python benchmarks/kills.py{' --phases' if phases else ''} --kills {len(kills)}`.",
         "",
-        "Tiny BERT, dropout 0.1, accumulation 3, 149 rows in batches of 9 (ragged tail), 51 steps, bf16 autocast, a checkpoint",
+        f"Tiny BERT, dropout 0.1, accumulation 3, 149 rows in batches of 9 (ragged tail), {run}, bf16 autocast, a checkpoint",
         "every 3 steps, an evaluation every 7. Compared: sha256 of weights and optimizer state of `last` and `best`, all train",
         "and eval lines, the final scores. The moment is a time since the loop began, or a named point and the how manieth",
         "passing of it. Steps redone: last step in metrics.jsonl (a line every 2 steps) less the step it resumed at.",

@@ -186,6 +186,7 @@ class Trainer:
             load_tensors(self.parts.model, checkpoint.load("model"))
             moments, scaler = checkpoint.load("optimizer"), checkpoint.state["scaler"]
             kind = checkpoint.state["optimizer"]
+        crash_point("transition")
         if not rules.keep_best:
             state.best_step = state.best_score = None
             state.best_eval = {}
