@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ftcli import build
 from ftcli.compose import Composed
 from ftcli.config import RunConfig
-from ftcli.errors import FtcliError, Problem, RunDirError
+from ftcli.errors import ConfigError, FtcliError, Problem, RunDirError
 from ftcli.explain.course import Length, Stretch, follow, longest_run
 from ftcli.explain.memory import bytes_needed
 from ftcli.registry import lookup
 from ftcli.trainer.trainer import total_steps
-from ftcli.training import check
+from ftcli.validate import problems_of
 
 if TYPE_CHECKING:
     from ftcli.cli.screen import Screen
@@ -35,7 +35,7 @@ def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: b
     from ftcli.cli.show import show_plan
     from ftcli.explain.picture import draw, terminal_lines
 
-    check(composed)
+    _require_all_but_data(composed)
     if output is not None:
         _require_picture(output)
     config = composed.config
@@ -65,6 +65,13 @@ def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: b
             f"{measured['device']} in {measured['precision']}; peak {measured['peak_bytes'] / 2**30:.2f} GiB"
         )
     return _object(plan.to_json(), course, length, longest_run(plan, length), needs, measured)
+
+
+def _require_all_but_data(composed: Composed) -> None:
+    """Raises every problem between fields, save what only concerns the rows: none are needed."""
+    problems = [p for p in problems_of(composed.config) if not p.key.startswith("data")]
+    if problems:
+        raise ConfigError(*problems)
 
 
 def _require_picture(output: Path) -> None:

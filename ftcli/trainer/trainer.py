@@ -100,6 +100,7 @@ class Trainer:
         self.total_steps = total_steps(config, len(parts.train.lengths))
         self._epoch_plan: tuple[int, list[np.ndarray]] = (-1, [])
         self._saved: tuple[int, int] | None = None
+        self._last_figures: tuple[float, list[float]] = (math.nan, [])
         self._started = time.perf_counter()
         self.state.phase = parts.plan.start_phase
         self._enter()
@@ -119,6 +120,8 @@ class Trainer:
             while True:
                 best = self._evaluate() if self._evaluation_due() else False
                 state.phase_ended = state.phase_ended or self._phase_end()
+                if state.phase_ended and state.window.steps:
+                    self._log_window()
                 if best or self._save_due():
                     self.save()
                 if self.finished:
@@ -327,8 +330,10 @@ class Trainer:
         window.seconds += seconds
         crash_point("step")
         parts.reporter.advance(state, self.total_steps)
-        if state.step % config.log_every_n_steps == 0 or self.state.step >= self.total_steps:
-            self._log_window(norm, lrs)
+        self._last_figures = norm, lrs
+        over = state.step >= self.total_steps or bool(self._counted_end())
+        if over or state.step % config.log_every_n_steps == 0:
+            self._log_window()
 
     def _apply(self) -> float:
         """Clips and steps; returns the global L2 norm of the gradients before clipping."""
@@ -374,8 +379,9 @@ class Trainer:
                 )
             )
 
-    def _log_window(self, norm: float, lrs: list[float]) -> None:
+    def _log_window(self) -> None:
         state, window = self.state, self.state.window
+        norm, lrs = self._last_figures
         names = [group.get("name", str(i)) for i, group in enumerate(self.optimizer.param_groups)]
         seconds = max(window.seconds, 1e-9)
         event = {

@@ -1,0 +1,50 @@
+"""The command line in process, and small folders to run it on."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+import tiny_models as models
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def ftcli(tmp_path, monkeypatch, capsys):
+    """Returns a function: arguments -> exit code and what was printed, run in an empty folder."""
+    place = tmp_path / "work"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> Done:
+        from ftcli.cli.app import main
+
+        monkeypatch.setattr(sys, "argv", ["ftcli", *arguments])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stopped:
+            code = stopped.code if isinstance(stopped.code, int) else 1 if stopped.code else 0
+        printed = capsys.readouterr()
+        return Done(code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Returns words that train a tiny random BERT on tiny rows in about a second."""
+    model, rows = models.write_model(tmp_path / "model", "bert"), models.write_rows(tmp_path / "rows")
+    return ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=24", "data=text", f"data.path={rows}",
+            "trainer.batch_size=8", "trainer.precision=fp32", "trainer.epochs=2", "optimizer.lr=3e-3"]  # fmt: skip
