@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import pytest
@@ -201,3 +202,33 @@ def test_one_interruption_at_a_step_ends_the_same(phased, uninterrupted):
     for at in EVERY:
         cut(phased, f"cut{at}", at)
         agree(uninterrupted, cut(phased, f"cut{at}", 60))
+
+
+CURVES = {
+    "constant": lambda k, n: 1.0,
+    "linear": lambda k, n: (n - k) / n,
+    "cosine": lambda k, n: (1 + math.cos(math.pi * k / n)) / 2,
+    "polynomial": lambda k, n: ((n - k) / n) ** 2,
+    "inverse-sqrt": lambda k, n: (1 + k / 100) ** -0.5,
+    "cosine-restarts": lambda k, n: (1 + math.cos(math.pi * (3 * k % n) / n)) / 2,
+    "warmup-stable-decay": lambda k, n: (
+        1.0 if k < n - math.ceil(n / 5) else 1 - (1 - (n - k) / math.ceil(n / 5)) ** 0.5
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_the_lr_of_every_step_of_three_phases(phased, name):
+    """Behind a warmup of 4 steps each phase follows the formula over the rest of its 20 steps."""
+    text = HEAD_LAYER_REST.replace("  scheduler: cosine\n", "").replace("  warmup: 4st\n", "")
+    trainer, blueprint = phased(
+        text, *WORDS, f"scheduler={name}", "scheduler.warmup=4st", "trainer.log_every_n_steps=1"
+    )
+    trainer.fit()
+    logged = {e["step"]: e["lr"] for e in lines(trainer, "train")}
+    assert sorted(logged) == list(range(1, 61))
+    for step, rates in logged.items():
+        phase, k = blueprint.plan.phases[(step - 1) // 20], (step - 1) % 20
+        wsd = name == "warmup-stable-decay"
+        factor = (k + 1) / 4 if k < 4 else CURVES[name](k, 20) if wsd else CURVES[name](k - 4, 16)
+        assert rates == pytest.approx({g.name: g.lr * factor for g in phase.groups}), step

@@ -1,0 +1,85 @@
+"""Every recipe on a tiny model of its architecture: in each phase exactly the declared tensors change, bytes compared."""
+
+from __future__ import annotations
+
+import pytest
+import tiny_models as models
+import torch
+
+from ftcli import build
+from ftcli.compose import load, recipes
+from ftcli.paths import bundled
+
+BUNDLED = sorted(p.stem for p in bundled("recipes").glob("*.yaml"))
+ARCHITECTURES = {"sst2": "gpt2", "rte": "deberta-v2", "boolq": "deberta-v2"}
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch, make):
+    """Returns a function: recipe, words -> a trainer at step 0 on tiny rows."""
+    from ftcli.checkpoint.store import CheckpointStore
+    from ftcli.trainer.signals import StopFlag
+
+    monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
+
+    def begin(recipe: str, *words: str):
+        model = models.write_model(tmp_path / "model", ARCHITECTURES.get(recipe.partition("-")[0], "bert"))
+        rows = models.write_rows(tmp_path / "rows", train=40, validation=8)
+        config = load([f"recipe={recipe}", "model=local", f"model.path={model}", "model.weights=random", "data=text", f"data.path={rows}",
+                       "tokenizer.max_length=24", "trainer.batch_size=8", "trainer.precision=fp32", *words]).config  # fmt: skip
+        ground = build.lay_ground(config)
+        tables, _ = build.encode_parts(ground)
+        blueprint = build.draw(ground, attention="eager")
+        arithmetic = build.count_steps(config, len(tables["train"]))
+        runtime = build.Runtime("cpu", "fp32", "eager", 1)
+        quiet, _ = make()
+        events = quiet.parts.events
+        store = CheckpointStore(tmp_path / "saved", keep=1)
+        return build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
+                                   store=store, events=events, reporter=events, stop=StopFlag())  # fmt: skip
+
+    return begin
+
+
+def test_every_bundled_recipe_is_tried():
+    assert set(BUNDLED) <= set(recipes())
+
+
+@pytest.mark.parametrize("checkpointing", ["false", "true"])
+@pytest.mark.parametrize("recipe", BUNDLED)
+def test_exactly_the_declared_tensors_change(trained, recipe, checkpointing):
+    trainer = trained(recipe, f"trainer.gradient_checkpointing={checkpointing}")
+    model = trainer.parts.model
+    for phase in trainer.parts.plan.phases:
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        for _ in range(3):
+            trainer.train_step(trainer.next_rows())
+        changed = {
+            n
+            for n, p in model.named_parameters()
+            if not torch.equal(p.view(torch.uint8), before[n].view(torch.uint8))
+        }
+        assert changed == set(phase.trainable)
+        owned = {name for group in trainer.optimizer.param_groups for name in group["param_names"]}
+        assert owned == changed
+        assert {n for n, p in model.named_parameters() if p.requires_grad} == changed
+        assert all(p.grad is None for n, p in model.named_parameters() if n not in changed)
+        if phase is not trainer.parts.plan.phases[-1]:
+            trainer.state.phase_ended = "three steps"
+            trainer.next_phase()
+
+
+@pytest.mark.parametrize("checkpointing", ["false", "true"])
+def test_gradient_checkpointing_does_not_drag_frozen_layers_into_backward(trained, checkpointing):
+    """Hugging Face makes frozen embeddings require grad there; here their output needs none."""
+    trainer = trained("sst2-head-only", f"trainer.gradient_checkpointing={checkpointing}")
+    base = trainer.parts.model.transformer
+    seen = []
+    for module in (base.wte, *base.h, base.ln_f):
+        module.register_forward_hook(
+            lambda module, args, output: seen.append(
+                (output[0] if isinstance(output, tuple) else output).requires_grad
+            )
+        )
+    trainer.train_step(trainer.next_rows())
+    assert seen and not any(seen)
