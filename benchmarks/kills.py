@@ -315,7 +315,7 @@ def note_resumes(kills: list[Kill], log: Path) -> None:
 
 
 def save(kills: list[Kill], closing: str, expected: dict[str, str], *, phases: bool) -> None:
-    from ftcli.rundir import environment
+    from ftcli.environment import environment
 
     machine = environment({})
     packages = machine["packages"]

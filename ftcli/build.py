@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import Attention, Mode, RunConfig, Weights
+from ftcli.config import Attention, RunConfig, Weights
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.registry import lookup
 
@@ -23,12 +23,9 @@ if TYPE_CHECKING:
     from ftcli.batching.rows import Parts as RowParts
     from ftcli.batching.table import TokenTable
     from ftcli.plan.anatomy import Anatomy
-    from ftcli.plan.plan import Phase, Plan
+    from ftcli.plan.plan import Plan
     from ftcli.trainer.evaluation import Evaluator
-    from ftcli.trainer.trainer import PhaseKit
 
-PAPER_TOKENS = 512
-"""Tokens a row has on paper, where neither tokenizer.max_length nor the model's positions say less."""
 EAGER_BELOW = 96
 """On the CPU, SDPA's backward is slower than plain attention below about this many tokens."""
 
@@ -142,30 +139,6 @@ def lay_ground(
     return Ground(config, source, hf_config, tokenizer, task, parts, labels, decisions)
 
 
-@dataclass(frozen=True, slots=True)
-class PaperTokenizer:
-    """What a plan on paper needs of a tokenizer: nothing of its vocabulary."""
-
-    pad_id: int
-    padding_side: str
-    max_length: int
-
-
-def paper_ground(config: RunConfig) -> Ground:
-    """Returns the ground of a plan on paper: from config.json alone, without weights, tokenizer or rows."""
-    from ftcli.model.architecture import max_positions, padding_side
-    from ftcli.model.pretrained import load_config
-    from ftcli.source import resolve_model
-
-    source = resolve_model(config.model, with_weights=False)
-    hf_config = load_config(config.model, source)
-    longest = min(n for n in (config.tokenizer.max_length, max_positions(hf_config), PAPER_TOKENS) if n)
-    pad_id = getattr(hf_config, "pad_token_id", None)
-    tokenizer = PaperTokenizer(pad_id or 0, padding_side(hf_config), longest)
-    labels = [str(i) for i in range(config.task.num_labels or 2)]
-    return Ground(config, source, hf_config, tokenizer, build_task(config, labels), None, labels, [])
-
-
 def build_task(config: RunConfig, labels: list[str] | None = None) -> Any:
     task_class = lookup("task", config.uses["task"]).build
     return task_class(config.task, columns=config.data.columns, label_names=labels or config.data.label_names)
@@ -256,18 +229,6 @@ def build_metrics(config: RunConfig) -> dict[str, Any]:
     return {name: lookup("metric", name).build() for name in config.task.metrics}
 
 
-def build_monitor(config: RunConfig, phase: Phase) -> Any:
-    """Returns the phase's rule for best and early stopping; the metric knows its own direction."""
-    from ftcli.trainer.stopping import Monitor
-
-    trainer = config.trainer
-    name = phase.monitor or trainer.monitor or config.task.metrics[0]
-    known = name != "loss" and lookup("metric", name).build.higher_is_better  # type: ignore[attr-defined]
-    mode = Mode(phase.mode) if phase.monitor is not None or phase.mode != "auto" else trainer.mode
-    higher = known if mode is Mode.auto else mode is Mode.max
-    return Monitor(name, bool(higher), phase.trigger)
-
-
 def build_evaluator(
     config: RunConfig, ground: Ground, runtime: Runtime, check: Callable[[], None] = lambda: None
 ) -> Evaluator:
@@ -317,55 +278,6 @@ def saved_names(blueprint: Blueprint, config: RunConfig) -> frozenset[str]:
     state = set(blueprint.model.state_dict().keys())
     buffers = {name for name, _ in blueprint.model.named_buffers() if name in state}
     return frozenset((trained | blueprint.fresh | blueprint.adapters | buffers) & (set(own) | buffers))
-
-
-def build_optimizer(phase: Phase, model: torch.nn.Module, device: str) -> torch.optim.Optimizer:
-    """Returns the phase's optimizer; what does not train in it is absent."""
-    from ftcli.choices import configured
-
-    own = dict(model.named_parameters())
-    groups = [
-        {
-            "params": [(name, own[name]) for name in group.params],
-            "lr": group.lr,
-            "weight_decay": group.weight_decay,
-            "name": group.name,
-        }
-        for group in phase.groups
-    ]
-    uses, config = configured("optimizer", phase.optimizer, phase.optimizer_values, f"phase {phase.index}")
-    return lookup("optimizer", uses).build(config, groups, device_type=device)
-
-
-def build_factor(phase: Phase, curve_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
-    """Returns step of the phase -> multiplier of the lr; a pure function, but for plateau."""
-    from ftcli.choices import configured
-
-    uses, config = configured("scheduler", phase.scheduler, phase.scheduler_values, f"phase {phase.index}")
-    return lookup("scheduler", uses).build(config, total_steps=curve_steps, steps_per_epoch=steps_per_epoch)
-
-
-def build_entry(
-    config: RunConfig, model: torch.nn.Module, device: str, steps_per_epoch: int
-) -> Callable[[Phase, int], PhaseKit]:
-    """Returns what turns a phase of the plan into the objects the trainer follows it with."""
-    from ftcli.plan.anatomy import frozen_modules
-    from ftcli.trainer.trainer import PhaseKit
-
-    def enter(phase: Phase, curve_steps: int) -> PhaseKit:
-        trainable = frozenset(phase.trainable)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name in trainable)
-            if name not in trainable:
-                parameter.grad = None
-        return PhaseKit(
-            optimizer=build_optimizer(phase, model, device),
-            factor=build_factor(phase, curve_steps, steps_per_epoch),
-            monitor=build_monitor(config, phase),
-            frozen_modules=frozen_modules(model, trainable),
-        )
-
-    return enter
 
 
 def check_memory_mode(config: RunConfig, model: torch.nn.Module) -> None:
@@ -454,7 +366,9 @@ def build_trainer(
     stop: Any,
 ) -> Any:
     """Joins the objects into a trainer that stands at step 0."""
-    from ftcli.trainer.trainer import Parts, Trainer
+    from ftcli.phase_kit import build_entry
+    from ftcli.trainer.parts import Parts
+    from ftcli.trainer.trainer import Trainer
 
     check_memory_mode(config, blueprint.model)
     blueprint.model.to(runtime.device)
@@ -477,38 +391,3 @@ def build_trainer(
         seed=config.seed,
     )
     return Trainer(config.trainer, parts, stop)
-
-
-def draw_bare(config: RunConfig) -> torch.nn.Module:
-    """Builds the architecture on the meta device from config.json alone: no weights, tokenizer or rows."""
-    from ftcli.model.pretrained import load_config
-    from ftcli.source import resolve_model
-
-    source = resolve_model(config.model, with_weights=False)
-    hf_config = load_config(config.model, source)
-    task = build_task(config)
-    built = lookup("model", config.uses["model"]).build(
-        config.model,
-        source=source,
-        hf_config=hf_config,
-        auto_class=_paper_class(hf_config, task.auto_class),
-        labels=[str(i) for i in range(config.task.num_labels or 2)],
-        pad_id=getattr(hf_config, "pad_token_id", None) or 0,
-        seed=config.seed,
-        attention="eager",
-        meta=True,
-    )
-    return built.model
-
-
-def _paper_class(hf_config: Any, auto_class: str) -> str:
-    """Returns the task's class, or the image classifier's where the architecture has only that."""
-    import transformers
-
-    image = "AutoModelForImageClassification"
-    known = getattr(transformers, auto_class)._model_mapping
-    return (
-        image
-        if type(hf_config) not in known and type(hf_config) in getattr(transformers, image)._model_mapping
-        else auto_class
-    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli import build
 from ftcli.compose import Composed
+from ftcli.phase_kit import build_factor, build_monitor
 from ftcli.rundir import RunDir
 from ftcli.training import check
 
@@ -36,7 +37,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     curve = first.trigger.limit(
         start=0, steps_per_epoch=arithmetic.steps_per_epoch, total_steps=arithmetic.total_steps
     )
-    build.build_factor(first, curve, arithmetic.steps_per_epoch)
+    build_factor(first, curve, arithmetic.steps_per_epoch)
     show_plan(screen, blueprint.plan)
     screen.notes(arithmetic.lines())
     paths = {"run directory": str(target), "model": ground.source.origin}
@@ -45,7 +46,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
         if rows is not None:
             paths[name] = f"{rows.origin} ({len(rows):,} rows)"
     screen.table("paths", ["what", "where"], paths.items())
-    screen.note(f"labels: {', '.join(ground.labels)}; monitored: {build.build_monitor(config, first).name}")
+    screen.note(f"labels: {', '.join(ground.labels)}; monitored: {build_monitor(config, first).name}")
     screen.notes(runtime.decisions[:1])
     screen.heading("dry run: nothing was written")
     return {

@@ -60,8 +60,6 @@ def plan_run(
         return Planned(replace(plan, decisions=(*plan.decisions, *_published(config, rates))))
     text = chosen.text(rates.lr)
     specs = parse_schedule(text, chosen.origin)
-    if chosen.epoch_transitions_only and chosen.origin == "generated":
-        specs = _ended_by_run(specs, trainer.epochs)
     defaults = Defaults(trainer.patience, trainer.min_delta, trainer.epochs, chosen.epoch_transitions_only)
     staged = stages_of(anatomy, specs, _phase_rates(config, rates, specs), defaults, candidates=candidates)
     if chosen.start_phase >= len(staged.stages):
@@ -194,9 +192,3 @@ def _own_layerwise(spec: PhaseSpec) -> tuple[Layerwise, list[Problem]]:
     decay = None if numbers[0] is None else float(numbers[0])
     layerwise = Layerwise(kind=kind, decay=decay, head_multiplier=float(numbers[1] or 0), table=tuple(table))
     return layerwise, layerwise_problems(layerwise, key)
-
-
-def _ended_by_run(specs: Sequence[PhaseSpec], epochs: float) -> tuple[PhaseSpec, ...]:
-    """A generated schedule leaves its last phase open; without early stopping the run's end is its own."""
-    *others, last = specs
-    return (*others, replace(last, max_epochs=epochs))

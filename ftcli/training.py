@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli import build
 from ftcli.compose import Composed
+from ftcli.environment import command_line, environment
 from ftcli.errors import CheckpointError, ConfigError, Problem, RunDirError
 from ftcli.plan.plan import plan_differences
 from ftcli.recording import differences, render_config, restored
 from ftcli.registry import lookup
-from ftcli.rundir import RunDir, command_line, environment
+from ftcli.rundir import RunDir
 from ftcli.validate import problems_of
 
 if TYPE_CHECKING:

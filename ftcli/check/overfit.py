@@ -17,8 +17,9 @@ import torch
 
 from ftcli.device import autocast
 from ftcli.errors import NonFiniteError
+from ftcli.trainer.parts import Parts
 from ftcli.trainer.state import TrainState
-from ftcli.trainer.trainer import Parts, Trainer
+from ftcli.trainer.trainer import Trainer
 
 MAX_STEPS = 500
 TOLERANCE = 0.01

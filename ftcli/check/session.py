@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ftcli import build
 from ftcli.compose import Composed
 from ftcli.config import RunConfig, Weights
+from ftcli.paper import draw_bare
 from ftcli.training import check
 
 if TYPE_CHECKING:
@@ -93,5 +94,5 @@ def schedule_text(composed: Composed, *, by: str = "block", phases: int | None =
     from ftcli.planning import scaled_lr
 
     check(composed)
-    model = build.draw_bare(composed.config)
+    model = draw_bare(composed.config)
     return write_schedule(read_anatomy(model), scaled_lr(composed.config), by=by, phases=phases)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ftcli import build
 from ftcli.config import RunConfig, Weights
+from ftcli.paper import paper_ground
 
 
 def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) ->
     )
     labels = np.arange(rows, dtype=np.int64) % (config.task.num_labels or 2)
     table = TokenTable(ids, np.arange(rows + 1, dtype=np.int64) * tokens, labels=labels)
-    ground = build.paper_ground(config)
+    ground = paper_ground(config)
     runtime = build.decide_runtime(config, tokens)
     blueprint = build.draw(ground, attention=runtime.attention)
     arithmetic = build.count_steps(config, rows)

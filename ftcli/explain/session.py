@@ -12,6 +12,8 @@ from ftcli.config import RunConfig
 from ftcli.errors import ConfigError, FtcliError, Problem, RunDirError
 from ftcli.explain.course import Length, Stretch, follow, longest_run
 from ftcli.explain.memory import bytes_needed
+from ftcli.paper import paper_ground
+from ftcli.phase_kit import build_factor
 from ftcli.registry import lookup
 from ftcli.trainer.trainer import total_steps
 from ftcli.validate import problems_of
@@ -40,12 +42,12 @@ def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: b
         _require_picture(output)
     config = composed.config
     screen.notes(composed.notes)
-    ground = build.paper_ground(config)
+    ground = paper_ground(config)
     blueprint = build.draw(ground, meta=True)
     plan = blueprint.plan
     show_plan(screen, plan)
     length, note = _length(config)
-    course = follow(plan, length, build.build_factor)
+    course = follow(plan, length, build_factor)
     screen.notes([note, *_longest_lines(course, length, longest_run(plan, length))])
     screen.notes(terminal_lines(course, length))
     if output is not None:

@@ -22,7 +22,7 @@ class ScheduleConfig(FreezingConfig):
     file: str | None = None
     """YAML file of phases; `ftcli generate-schedule -o FILE` writes one to edit."""
     epoch_transitions_only: bool = False
-    """Early stopping and slopes end no phase; each then needs a count."""
+    """Early stopping and slopes end no phase; each but the last then needs a count."""
     start_phase: int = 0
     """Phase the run begins in; what earlier phases thaw trains too."""
     start_from: str | None = None

@@ -106,7 +106,7 @@ def stages_of(
             training.pop(name, None)
         if not training:
             problems.append(Problem(spec.where, f"nothing trains in phase {spec.index}"))
-        trigger = _trigger(spec, defaults, problems)
+        trigger = _trigger(spec, defaults, problems, last=spec is specs[-1])
         staged.stages.append(_stage(spec, own, thaw, frozen, hits, trigger))
     raise_problems(problems)
     staged.notes += _said(specs, defaults)
@@ -186,7 +186,7 @@ def _conflicts(
     return problems
 
 
-def _trigger(spec: PhaseSpec, defaults: Defaults, problems: list[Problem]) -> Trigger:
+def _trigger(spec: PhaseSpec, defaults: Defaults, problems: list[Problem], *, last: bool) -> Trigger:
     counts = (spec.max_transition_epoch, spec.max_epochs, spec.max_steps)
     patience = spec.patience if spec.patience is not None else defaults.patience
     slope = spec.plateau_slope
@@ -198,7 +198,7 @@ def _trigger(spec: PhaseSpec, defaults: Defaults, problems: list[Problem]) -> Tr
                 )
             )
         patience = slope = None
-        if all(count is None for count in counts):
+        if not last and all(count is None for count in counts):
             hint = "write max_transition_epoch or max_epochs"
             message = f"phase {spec.index} has no count to end it, and freezing.epoch_transitions_only=true"
             problems.append(Problem(spec.where, message, hint))

@@ -8,84 +8,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
 from ftcli.batching.order import epoch_batches, micro_batches
-from ftcli.batching.table import TokenTable
 from ftcli.checkpoint.crash import crash_point
-from ftcli.checkpoint.store import CheckpointStore
 from ftcli.config import TrainerConfig
 from ftcli.device import autocast, grad_scaler, memory_used, seed_step
 from ftcli.errors import CheckpointError, NonFiniteError, Problem
 from ftcli.plan.optimizer_state import adopt_named_state, load_named_state, named_state
-from ftcli.plan.plan import Phase, Plan
-from ftcli.trainer.evaluation import Evaluator, Scores
+from ftcli.plan.plan import Phase
+from ftcli.trainer.evaluation import Scores
+from ftcli.trainer.parts import Parts
 from ftcli.trainer.signals import Interrupted, StopFlag
 from ftcli.trainer.state import TrainState, Window
-from ftcli.trainer.stopping import Monitor
 
 MAX_SKIPPED_IN_ROW = 20
-
-
-class Reporter(Protocol):
-    """What the loop tells the screen and the log."""
-
-    def note(self, line: str) -> None: ...
-    def train(self, event: dict[str, Any], total_steps: int) -> None: ...
-    def advance(self, state: TrainState, total_steps: int) -> None: ...
-    def evaluation(self, event: dict[str, Any], best: bool) -> None: ...
-
-
-class EventLog(Protocol):
-    """metrics.jsonl and whatever else the logger role writes."""
-
-    def log(self, event: dict[str, Any]) -> None: ...
-    def flush(self) -> None: ...
-
-
-@dataclass(slots=True, kw_only=True)
-class PhaseKit:
-    """The objects of one phase of the plan."""
-
-    optimizer: torch.optim.Optimizer
-    factor: Callable[[int], float]
-    """Step of the phase (0-based) -> multiplier of each group's lr."""
-    monitor: Monitor
-    frozen_modules: list[str]
-    """Modules kept in eval mode because nothing in them trains."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Parts:
-    """The objects a trainer works with; `build.build_run` makes them in one stated order."""
-
-    model: torch.nn.Module
-    task: Any
-    plan: Plan
-    enter: Callable[[Phase, int], PhaseKit]
-    """(phase, length of its lr curve in steps) -> its objects; sets requires_grad to what it trains."""
-    train: TokenTable
-    validation: TokenTable | None
-    evaluator: Evaluator
-    store: CheckpointStore
-    events: EventLog
-    reporter: Reporter
-    saved_names: frozenset[str]
-    """Tensors of the model that a checkpoint holds: whatever differs from the source's bytes."""
-    pad_id: int
-    padding_side: str
-    device: str
-    precision: str
-    seed: int
-    regularisers: Sequence[Callable[[torch.nn.Module], torch.Tensor]] = field(default_factory=tuple)
-    """Each returns a scalar added once to a step's mean loss; the seam for EWC, L2-SP and the like."""
-    after_step: Sequence[Callable[[torch.nn.Module, TrainState], None]] = field(default_factory=tuple)
-    """Called after each applied step; the seam for AdaLoRA's rank updates, EMA and the like."""
 
 
 class Trainer:

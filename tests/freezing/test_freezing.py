@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ftcli import build
+from ftcli import paper
 from ftcli.compose import load
 from ftcli.errors import PlanError
 from ftcli.plan.anatomy import read_anatomy
@@ -25,7 +25,7 @@ def gpt2(tmp_path_factory):
     }
     (folder / "config.json").write_text(json.dumps(fields))
     return read_anatomy(
-        build.draw_bare(load(["model=local", f"model.path={folder}", "model.weights=random"]).config)
+        paper.draw_bare(load(["model=local", f"model.path={folder}", "model.weights=random"]).config)
     )
 
 

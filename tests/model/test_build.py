@@ -8,7 +8,7 @@ import pytest
 import tiny_models as models
 import torch
 
-from ftcli import build
+from ftcli import build, paper
 from ftcli.compose import load
 from ftcli.errors import FtcliError
 
@@ -76,7 +76,7 @@ def test_pickled_weights_are_refused(encoder):
 def test_a_model_without_the_task_head_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
     with pytest.raises(FtcliError, match="without the task head"):
-        build.draw_bare(load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config)
+        paper.draw_bare(load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config)
 
 
 def test_code_in_a_config_is_never_run(tmp_path):
@@ -84,7 +84,7 @@ def test_code_in_a_config_is_never_run(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(fields))
     (tmp_path / "evil.py").write_text("raise SystemExit('ran')")
     with pytest.raises(FtcliError, match="never run"):
-        build.draw_bare(load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config)
+        paper.draw_bare(load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config)
 
 
 def test_a_hub_id_comes_from_the_local_cache(encoder, tmp_path, monkeypatch):

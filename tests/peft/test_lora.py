@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from ftcli import build
+from ftcli import paper
 from ftcli.compose import load
 from ftcli.errors import ConfigError
 from ftcli.registry import lookup
@@ -53,7 +53,7 @@ def test_gpt2_has_294_912_adapter_parameters(tmp_path):
         "n_positions": 1024,
     }
     (tmp_path / "config.json").write_text(json.dumps(fields))
-    model = build.draw_bare(load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config)
+    model = paper.draw_bare(load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config)
     result = lora(model, r=8)
     own = dict(model.named_parameters())
     assert sum(own[name].numel() for name in result.adapter_names) == 12 * 8 * (768 + 2304) == 294_912

@@ -126,7 +126,8 @@ def test_ends(anatomy):
     plan = plan_of(anatomy, counted, patience=2, only=True)
     assert [p.trigger.patience for p in plan.phases] == [None, None]
     assert any("until epoch 12" in line for line in plan.decisions)
-    assert "no count" in refused(anatomy, "0: {params: [head]}", only=True)
+    assert "no count" in refused(anatomy, "0: {params: [head]}\n1: {params: [rest]}", only=True)
+    assert plan_of(anatomy, "0: {params: [head]}", only=True).phases[0].end == "end of run"
     assert "ends by scores" in refused(anatomy, "0: {params: [head], patience: 2, max_steps: 1}", only=True)
 
 

@@ -1,0 +1,73 @@
+"""A phase of the plan -> the objects the trainer follows it with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ftcli.choices import configured
+from ftcli.config import Mode, RunConfig
+from ftcli.registry import lookup
+
+if TYPE_CHECKING:
+    import torch
+
+    from ftcli.plan.plan import Phase
+    from ftcli.trainer.parts import PhaseKit
+
+
+def build_optimizer(phase: Phase, model: torch.nn.Module, device: str) -> torch.optim.Optimizer:
+    """Returns the phase's optimizer; what does not train in it is absent."""
+    own = dict(model.named_parameters())
+    groups = [
+        {
+            "params": [(name, own[name]) for name in group.params],
+            "lr": group.lr,
+            "weight_decay": group.weight_decay,
+            "name": group.name,
+        }
+        for group in phase.groups
+    ]
+    uses, config = configured("optimizer", phase.optimizer, phase.optimizer_values, f"phase {phase.index}")
+    return lookup("optimizer", uses).build(config, groups, device_type=device)
+
+
+def build_factor(phase: Phase, curve_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
+    """Returns step of the phase -> multiplier of the lr; a pure function, but for plateau."""
+    uses, config = configured("scheduler", phase.scheduler, phase.scheduler_values, f"phase {phase.index}")
+    return lookup("scheduler", uses).build(config, total_steps=curve_steps, steps_per_epoch=steps_per_epoch)
+
+
+def build_entry(
+    config: RunConfig, model: torch.nn.Module, device: str, steps_per_epoch: int
+) -> Callable[[Phase, int], PhaseKit]:
+    """Returns what turns a phase of the plan into the objects the trainer follows it with."""
+    from ftcli.plan.anatomy import frozen_modules
+    from ftcli.trainer.parts import PhaseKit
+
+    def enter(phase: Phase, curve_steps: int) -> PhaseKit:
+        trainable = frozenset(phase.trainable)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in trainable)
+            if name not in trainable:
+                parameter.grad = None
+        return PhaseKit(
+            optimizer=build_optimizer(phase, model, device),
+            factor=build_factor(phase, curve_steps, steps_per_epoch),
+            monitor=build_monitor(config, phase),
+            frozen_modules=frozen_modules(model, trainable),
+        )
+
+    return enter
+
+
+def build_monitor(config: RunConfig, phase: Phase) -> Any:
+    """Returns the phase's rule for best and early stopping; the metric knows its own direction."""
+    from ftcli.trainer.stopping import Monitor
+
+    trainer = config.trainer
+    name = phase.monitor or trainer.monitor or config.task.metrics[0]
+    known = name != "loss" and lookup("metric", name).build.higher_is_better  # type: ignore[attr-defined]
+    mode = Mode(phase.mode) if phase.monitor is not None or phase.mode != "auto" else trainer.mode
+    higher = known if mode is Mode.auto else mode is Mode.max
+    return Monitor(name, bool(higher), phase.trigger)
