@@ -134,7 +134,8 @@ def frozen_modules(model: nn.Module, trainable: Collection[str]) -> list[str]:
 
     A unit that trains anything keeps train mode throughout, so that LoRA and bias-only training keep
     the dropout of the blocks they train. Dropouts of the base model between the units (GPT-2's
-    `transformer.drop`) follow the embeddings.
+    `transformer.drop`) follow the embeddings. A BatchNorm whose own tensors do not train is named
+    wherever it stands: its running statistics stay frozen with it.
 
     Args:
         model: the model that `trainable` names tensors of.
@@ -144,7 +145,19 @@ def frozen_modules(model: nn.Module, trainable: Collection[str]) -> list[str]:
     training = {t.unit for t in anatomy.tensors if t.name in set(trainable)}
     unit_of = {t.name: t.unit for t in anatomy.tensors}
     found = _walk(model, base_prefix(model), unit_of, stop=lambda units: not units & training)
-    return [name for name, units in found if not units & training]
+    frozen = [name for name, units in found if not units & training]
+    return [*frozen, *_frozen_batch_norms(model, frozenset(trainable))]
+
+
+def _frozen_batch_norms(model: nn.Module, trainable: frozenset[str]) -> list[str]:
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, _BatchNorm)
+        and not any(f"{name}.{own}" in trainable for own, _ in module.named_parameters())
+    ]
 
 
 def base_prefix(model: nn.Module) -> str:

@@ -133,3 +133,26 @@ def test_one_tensor_that_trains_keeps_its_whole_unit_in_train_mode():
     model = meta(transformers.BertConfig(**SMALL))
     frozen = frozen_modules(model, ["bert.encoder.layer.1.attention.self.query.bias", "classifier.weight"])
     assert frozen == ["bert.embeddings", "bert.encoder.layer.0", "bert.pooler"]
+
+
+def test_statistics_of_a_frozen_batch_norm_stay_frozen_in_a_block_that_trains():
+    import torch
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    model = ResNetForImageClassification(config)
+    trainable = {
+        n
+        for n, _ in model.named_parameters()
+        if n.startswith("classifier") or n.endswith("convolution.weight")
+    }
+    model.train()
+    for name in frozen_modules(model, trainable):
+        model.get_submodule(name).eval()
+    norms = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    before = {name: norm.running_mean.clone() for name, norm in norms.items()}
+    model(pixel_values=torch.randn(4, 3, 32, 32))
+    assert norms and all(torch.equal(norm.running_mean, before[name]) for name, norm in norms.items())
+    one = next(iter(norms))
+    named = frozen_modules(model, trainable | {f"{one}.weight"})
+    assert one not in named and len(named) == len(norms) - 1

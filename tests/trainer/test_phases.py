@@ -48,10 +48,10 @@ def weights(trainer) -> dict[str, torch.Tensor]:
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(
-        torch.equal(a.view(torch.uint8) if a.ndim else a, b.view(torch.uint8) if b.ndim else b)
-        for a, b in zip(first.values(), second.values(), strict=True)
-    )
+    def raw(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.view(torch.uint8) if tensor.ndim else tensor
+
+    return first.keys() == second.keys() and all(torch.equal(raw(first[n]), raw(second[n])) for n in first)
 
 
 WORDS = (
@@ -232,3 +232,68 @@ def test_the_lr_of_every_step_of_three_phases(phased, name):
         wsd = name == "warmup-stable-decay"
         factor = (k + 1) / 4 if k < 4 else CURVES[name](k, 20) if wsd else CURVES[name](k - 4, 16)
         assert rates == pytest.approx({g.name: g.lr * factor for g in phase.groups}), step
+
+
+@pytest.mark.parametrize(
+    ("rules", "restores", "keeps"),
+    [
+        ("", True, True),
+        ("restore_best: false", False, True),
+        ("moments: reset", True, False),
+        ("optimizer: sgd", True, False),
+    ],
+)
+def test_a_phase_begins_from_the_best_checkpoint(phased, rules, restores, keeps):
+    """The highest loss counts as best, so that the best evaluation is an early one."""
+    text = f"0: {{params: [head], max_steps: 20, lr: 1.0e-2}}\n1: {{params: [rest], {rules}}}"
+    trainer, _ = phased(
+        text,
+        *WORDS[1:],
+        "trainer.max_steps=21",
+        "trainer.monitor=loss",
+        "trainer.mode=max",
+        "scheduler=constant",
+    )
+    snapshots, moments, begun = {}, {}, []
+
+    def snapshot(model, state):
+        snapshots[state.step] = weights(trainer)
+        moments[state.step] = {k: v.clone() for k, v in named_state(trainer.optimizer).items()}
+
+    trainer.parts.after_step = [snapshot]
+    change = trainer.next_phase
+
+    def watched():
+        best = trainer.state.best_step
+        change()
+        begun.append(
+            (best, weights(trainer), {k: v.clone() for k, v in named_state(trainer.optimizer).items()})
+        )
+
+    trainer.next_phase = watched
+    trainer.fit()
+    ((best, found, state),) = begun
+    assert best < 20, "the test needs a best checkpoint before the boundary"
+    assert same(found, snapshots[best if restores else 20])
+    own = {k: v for k, v in moments[best if restores else 20].items() if k.startswith("classifier")}
+    got = {k: v for k, v in state.items() if k.startswith("classifier") and v.numel()}
+    assert (same(got, own)) == keeps and bool(got) == keeps
+    assert all(not v.numel() for k, v in state.items() if not k.startswith("classifier"))
+    assert lines(trainer, "phase")[1]["restored_step"] == (best if restores else None)
+
+
+def test_the_best_score_carries_over_or_is_forgotten(phased):
+    text = "0: {{params: [head], max_steps: 14, lr: 1.0e-3}}\n1: {{params: [rest], lr: 1.0e-30, best: {}}}"
+    best = {}
+    for rule in ("carry", "reset"):
+        trainer, _ = phased(
+            text.format(rule),
+            *WORDS[1:],
+            "trainer.max_steps=28",
+            "trainer.monitor=loss",
+            "trainer.mode=max",
+            folder=rule,
+        )
+        trainer.fit()
+        best[rule] = trainer.state.best_step
+    assert best["carry"] <= 14 < best["reset"]

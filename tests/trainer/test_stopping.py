@@ -6,7 +6,7 @@ import pytest
 
 from ftcli.plan.plan import Trigger
 from ftcli.trainer.state import TrainState
-from ftcli.trainer.stopping import Monitor
+from ftcli.trainer.stopping import Monitor, fitted_slope
 
 
 def follow(scores: list[float], **fields) -> tuple[list[bool], TrainState]:
@@ -48,3 +48,28 @@ def test_nan_is_worse_than_every_number(higher):
 def test_patience_counts_evaluations_in_a_row():
     _, state = follow([0.5, 0.4, 0.4, 0.6, 0.4, 0.4], patience=3)
     assert not state.phase_ended and state.bad_evaluations == 2
+
+
+@pytest.mark.parametrize(("scores", "higher", "ends"), [
+    ([0.1, 0.2, 0.3, 0.4], True, False),  # gains 0.1 an evaluation
+    ([0.1, 0.2, 0.2, 0.2], True, True),  # 0.0 over the last three
+    ([0.1, 0.2, 0.21, 0.26], True, True),  # 0.03
+    ([0.9, 0.6, 0.3, 0.0], False, False),
+    ([0.9, 0.6, 0.59, 0.58], False, True),
+    ([0.1, 0.2], True, False),  # too few to fit a line
+    ([0.1, math.nan, math.nan, math.nan], True, True),
+])  # fmt: skip
+def test_a_slope_below_the_limit_ends_the_phase(scores, higher, ends):
+    monitor = Monitor("m", higher, Trigger(plateau_slope=0.05, plateau_window=3))
+    state = TrainState()
+    for number, score in enumerate(scores, 1):
+        state.step = number
+        monitor.record(state, {"m": score})
+    assert bool(monitor.reason(state)) == ends
+
+
+def test_the_slope_is_that_of_least_squares():
+    import numpy as np
+
+    scores = [0.3, 0.1, 0.7, 0.4, 0.9]
+    assert fitted_slope(scores) == pytest.approx(np.polyfit(range(5), scores, 1)[0])
