@@ -74,9 +74,15 @@ def test_pickled_weights_are_refused(encoder):
 
 
 def test_a_model_without_the_task_head_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    config = load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clap"}))
     with pytest.raises(FtcliError, match="without the task head"):
-        paper.draw_bare(load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config)
+        paper.draw_bare(config)
+    # An image classifier's schedule can be generated; a text task on it is refused.
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    assert paper.draw_bare(config).device.type == "meta"
+    with pytest.raises(FtcliError, match="without the task head"):
+        build.draw(paper.paper_ground(config), meta=True)
 
 
 def test_code_in_a_config_is_never_run(tmp_path):
