@@ -39,7 +39,7 @@ kills: $(BIN)/ftcli  ## real kill -9 at random moments; writes benchmarks/result
 	$(BIN)/python benchmarks/kills.py --phases --kills 20
 
 bench-speed: $(BIN)/ftcli  ## rows/s beside Hugging Face's Trainer (needs FTCLI_DATA)
-	$(BIN)/python benchmarks/sst2_speed.py
+	$(BIN)/python benchmarks/sst2_speed.py --peers default tuned-fp32
 
 bench-quality: $(BIN)/ftcli  ## SST-2 accuracy over seeds (needs FTCLI_DATA)
 	$(BIN)/python benchmarks/sst2_quality.py

@@ -108,7 +108,13 @@ def check_recipes(folder: Path, python: str) -> None:
         words = [f"recipe={recipe}"]
         name = recipe.partition("-")[0]
         if name in rows:
-            words += ["model=local", f"model.path={model}", "model.weights=random", f"data.path={rows[name]}"]
+            words += [
+                "model=local",
+                f"model.path={model}",
+                "model.weights=random",
+                f"data.path={rows[name]}",
+                "tokenizer.max_length=24",
+            ]
         printed = run(python, "-m", "ftcli", "train", *words, "--dry-run", cwd=work, env=env)
         if "steps in all" not in printed or list(work.iterdir()):
             sys.exit(f"{recipe}: the dry run printed no arithmetic, or wrote something")
