@@ -62,6 +62,9 @@ def plan_run(
     specs = parse_schedule(text, chosen.origin)
     defaults = Defaults(trainer.patience, trainer.min_delta, trainer.epochs, chosen.epoch_transitions_only)
     staged = stages_of(anatomy, specs, _phase_rates(config, rates, specs), defaults, candidates=candidates)
+    if not staged.stages:
+        message = "nothing trains: under PEFT only adapters and head can train, and no phase names them"
+        raise PlanError(Problem("freezing", message, "peft=none, or a phase with params: [head]"))
     if chosen.start_phase >= len(staged.stages):
         message = f"there is no phase {chosen.start_phase}: the last one is {len(staged.stages) - 1}"
         raise ConfigError(Problem("freezing.start_phase", message))

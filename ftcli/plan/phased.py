@@ -86,6 +86,7 @@ def stages_of(
     named: frozenset[str] = frozenset()
     for spec, own in zip(specs, rates, strict=True):
         hits: list[Hit] = []
+        known = len(problems)
         staged.notes += spec.notes
         reader = _Entries(anatomy, named, hits, problems, staged.notes)
         chosen = reader.names(spec.params, "train") - reader.names(spec.except_, "except")
@@ -98,13 +99,15 @@ def stages_of(
             line = f"phase {spec.index} is left out: under PEFT only adapters and head train"
             staged.notes.append(f"{spec.where}: {line}")
             continue
-        if spec.params and not chosen:
+        # An entry that is wrong itself would only be told twice.
+        broken = len(problems) > known
+        if spec.params and not chosen and not broken:
             message = f"phase {spec.index} is empty: except leaves nothing of params"
             problems.append(Problem(spec.where, message))
         training |= dict.fromkeys(thaw, spec.index)
         for name in frozen:
             training.pop(name, None)
-        if not training:
+        if not training and not broken:
             problems.append(Problem(spec.where, f"nothing trains in phase {spec.index}"))
         trigger = _trigger(spec, defaults, problems, last=spec is specs[-1])
         staged.stages.append(_stage(spec, own, thaw, frozen, hits, trigger))
