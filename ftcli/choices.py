@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,7 +16,7 @@ from ftcli.paths import bundled
 from ftcli.registry import lookup
 
 
-def names_of(role: str) -> list[str]:
+def choices_of(role: str) -> list[str]:
     """Returns the names of the YAML files of a role."""
     return sorted(p.stem for p in (bundled("conf") / role).glob("*.yaml"))
 
@@ -33,7 +36,7 @@ def configured(
     Raises:
         ConfigError: an unknown choice or field, or a value of another type or out of its range.
     """
-    if choice not in (known := names_of(role)):
+    if choice not in (known := choices_of(role)):
         raise ConfigError(Problem(where, f"there is no {role} named {choice!r}", did_you_mean(choice, known)))
     stated = DictConfig(OmegaConf.load(bundled("conf") / role / f"{choice}.yaml"))
     uses = str(stated.pop("uses", choice))
@@ -57,3 +60,12 @@ def configured(
     if wrong:
         raise ConfigError(*(Problem(f"{where}: {p.key}", p.message, p.hint) for p in wrong))
     return uses, config
+
+
+def plain_values(config: Any) -> dict[str, Any]:
+    """Returns a configuration as JSON values; `configured` reads them back."""
+    values = dataclasses.asdict(config)
+    plain: dict[str, Any] = json.loads(
+        json.dumps(values, default=lambda v: v.value if isinstance(v, Enum) else str(v))
+    )
+    return plain

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from ftcli.choices import choices_of
 from ftcli.config import ROLES, RunConfig
 from ftcli.errors import ConfigError, Problem, did_you_mean, nearest
 from ftcli.paths import bundled
@@ -132,11 +133,6 @@ def restore(saved: dict[str, Any], words: list[str], origins: dict[str, str] | N
     composed.changed = frozenset(word.key for word in settings) if settings else frozenset()
     composed.origins = before | dict.fromkeys(composed.changed, "shell")
     return composed
-
-
-def choices_of(role: str) -> list[str]:
-    """Returns the names of the YAML files of a role."""
-    return sorted(p.stem for p in (bundled("conf") / role).glob("*.yaml"))
 
 
 def recipes() -> dict[str, Path]:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ftcli.choices import configured
+from ftcli.choices import configured, plain_values
 from ftcli.config import RunConfig
 from ftcli.errors import ConfigError, PlanError, Problem, did_you_mean
 from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.patterns import Selection
-from ftcli.plan.phased import Defaults, Schedule, plain_values, stages_of
+from ftcli.plan.phased import Defaults, Schedule, stages_of
 from ftcli.plan.plan import Plan, Trigger
 from ftcli.plan.planner import make_plan, one_phase
 from ftcli.plan.rates import Layerwise, Rates, layerwise_of, layerwise_problems

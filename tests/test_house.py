@@ -86,7 +86,8 @@ def test_nothing_loads_code():
 
 
 def test_every_choice_has_its_module_and_every_recipe_says_where_its_numbers_are_from():
-    from ftcli.compose import choices_of, load, recipes
+    from ftcli.choices import choices_of
+    from ftcli.compose import load, recipes
     from ftcli.config import ROLES as GROUPS
 
     for role in GROUPS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ftcli.errors import Problem
 from ftcli.plan.anatomy import Anatomy
@@ -238,13 +237,3 @@ def _said(specs: Sequence[PhaseSpec], defaults: Defaults) -> list[str]:
             )
         last = max(last, until)
     return notes
-
-
-def plain_values(config: Any) -> dict[str, Any]:
-    """Returns a configuration as JSON values."""
-    import dataclasses
-    import json
-    from enum import Enum
-
-    values = dataclasses.asdict(config)
-    return json.loads(json.dumps(values, default=lambda v: v.value if isinstance(v, Enum) else str(v)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ftcli.config import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems
-from ftcli.plan.duration import warmup_steps
+from ftcli.plan.curve import warmed_up
 from ftcli.registry import register
 
 
@@ -30,27 +30,12 @@ class CosineConfig(SchedulerConfig):
 def build(config: CosineConfig, *, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
     """Returns the factor on lr at a 0-based step (SGDR without restarts, arXiv:1608.03983).
 
-    `(step + 1) / warmup` while `step < warmup`, then `0.5 * (1 + cos(pi * (step - warmup) / (total -
-    warmup)))` stretched to end at `min_factor`, where it stays from `total` on. Departure from Hugging
-    Face: warmup does not waste its first step on lr 0.
-
-    Args:
-        config: warmup, `min_factor`, and `total_steps`, which wins over the run's length.
-        total_steps: optimizer steps of the run.
-        steps_per_epoch: optimizer steps of one pass over the training rows.
-
-    Raises:
-        ConfigError: a warmup that cannot be read or is longer than the curve.
+    A warmup as in `warmed_up`; after it `low + (1 - low) * (1 + cos(pi * k / n)) / 2` at step k of the
+    remaining n, and `low`, the `min_factor`, beyond.
     """
-    total = config.total_steps or total_steps
-    warmup = warmup_steps(config.warmup, total_steps=total, steps_per_epoch=steps_per_epoch)
     low = config.min_factor
 
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        if step >= total:
-            return low
-        return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+    def shape(k: int, n: int) -> float:
+        return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * k / n)) if k < n else low
 
-    return factor
+    return warmed_up(config, total_steps, steps_per_epoch, shape)

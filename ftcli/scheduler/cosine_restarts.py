@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ftcli.config import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems, share_problems
-from ftcli.plan.duration import warmup_steps
+from ftcli.plan.curve import warmed_up
 from ftcli.registry import register
 
 
@@ -32,28 +32,14 @@ class CosineRestartsConfig(SchedulerConfig):
 def build(config: CosineRestartsConfig, *, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
     """Returns the factor on lr at a 0-based step (SGDR, Loshchilov and Hutter, 2017, arXiv:1608.03983).
 
-    `(step + 1) / warmup`, then with `p = (step - warmup) / (total - warmup) * num_cycles` and `q` its
-    fraction `low + (1 - low) * (1 + cos(pi * q)) / 2`; `low`, `min_factor`, from `total` on.
-
-    Args:
-        config: the curve's fields, and `total_steps`, which wins over the phase's length.
-        total_steps: optimizer steps of the phase.
-        steps_per_epoch: optimizer steps of one pass over the training rows.
-
-    Raises:
-        ConfigError: a warmup that cannot be read or is longer than the curve.
+    A warmup as in `warmed_up`; after it, at step k of the remaining n and with q the fraction of
+    `num_cycles * k / n`, `low + (1 - low) * (1 + cos(pi * q)) / 2`, and `low`, the `min_factor`, beyond.
     """
-    total = config.total_steps or total_steps
-    warmup = warmup_steps(config.warmup, total_steps=total, steps_per_epoch=steps_per_epoch)
     low = config.min_factor
 
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        if step >= total:
-            return low
+    def shape(k: int, n: int) -> float:
         # Whole numbers first: a cycle begins exactly at its step.
-        part = (step - warmup) * config.num_cycles % (total - warmup) / (total - warmup)
+        part = k * config.num_cycles % n / n if k < n else 1.0
         return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * part))
 
-    return factor
+    return warmed_up(config, total_steps, steps_per_epoch, shape)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ftcli.config import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems
+from ftcli.plan.curve import warmed_up
 from ftcli.plan.duration import warmup_steps
 from ftcli.registry import register
 
@@ -31,26 +32,14 @@ class InverseSqrtConfig(SchedulerConfig):
 
 @register("scheduler", InverseSqrtConfig)
 def build(config: InverseSqrtConfig, *, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
-    """Returns the factor on lr at a 0-based step.
+    """Returns the factor on lr at a 0-based step (Vaswani et al., 2017, arXiv:1706.03762, equation 3).
 
-    `(step + 1) / warmup`, then `sqrt(t / (step - warmup + t))` with the timescale t: Vaswani et al., 2017
-    (arXiv:1706.03762, equation 3), scaled to a peak of 1 at the end of the warmup. It never reaches 0.
-
-    Args:
-        config: the curve's fields, and `total_steps`, which wins over the phase's length.
-        total_steps: optimizer steps of the phase.
-        steps_per_epoch: optimizer steps of one pass over the training rows.
-
-    Raises:
-        ConfigError: a warmup that cannot be read or is longer than the curve.
+    A warmup as in `warmed_up`; k steps after it `sqrt(t / (k + t))` with the timescale t: a peak of 1 at the
+    end of the warmup, and never 0.
     """
     total = config.total_steps or total_steps
     warmup = warmup_steps(config.warmup, total_steps=total, steps_per_epoch=steps_per_epoch)
     timescale = config.timescale or max(warmup, MIN_TIMESCALE)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return math.sqrt(timescale / (step - warmup + timescale))
-
-    return factor
+    return warmed_up(
+        config, total_steps, steps_per_epoch, lambda k, n: math.sqrt(timescale / (k + timescale))
+    )

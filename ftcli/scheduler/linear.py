@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ftcli.config import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems
-from ftcli.plan.duration import warmup_steps
+from ftcli.plan.curve import warmed_up
 from ftcli.registry import register
 
 
@@ -23,26 +23,8 @@ class LinearConfig(SchedulerConfig):
 
 @register("scheduler", LinearConfig)
 def build(config: LinearConfig, *, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
-    """Returns the factor on lr at a 0-based step.
+    """Returns the factor on lr at a 0-based step (Devlin et al., 2019, arXiv:1810.04805).
 
-    `(step + 1) / warmup` while `step < warmup`, then `(total - step) / (total - warmup)`, and 0 from
-    `total` on. Departure from Hugging Face's linear schedule (Devlin et al., 2019): warmup does not
-    waste its first step on lr 0.
-
-    Args:
-        config: warmup, and `total_steps`, which wins over the run's length.
-        total_steps: optimizer steps of the run.
-        steps_per_epoch: optimizer steps of one pass over the training rows.
-
-    Raises:
-        ConfigError: a warmup that cannot be read or is longer than the curve.
+    A warmup as in `warmed_up`; after it `(n - k) / n` at step k of the remaining n, and 0 beyond.
     """
-    total = config.total_steps or total_steps
-    warmup = warmup_steps(config.warmup, total_steps=total, steps_per_epoch=steps_per_epoch)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return (total - step) / (total - warmup) if step < total else 0.0
-
-    return factor
+    return warmed_up(config, total_steps, steps_per_epoch, lambda k, n: (n - k) / n if k < n else 0.0)

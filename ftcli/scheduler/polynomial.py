@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ftcli.config import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems, share_problems
-from ftcli.plan.duration import warmup_steps
+from ftcli.plan.curve import warmed_up
 from ftcli.registry import register
 
 
@@ -29,28 +29,14 @@ class PolynomialConfig(SchedulerConfig):
 
 @register("scheduler", PolynomialConfig)
 def build(config: PolynomialConfig, *, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
-    """Returns the factor on lr at a 0-based step.
+    """Returns the factor on lr at a 0-based step: "poly" of DeepLab (Chen et al., 2017, arXiv:1606.00915).
 
-    `(step + 1) / warmup`, then `low + (1 - low) * ((total - step) / (total - warmup)) ** power`, `low` being
-    `min_factor`, where it stays from `total` on: "poly" of DeepLab (Chen et al., 2017, arXiv:1606.00915).
-
-    Args:
-        config: the curve's fields, and `total_steps`, which wins over the phase's length.
-        total_steps: optimizer steps of the phase.
-        steps_per_epoch: optimizer steps of one pass over the training rows.
-
-    Raises:
-        ConfigError: a warmup that cannot be read or is longer than the curve.
+    A warmup as in `warmed_up`; after it `low + (1 - low) * ((n - k) / n) ** power` at step k of the
+    remaining n, and `low`, the `min_factor`, beyond.
     """
-    total = config.total_steps or total_steps
-    warmup = warmup_steps(config.warmup, total_steps=total, steps_per_epoch=steps_per_epoch)
     low = config.min_factor
 
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        if step >= total:
-            return low
-        return low + (1 - low) * ((total - step) / (total - warmup)) ** config.power
+    def shape(k: int, n: int) -> float:
+        return low + (1 - low) * ((n - k) / n) ** config.power if k < n else low
 
-    return factor
+    return warmed_up(config, total_steps, steps_per_epoch, shape)

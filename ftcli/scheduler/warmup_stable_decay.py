@@ -10,6 +10,7 @@ from enum import Enum
 from ftcli.config import SchedulerConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.checks import scheduler_problems, share_problems
+from ftcli.plan.curve import warmed_up
 from ftcli.plan.duration import parse_duration, warmup_steps
 from ftcli.registry import register
 
@@ -45,16 +46,11 @@ def build(
 ) -> Callable[[int], float]:
     """Returns the factor on lr at a 0-based step (Hu et al., 2024, arXiv:2404.06395).
 
-    `(step + 1) / warmup`, then 1, then the decay over the last steps; sqrt is the better shape in Haegele et
-    al., 2024 (arXiv:2405.18392, section 4). A warmup and a decay that overlap are refused.
-
-    Args:
-        config: the curve's fields, and `total_steps`, which wins over the phase's length.
-        total_steps: optimizer steps of the phase.
-        steps_per_epoch: optimizer steps of one pass over the training rows.
+    A warmup as in `warmed_up`, then 1, then the decay over the last steps; sqrt is the better shape in
+    Haegele et al., 2024 (arXiv:2405.18392, section 4).
 
     Raises:
-        ConfigError: a warmup that cannot be read or is longer than the curve.
+        ConfigError: a warmup and a decay that cannot be read, or overlap.
     """
     total = config.total_steps or total_steps
     warmup = warmup_steps(config.warmup, total_steps=total, steps_per_epoch=steps_per_epoch)
@@ -66,16 +62,12 @@ def build(
         message = f"a warmup of {warmup} and a decay of {decay} steps do not fit into {total} steps"
         raise ConfigError(Problem("scheduler.decay", message, "scheduler.decay=0.2 scheduler.warmup=0.1"))
 
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        if step < total - decay:
+    def shape(k: int, n: int) -> float:
+        if k < n - decay or not decay:
             return 1.0
-        if step >= total:
-            return low if decay else 1.0
-        return low + (1 - low) * _SHAPES[config.shape]((step - total + decay) / decay)
+        return low + (1 - low) * _SHAPES[config.shape](min((k - n + decay) / decay, 1.0))
 
-    return factor
+    return warmed_up(config, total_steps, steps_per_epoch, shape)
 
 
 _SHAPES: dict[Shape, Callable[[float], float]] = {

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftcli.compose import choices_of, load
+from ftcli.choices import choices_of
+from ftcli.compose import load
 from ftcli.errors import ConfigError
 from ftcli.registry import lookup
 
