@@ -60,6 +60,8 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
                     "words may change data.*, task.metrics and the device",
                 )
             )
+    if hasattr(composed.config.freezing, "start_from"):
+        composed.config.freezing.start_from = None  # what the run began with is in its checkpoints
     check(composed)
     recorded = json.loads(run.data_json.read_text(encoding="utf-8"))
     decided = json.loads(run.environment_json.read_text(encoding="utf-8"))["decisions"]

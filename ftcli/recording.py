@@ -48,8 +48,16 @@ def read_origins(path: Path) -> dict[str, str]:
 
 
 def restored(path: Path, words: list[str]) -> Composed:
-    """Returns the configuration of the run whose config.yaml this is, with words applied on top."""
-    return restore(read_config(path), words, read_origins(path))
+    """Returns the configuration of the run whose config.yaml this is, with words applied on top.
+
+    A schedule file that is gone since is replaced by the copy in the run directory.
+    """
+    composed = restore(read_config(path), words, read_origins(path))
+    file, kept = getattr(composed.config.freezing, "file", None), path.parent / "schedule.yaml"
+    if file is not None and not Path(file).exists() and kept.is_file():
+        composed.notes.append(f"freezing.file={file} is gone: {kept} is used")
+        composed.config.freezing.file = composed.values.freezing.file = str(kept.absolute())  # type: ignore[attr-defined]
+    return composed
 
 
 def differences(old: Composed, new: Composed) -> dict[str, Any]:

@@ -52,6 +52,17 @@ def test_the_run_keeps_its_schedule_and_tells_its_phases(ftcli, words):
     assert ftcli("evaluate", "run").code == 0
 
 
+def test_a_run_outlives_its_schedule_file(ftcli, words):
+    assert ftcli("train", *words, "trainer.epochs=1", "--run-dir", "one").code == 0
+    more = [*words, "trainer.epochs=2", "freezing.start_from=one/checkpoints/best"]
+    assert ftcli("train", *more, "--run-dir", "two").code == 0
+    Path("s.yaml").unlink()
+    done = ftcli("resume", "one", "trainer.epochs=3")
+    assert done.code == 0 and "is gone: one/schedule.yaml is used" in done.out, done.err
+    Path("one").rename("elsewhere")
+    assert ftcli("evaluate", "two").code == 0
+
+
 def test_a_schedule_longer_than_the_run_says_so(ftcli, words):
     Path("s.yaml").write_text("0: {params: [head], max_transition_epoch: 9}\n1: {params: [rest]}")
     done = ftcli("train", *words, "trainer.epochs=2", "--run-dir", "run")

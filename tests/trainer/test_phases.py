@@ -297,3 +297,28 @@ def test_the_best_score_carries_over_or_is_forgotten(phased):
         trainer.fit()
         best[rule] = trainer.state.best_step
     assert best["carry"] <= 14 < best["reset"]
+
+
+def test_a_plateau_curve_is_resumed_where_it_stood(phased):
+    """The lr has fallen before the interruption, by scores that the resumed process never saw."""
+    words = (
+        *WORDS,
+        "scheduler=plateau",
+        "scheduler.patience=0",
+        "scheduler.threshold=0.5",
+        "trainer.log_every_n_steps=1",
+    )
+    text = "0: {params: [head], max_steps: 40, lr: 1.0e-3}\n1: {params: [rest], lr: 1.0e-4, patience: 100}"
+    whole, _ = phased(text, *words, folder="whole")
+    whole.fit()
+    rates = {e["step"]: e["lr"]["phase0.decay"] for e in lines(whole, "train")}
+    assert rates[30] == pytest.approx(1e-3 * 0.5**3) and rates[41] == pytest.approx(1e-3 / 2)
+    first, _ = phased(text, *words, folder="cut")
+    first.parts.after_step = [stopper(first, 30)]
+    with pytest.raises(Interrupted):
+        first.fit()
+    again, _ = phased(text, *words, folder="cut")
+    again.restore(again.parts.store.latest())
+    again.fit()
+    agree(whole, again)
+    assert lines(whole, "train")[30:] == lines(again, "train")
