@@ -12,7 +12,7 @@ from ftcli.rundir import RunDir
 from ftcli.training import check
 
 if TYPE_CHECKING:
-    from ftcli.cli.screen import Screen
+    from ftcli.screen import Screen
 
 
 def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     The model is built on the meta device, so neither weights nor memory are touched, and rows are
     read but not tokenised.
     """
-    from ftcli.cli.show import show_plan
+    from ftcli.show import show_plan
 
     check(composed)
     config = composed.config

@@ -18,8 +18,8 @@ from ftcli.errors import ConfigError, DataError, Problem, RunDirError
 
 if TYPE_CHECKING:
     from ftcli.batching.rows import Rows
-    from ftcli.cli.screen import Screen
     from ftcli.finished import Finished
+    from ftcli.screen import Screen
 
 CHUNK_ROWS = 4096
 FORMATS = (".jsonl", ".tsv", ".csv")

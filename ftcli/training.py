@@ -22,7 +22,7 @@ from ftcli.rundir import RunDir
 from ftcli.validate import problems_of
 
 if TYPE_CHECKING:
-    from ftcli.cli.screen import Screen
+    from ftcli.screen import Screen
     from ftcli.trainer.trainer import Trainer
 
 FREE = frozenset({
@@ -190,7 +190,7 @@ def _save_predictions(job: Job, part: str, probabilities: Any) -> None:
 
 
 def _show_plan(screen: Screen, blueprint: build.Blueprint, arithmetic: build.Arithmetic) -> None:
-    from ftcli.cli.show import show_plan
+    from ftcli.show import show_plan
 
     show_plan(screen, blueprint.plan)
     screen.notes(arithmetic.lines())
@@ -331,7 +331,7 @@ def _close(job: Job, screen: Screen) -> dict[str, Any]:
         "phases": state.phases,
     }  # fmt: skip
     run.write_json("result.json", result)
-    from ftcli.cli.show import show_result
+    from ftcli.show import show_result
 
     show_result(screen, result, run)
     return result

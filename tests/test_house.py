@@ -53,6 +53,13 @@ def test_one_importer_of_typer_and_of_hydra():
         assert "hydra" not in names or place == "compose.py", place
 
 
+def test_nothing_but_the_entry_point_imports_the_command_line():
+    for file in FILES:
+        place = str(file.relative_to(ROOT))
+        if not place.startswith("cli/") and place != "__main__.py":
+            assert not any(name.startswith("ftcli.cli") for name in imports(file)), place
+
+
 def test_plan_and_batching_know_no_role():
     for folder in ("plan", "batching", "checkpoint"):
         for file in (ROOT / folder).glob("*.py"):

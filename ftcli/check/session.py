@@ -14,7 +14,7 @@ from ftcli.training import check
 
 if TYPE_CHECKING:
     from ftcli.check.overfit import Verdict
-    from ftcli.cli.screen import Screen
+    from ftcli.screen import Screen
 
 MAX_VALIDATION_ROWS = 256
 

@@ -69,7 +69,7 @@ def main() -> None:
 def _panel(error: FtcliError) -> None:
     from rich.console import Console
 
-    from ftcli.cli.screen import error_panel
+    from ftcli.screen import error_panel
 
     Console(stderr=True, highlight=False).print(error_panel(error))
 

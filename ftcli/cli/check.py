@@ -24,8 +24,8 @@ def overfit_batch(
     Example: ftcli overfit-batch recipe=sst2-lora model=minilm data.path=DIR
     """
     from ftcli.check.session import run_overfit
-    from ftcli.cli.screen import Screen
     from ftcli.compose import load
+    from ftcli.screen import Screen
     from ftcli.trainer.signals import Interrupted
 
     screen = Screen(quiet=quiet, as_json=as_json)

@@ -23,8 +23,8 @@ def list_(
     Example: ftcli list recipe          ftcli list optimizer
     """
     from ftcli.catalogue import catalogue
-    from ftcli.cli.screen import Screen
     from ftcli.errors import ConfigError, Problem, did_you_mean
+    from ftcli.screen import Screen
 
     listed = catalogue()
     if what is not None and what not in listed:
@@ -45,10 +45,10 @@ def config(words: Words = None, as_json: Json = False) -> None:
 
     from omegaconf import OmegaConf
 
-    from ftcli.cli.screen import safe
     from ftcli.compose import load
     from ftcli.errors import ConfigError
     from ftcli.recording import render_config
+    from ftcli.screen import safe
     from ftcli.validate import problems_of
 
     composed = load(words or [])
@@ -72,7 +72,7 @@ def doctor(as_json: Json = False) -> None:
     Example: ftcli doctor
     """
     from ftcli.check.doctor import examine
-    from ftcli.cli.screen import Screen
+    from ftcli.screen import Screen
 
     screen = Screen(as_json=as_json)
     findings = examine()

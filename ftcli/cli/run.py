@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ftcli.cli.screen import Screen
+    from ftcli.screen import Screen
 
 Words = Annotated[
     list[str] | None,
@@ -47,9 +47,9 @@ def train(
 
     Example: ftcli train recipe=sst2-lora model=minilm data.path=DIR optimizer.lr=5e-4
     """
-    from ftcli.cli.screen import Screen
     from ftcli.compose import load
     from ftcli.errors import ConfigError, Problem
+    from ftcli.screen import Screen
 
     composed = load(words or [])
     screen = Screen(quiet=quiet, as_json=as_json)
@@ -88,8 +88,8 @@ def resume(
 
     Example: ftcli resume last          ftcli resume last trainer.epochs=5
     """
-    from ftcli.cli.screen import Screen
     from ftcli.rundir import RunDir
+    from ftcli.screen import Screen
     from ftcli.training import resume as continue_run
 
     screen = Screen(quiet=quiet, as_json=as_json)

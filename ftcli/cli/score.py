@@ -35,9 +35,9 @@ def evaluate(
 
     Example: ftcli evaluate last          ftcli evaluate DIR data=sst2 data.path=DIR
     """
-    from ftcli.cli.screen import Screen
     from ftcli.finished import open_predictor
     from ftcli.scoring import evaluate_part
+    from ftcli.screen import Screen
 
     screen = Screen(quiet=quiet, as_json=as_json)
     finished = open_predictor(run, checkpoint, words or [], with_rows=True)
@@ -68,9 +68,9 @@ def predict(
 
     Example: ftcli predict last --input new.tsv --output scored.jsonl
     """
-    from ftcli.cli.screen import Screen
     from ftcli.finished import open_predictor
     from ftcli.scoring import predict_file
+    from ftcli.screen import Screen
 
     screen = Screen(quiet=quiet, as_json=output_file == "-")
     finished = open_predictor(run, checkpoint, words or [], with_rows=False)

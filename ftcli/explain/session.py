@@ -19,7 +19,7 @@ from ftcli.trainer.trainer import total_steps
 from ftcli.validate import problems_of
 
 if TYPE_CHECKING:
-    from ftcli.cli.screen import Screen
+    from ftcli.screen import Screen
 
 PIECES = 1000
 """Steps an epoch is drawn with where its rows are not at hand."""
@@ -34,8 +34,8 @@ def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: b
         screen: where it is printed.
         probe: also measure one step of the largest phase on this machine.
     """
-    from ftcli.cli.show import show_plan
     from ftcli.explain.picture import draw, terminal_lines
+    from ftcli.show import show_plan
 
     _require_all_but_data(composed)
     if output is not None:

@@ -10,8 +10,8 @@ import tiny_models as models
 
 from ftcli.check.overfit import Verdict
 from ftcli.check.session import run_overfit
-from ftcli.cli.screen import Screen
 from ftcli.compose import load
+from ftcli.screen import Screen
 
 FITS = ["optimizer.lr=3e-3", "trainer.batch_size=8", "trainer.precision=fp32", "seed=3"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ftcli.cli.screen import Screen
     from ftcli.plan.patterns import Hit
     from ftcli.plan.plan import Group, Phase, Plan
     from ftcli.rundir import RunDir
+    from ftcli.screen import Screen
 
 
 def show_plan(screen: Screen, plan: Plan) -> None:
