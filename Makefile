@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export FTCLI_CACHE ?= $(CURDIR)/$(VENV)/cache
 
-.PHONY: demo test check lint types wheel kills bench-speed bench-quality clean help
+.PHONY: demo test check lint types wheel kills interruptions bench-schedules bench-speed bench-quality clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -37,6 +37,12 @@ check: lint types test wheel  ## what CI runs
 kills: $(BIN)/ftcli  ## real kill -9 at random moments; writes benchmarks/results/kills.md
 	$(BIN)/python benchmarks/kills.py
 	$(BIN)/python benchmarks/kills.py --phases --kills 20
+
+interruptions: $(BIN)/ftcli  ## a three-phase run of 60 steps interrupted at each of them
+	FTCLI_EVERY_STEP=1 $(BIN)/python -m pytest tests/trainer/test_phases.py -k interrupt
+
+bench-schedules: $(BIN)/ftcli  ## baseline, generated and written schedule on RTE and SST-2 (needs FTCLI_DATA)
+	$(BIN)/python benchmarks/schedules.py
 
 bench-speed: $(BIN)/ftcli  ## rows/s beside Hugging Face's Trainer (needs FTCLI_DATA)
 	$(BIN)/python benchmarks/sst2_speed.py --peers default tuned-fp32
