@@ -88,9 +88,10 @@ class Plateau:
         self.bad, self.cooling = int(state["bad"] or 0), int(state["cooling"] or 0)
 
     def _improved(self, score: float, higher_is_better: bool) -> bool:
-        if math.isnan(score) or self.best is None:
-            return not math.isnan(score)
         threshold, sign = self.config.threshold, 1 if higher_is_better else -1
+        if self.best is None:
+            # False for NaN, and for a first loss that overflowed: torch's best begins there.
+            return sign * score > -math.inf
         if self.config.threshold_mode is ThresholdMode.rel:
             return sign * score > sign * self.best * (1 + sign * threshold)
         return sign * score > sign * self.best + threshold

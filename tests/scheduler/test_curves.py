@@ -96,7 +96,11 @@ def test_one_cycle_is_torchs(total, rise):
 
 @settings(max_examples=300, deadline=None)
 @given(
-    scores=st.lists(st.one_of(st.floats(-2, 2, width=16), st.just(math.nan)), min_size=1, max_size=40),
+    scores=st.lists(
+        st.one_of(st.floats(-2, 2, width=16), st.sampled_from([math.nan, math.inf, -math.inf])),
+        min_size=1,
+        max_size=40,
+    ),
     higher=st.booleans(),
     mode=st.sampled_from(["rel", "abs"]),
     patience=st.integers(0, 4),
