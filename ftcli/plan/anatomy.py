@@ -107,7 +107,8 @@ def read_anatomy(model: nn.Module) -> Anatomy:
     """Reads a transformers model with a head, on any device, `meta` included.
 
     Blocks are the entries of the outermost ModuleLists of the base model. Encoder-decoder models
-    give the encoder's blocks, then the decoder's; ALBERT's shared layer group is one block.
+    give the encoder's blocks, then the decoder's, with T5's final norm of the encoder in the encoder's
+    last block; ALBERT's shared layer group is one block.
 
     Raises:
         PlanError: the model has no `base_model_prefix` module, so that head and base cannot be told
@@ -210,6 +211,8 @@ class _Placer:
     ) -> None:
         self.prefix, self.blocks, self.exceptions = prefix, blocks, exceptions
         self.seen_block = False
+        # Module that holds a stack -> the last block of it.
+        self.stacks = {block.rsplit(".", 2)[0]: block for block in blocks}
 
     def __call__(self, name: str) -> str:
         for block, prefixes in self.blocks.items():
@@ -226,9 +229,17 @@ class _Placer:
                 return unit if unit == EMBEDDINGS or not self.blocks else next(iter(self.blocks))
         if _EMBEDDING_NAMES.search(path):
             return EMBEDDINGS
-        if _FINAL_NAMES.search(path):
-            return FINAL
-        return FINAL if self.seen_block else EMBEDDINGS
+        if _FINAL_NAMES.search(path) or self.seen_block:
+            return self._after_blocks(f"{self.prefix}.{path}")
+        return EMBEDDINGS
+
+    def _after_blocks(self, name: str) -> str:
+        """What closes a lower stack stands with that stack: to reach it, gradients cross those above."""
+        top = next(reversed(self.stacks), "")
+        for holder, last_block in self.stacks.items():
+            if name.startswith(holder + ".") and not (top + ".").startswith(holder + "."):
+                return last_block
+        return FINAL
 
 
 def _tensor_info(model: nn.Module, names: list[str], parameter: nn.Parameter, unit: str) -> TensorInfo:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from ftcli.errors import PlanError, Problem
 from ftcli.plan.anatomy import Anatomy, Unit
@@ -54,13 +55,14 @@ def default_schedule(
     `block`: one phase for the head, one a block from the top, one for the embeddings; what comes after
     the blocks (pooler, final norms) joins the top block. `depth`: blocks at the same distance from the
     end of their stack stand together, which matters for encoder-decoder models. `pair`: tensors two by
-    two from the last one registered, as finetuning-scheduler generates; modules are split.
+    two from the last one registered, as finetuning-scheduler generates; modules are split, and a head of
+    an odd number of tensors shares a pair with what stands below it.
 
     Args:
         anatomy: the model.
         lr: learning rate of the head.
         by: `block`, `depth` or `pair`.
-        phases: merge neighbours into this many, the head alone in the first; None: no merging.
+        phases: merge neighbours evenly into this many, the head alone in the first, unless 1; None: no merging.
         lr_decay: factor on the lr from a block to the one below, whatever is merged: a phase has the lr of
             its uppermost block.
 
@@ -105,6 +107,8 @@ def write_schedule(
         "# max_transition_epoch of the run; the last one by early stopping, or with the run.",
         f"# lr: {_number(lr)} for the head, times {lr_decay:g} a block (layer-wise decay as in ELECTRA).",
     ]
+    if phases is not None:
+        lines.append("# A phase of several blocks has the lr of its uppermost one.")
     for names in anatomy.tied:
         lines.append(f"# Tied, listed once: {' = '.join(names)}")
     for index, phase in enumerate(found):
@@ -176,9 +180,12 @@ def _merged(pieces: list[_Piece], phases: int | None) -> list[list[_Piece]]:
         raise PlanError(Problem("--phases", message, f"a number from 1 to {len(pieces)}"))
     if phases == 1:
         return [pieces]
-    head, *rest = pieces
+    # A head of several pairs stays whole where enough is left for the other phases.
+    in_head = len(list(takewhile(lambda piece: piece.level == 0, pieces)))
+    first = min(in_head, len(pieces) - phases + 1)
+    rest = pieces[first:]
     cuts = [round(i * len(rest) / (phases - 1)) for i in range(phases)]
-    return [[head], *(rest[first:last] for first, last in zip(cuts, cuts[1:], strict=False))]
+    return [pieces[:first], *(rest[i:j] for i, j in zip(cuts, cuts[1:], strict=False))]
 
 
 def _number(value: float) -> str:
