@@ -14,10 +14,9 @@ import os
 import statistics
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-from sst2_speed import ROOT, cpu
+from machine import ROOT, conditions, data_folder, publish
 
 RECIPES = ("rte-baseline", "rte-gradual", "rte-schedule")
 SETS = {
@@ -33,11 +32,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--runs", type=Path, default=Path("runs/schedules"))
     options = parser.parse_args()
-    data = os.environ.get("FTCLI_DATA")
-    if not data:
-        sys.exit("set FTCLI_DATA to the folder that holds rte/ and sst2/ with train.tsv and dev.tsv")
+    data = data_folder("rte/ and sst2/ with train.tsv and dev.tsv")
     found = {
-        (name, recipe): [train(name, recipe, seed, Path(data).absolute(), options) for seed in options.seeds]
+        (name, recipe): [train(name, recipe, seed, data, options) for seed in options.seeds]
         for name in options.sets
         for recipe in RECIPES
     }
@@ -57,15 +54,11 @@ def train(name: str, recipe: str, seed: int, data: Path, options: argparse.Names
 
 
 def write(found: dict[tuple[str, str], list[dict]], options: argparse.Namespace) -> None:
-    import torch
-    import transformers
-
     seeds = " ".join(map(str, options.seeds))
     lines = [
         "# Baseline, generated and written schedule with MiniLM",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {cpu()}, {os.cpu_count()} cores, torch {torch.__version__}, transformers "
-        f"{transformers.__version__}. At most {options.epochs} epochs, batch 32, early stopping after 3 evaluations.",
+        f"{conditions()} At most {options.epochs} epochs, batch 32, early stopping after 3 evaluations.",
         f"`python benchmarks/schedules.py --sets {' '.join(options.sets)} --seeds {seeds} --epochs {options.epochs}`.",
         "",
         f"| data | recipe | accuracy of seeds {seeds} | mean (standard deviation) | steps | wall seconds, median |",
@@ -80,9 +73,7 @@ def write(found: dict[tuple[str, str], list[dict]], options: argparse.Namespace)
             f"| {name} | {recipe} | {', '.join(f'{s:.4f}' for s in scores)} | {statistics.mean(scores):.4f} "
             f"({deviation:.4f}) | {steps} | {walls:.0f} |"
         )
-    place = ROOT / "benchmarks" / "results" / "schedules.md"
-    place.write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    publish("schedules", lines)
 
 
 if __name__ == "__main__":

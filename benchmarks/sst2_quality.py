@@ -14,10 +14,9 @@ import os
 import statistics
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-from sst2_speed import ROOT, cpu
+from machine import ROOT, conditions, data_folder, publish
 
 LR = {"full": "5e-5", "lora": "5e-4"}
 GOAL = {"full": "mean at least 0.885, none below 0.875", "lora": "at least 0.86"}
@@ -30,10 +29,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="first N training rows; default: all")
     parser.add_argument("--runs", type=Path, default=Path("runs/sst2-quality"))
     options = parser.parse_args()
-    data = os.environ.get("FTCLI_DATA")
-    if not data:
-        sys.exit("set FTCLI_DATA to the folder that holds sst2/train.tsv and sst2/dev.tsv")
-    rows, runs = Path(data) / "sst2", options.runs
+    data = data_folder("sst2/train.tsv and sst2/dev.tsv")
+    rows, runs = data / "sst2", options.runs
     if options.rows:
         runs = runs / f"rows-{options.rows}"
         rows = first_rows(rows, runs / "data", options.rows)
@@ -67,17 +64,13 @@ def train(method: str, seed: int, data: Path, runs: Path) -> dict:
 
 
 def write(table: dict[str, list[dict]], options: argparse.Namespace) -> None:
-    import torch
-    import transformers
-
     seeds = options.seeds
     count = next(iter(table.values()))[0]["train"]["rows"]
 
     lines = [
         f"# SST-2 ({count:,} rows) with MiniLM, one epoch, batch 32, linear warmup 0.1, eps 1e-8",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {cpu()}, {os.cpu_count()} cores, torch {torch.__version__}, "
-        f"transformers {transformers.__version__}. Accuracy on the 872 rows of dev. `python benchmarks/sst2_quality.py "
+        f"{conditions()} Accuracy on the 872 rows of dev. `python benchmarks/sst2_quality.py "
         f"--seeds {' '.join(map(str, seeds))} --methods {' '.join(table)}{f' --rows {options.rows}' if options.rows else ''}`.",
         "",
         "| method | lr | "
@@ -95,10 +88,7 @@ def write(table: dict[str, list[dict]], options: argparse.Namespace) -> None:
             f"{GOAL[method] if options.rows is None else 'of all rows'} |"
         )
     name = f"sst2_quality_{options.rows}" if options.rows else "sst2_quality"
-    place = ROOT / "benchmarks" / "results" / f"{name}.md"
-    place.parent.mkdir(exist_ok=True)
-    place.write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    publish(name, lines)
 
 
 if __name__ == "__main__":

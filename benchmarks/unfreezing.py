@@ -22,10 +22,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
-from sst2_speed import ROOT, cpu, minilm, spread
+from machine import ROOT, conditions, data_folder, minilm, publish, spread
 
 SCHEDULE = """\
 0:
@@ -124,14 +123,12 @@ def main() -> None:
     parser.add_argument("--target", type=float, default=0.8)
     parser.add_argument("--limit", type=float, default=240)
     options = parser.parse_args()
-    data = os.environ.get("FTCLI_DATA")
-    if not data:
-        sys.exit("set FTCLI_DATA to the folder that holds sst2/train.tsv and sst2/dev.tsv")
+    data = data_folder("sst2/train.tsv and sst2/dev.tsv")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "sst2").mkdir()
         for part, source, count in (("train", "train", options.rows), ("validation", "dev", 400)):
-            lines = (Path(data) / "sst2" / f"{source}.tsv").read_text(encoding="utf-8").splitlines()
+            lines = (data / "sst2" / f"{source}.tsv").read_text(encoding="utf-8").splitlines()
             (folder / "sst2" / f"{part}.tsv").write_text(
                 "\n".join(lines[: count + 1]) + "\n", encoding="utf-8"
             )
@@ -213,14 +210,10 @@ def theirs_to_target(folder: Path, seed: int, options: argparse.Namespace) -> tu
 
 
 def write(rates: dict, reached: dict, options: argparse.Namespace) -> None:
-    import torch
-    import transformers
-
     lines = [
         "# Gradual unfreezing beside finetuning-scheduler 2.14.1",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {cpu()}, {os.cpu_count()} cores, torch {torch.__version__}, transformers "
-        f"{transformers.__version__}. MiniLM, {options.rows} rows of SST-2, 400 of dev, batch 32, fp32.",
+        f"{conditions()} MiniLM, {options.rows} rows of SST-2, 400 of dev, batch 32, fp32.",
         f"`python benchmarks/unfreezing.py --peer-python PYTHON --rows {options.rows} --repeats {options.repeats} --seeds "
         f"{' '.join(map(str, options.seeds))} --target {options.target} --limit {options.limit:g}`.",
         "",
@@ -242,9 +235,7 @@ def write(rates: dict, reached: dict, options: argparse.Namespace) -> None:
             times = [seconds for seconds, _ in found if seconds is not None]
             middle = f"{statistics.median(times):.0f}" if len(times) == len(found) else ""
             lines.append(f"| {name} | {' | '.join(cells)} | {middle} |")
-    place = ROOT / "benchmarks" / "results" / "unfreezing.md"
-    place.write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    publish("unfreezing", lines)
 
 
 if __name__ == "__main__":
