@@ -48,18 +48,13 @@ def draw_bare(config: RunConfig) -> torch.nn.Module:
     source = resolve_model(config.model, with_weights=False)
     hf_config = load_config(config.model, source)
     auto_class = _paper_class(hf_config, build_task(config).auto_class)
-    pad_id = getattr(hf_config, "pad_token_id", None) or 0
-    text_config = hf_config.get_text_config()
-    if not hasattr(text_config, "vocab_size"):
-        # An image classifier reads no tokens; building asks for a vocabulary that the PAD id lies in.
-        text_config.vocab_size = pad_id + 1
     built = lookup("model", config.uses["model"]).build(
         config.model,
         source=source,
         hf_config=hf_config,
         auto_class=auto_class,
         labels=[str(i) for i in range(config.task.num_labels or 2)],
-        pad_id=pad_id,
+        pad_id=getattr(hf_config, "pad_token_id", None) or 0,
         seed=config.seed,
         attention="eager",
         meta=True,

@@ -176,6 +176,8 @@ def _class_with_head(hf_config: PreTrainedConfig, auto_class: str) -> type[PreTr
 def _settle_pad(hf_config: PreTrainedConfig, pad_id: int, pretrained: bool, decisions: list[str]) -> None:
     """Writes the PAD id; RoBERTa-like position tables are read from pad_id + 1 on, so they have to follow."""
     text_config = hf_config.get_text_config()
+    if not hasattr(text_config, "vocab_size"):
+        return  # an image classifier reads no tokens
     if not 0 <= pad_id < text_config.vocab_size:
         message = f"the PAD id {pad_id} is outside the model's vocabulary of {text_config.vocab_size}"
         raise ConfigError(Problem("tokenizer", message))

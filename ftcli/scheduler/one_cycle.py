@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ftcli.config import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems
+from ftcli.plan.duration import parse_duration
 from ftcli.registry import register
 
 
@@ -24,7 +25,7 @@ class OneCycleConfig(SchedulerConfig):
     def problems(self) -> list[Problem]:
         """Returns what is wrong before the run's length is known."""
         problems = scheduler_problems(self)
-        if self.warmup not in ("0", "0st"):
+        if not any(p.key == "scheduler.warmup" for p in problems) and parse_duration(self.warmup).value:
             hint = "scheduler.warmup=0 scheduler.rise=0.1"
             problems.append(Problem("scheduler.warmup", "one-cycle rises by itself", hint))
         if not 0 < self.rise < 1:
@@ -41,7 +42,8 @@ def build(config: OneCycleConfig, *, total_steps: int, steps_per_epoch: int) -> 
     """Returns the factor on lr at a 0-based step (Smith and Topin, 2018, arXiv:1708.07120).
 
     The curve is that of torch's OneCycleLR with cosines and two phases: it peaks at step
-    `rise * total - 1` and ends at step `total - 1`; momentum stays as it is.
+    `rise * total - 1`, at step 0 where the rise is no whole step, and ends at step `total - 1`; momentum
+    stays as it is.
 
     Args:
         config: the curve's fields, and `total_steps`, which wins over the phase's length.
@@ -49,15 +51,15 @@ def build(config: OneCycleConfig, *, total_steps: int, steps_per_epoch: int) -> 
         steps_per_epoch: not used: the rise is a share.
     """
     total = config.total_steps or total_steps
-    top = max(config.rise * total - 1, 1e-9)
-    end = max(total - 1, top + 1e-9)
+    top = max(config.rise * total - 1, 0.0)
+    end = max(total - 1, top)
     first = 1 / config.div_factor
     last = first / config.final_div_factor
 
     def factor(step: int) -> float:
-        if step <= top:
+        if step < top:
             return _cosine(first, 1.0, step / top)
-        return _cosine(1.0, last, min((step - top) / (end - top), 1.0))
+        return _cosine(1.0, last, min((step - top) / (end - top), 1.0)) if step > top else 1.0
 
     return factor
 

@@ -41,8 +41,9 @@ class PlateauConfig(SchedulerConfig):
                 Problem("scheduler.factor", f"{self.factor} is not in (0, 1)", "scheduler.factor=0.5")
             )
         for name in ("patience", "cooldown", "threshold"):
-            if not getattr(self, name) >= 0:
-                problems.append(Problem(f"scheduler.{name}", f"{getattr(self, name)} is not 0 or more"))
+            value = getattr(self, name)
+            if not (value >= 0 and math.isfinite(value)):
+                problems.append(Problem(f"scheduler.{name}", f"{value} is not a number of 0 or more"))
         return problems
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,15 +16,15 @@ from ftcli.registry import register
 @dataclass(kw_only=True, slots=True)
 class PolynomialConfig(SchedulerConfig):
     power: float = 2.0
-    """Exponent above 0; 1 is a straight line."""
+    """Finite exponent above 0; 1 is a straight line."""
     min_factor: float = 0.0
     """Share in [0, 1) of the peak lr at which the curve ends."""
 
     def problems(self) -> list[Problem]:
         """Returns what is wrong before the run's length is known."""
         problems = [*scheduler_problems(self), *share_problems("scheduler.min_factor", self.min_factor)]
-        if not self.power > 0:
-            problems.append(Problem("scheduler.power", f"{self.power} is not above 0", "scheduler.power=2"))
+        if not (self.power > 0 and math.isfinite(self.power)):
+            problems.append(Problem("scheduler.power", f"{self.power} is not a number above 0", "scheduler.power=2"))
         return problems
 
 

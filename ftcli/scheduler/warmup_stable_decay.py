@@ -34,7 +34,9 @@ class WarmupStableDecayConfig(SchedulerConfig):
         """Returns what is wrong before the run's length is known."""
         problems = [*scheduler_problems(self), *share_problems("scheduler.min_factor", self.min_factor)]
         try:
-            parse_duration(self.decay, key="scheduler.decay")
+            if not parse_duration(self.decay, key="scheduler.decay").value and self.min_factor:
+                message = f"{self.min_factor} is never reached: scheduler.decay={self.decay} ends at the peak"
+                problems.append(Problem("scheduler.min_factor", message, "scheduler.decay=0.2"))
         except ConfigError as error:
             problems += error.problems
         return problems

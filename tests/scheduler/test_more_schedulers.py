@@ -80,6 +80,17 @@ def test_div_factors_of_one_cycle_are_its_ends():
     assert [got(0), got(29), got(99)] == pytest.approx([1 / 4, 1.0, 1 / 20])
 
 
+def test_a_rise_of_no_whole_step_still_reaches_the_peak():
+    got = curve("one-cycle", 8, rise=0.1)
+    assert got(0) == 1.0 and got(1) < 1.0 and got(7) == pytest.approx(1 / 25e4)
+    assert curve("one-cycle", 1)(0) == 1.0
+
+
+@pytest.mark.parametrize("warmup", ["0", "0st", "0ep", "0.0"])
+def test_one_cycle_takes_a_warmup_of_nothing_in_any_form(warmup):
+    assert lookup("scheduler", "one-cycle").config_class(warmup=warmup).problems() == []
+
+
 def test_a_decay_may_be_epochs_or_nothing():
     got = curve("warmup-stable-decay", warmup="0", decay="2ep")
     assert got(150) == 1.0 and got(151) == pytest.approx(1 - 50**-0.5)
@@ -104,6 +115,9 @@ def test_yaml_and_defaults_are_in_range(name):
 
 @pytest.mark.parametrize(("name", "fields", "key"), [
     ("polynomial", {"power": math.nan}, "scheduler.power"),
+    ("polynomial", {"power": math.inf}, "scheduler.power"),
+    ("plateau", {"threshold": math.inf}, "scheduler.threshold"),
+    ("warmup-stable-decay", {"decay": "0", "min_factor": 0.5}, "scheduler.min_factor"),
     ("cosine-restarts", {"min_factor": -0.1}, "scheduler.min_factor"),
     ("one-cycle", {"rise": 0.0}, "scheduler.rise"),
     ("one-cycle", {"final_div_factor": math.inf}, "scheduler.final_div_factor"),
