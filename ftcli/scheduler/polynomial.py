@@ -24,7 +24,9 @@ class PolynomialConfig(SchedulerConfig):
         """Returns what is wrong before the run's length is known."""
         problems = [*scheduler_problems(self), *share_problems("scheduler.min_factor", self.min_factor)]
         if not (self.power > 0 and math.isfinite(self.power)):
-            problems.append(Problem("scheduler.power", f"{self.power} is not a number above 0", "scheduler.power=2"))
+            problems.append(
+                Problem("scheduler.power", f"{self.power} is not a number above 0", "scheduler.power=2")
+            )
         return problems
 
 

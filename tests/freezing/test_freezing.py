@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tiny_models import GPT2_SMALL
 
 from ftcli import paper
 from ftcli.compose import load
@@ -15,15 +16,7 @@ from ftcli.registry import lookup
 def gpt2(tmp_path_factory):
     """The real shape of GPT-2 small, from a config.json alone."""
     folder = tmp_path_factory.mktemp("gpt2")
-    fields = {
-        "model_type": "gpt2",
-        "vocab_size": 50257,
-        "n_embd": 768,
-        "n_layer": 12,
-        "n_head": 12,
-        "n_positions": 1024,
-    }
-    (folder / "config.json").write_text(json.dumps(fields))
+    (folder / "config.json").write_text(json.dumps(GPT2_SMALL))
     return read_anatomy(
         paper.draw_bare(load(["model=local", f"model.path={folder}", "model.weights=random"]).config)
     )

@@ -8,31 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_models import ARCHITECTURES
 
 from ftcli.config import ModelConfig, Weights
 from ftcli.model.pretrained import build, load_config
 from ftcli.source import resolve_model
 
-NAMES = (
-    "bert",
-    "roberta",
-    "distilbert",
-    "deberta-v2",
-    "albert",
-    "electra",
-    "gpt2",
-    "opt",
-    "llama",
-    "qwen2",
-    "bart",
-)
 DECODERS = ("gpt2", "opt", "llama", "qwen2")
 PAD, EOS = 1, 2
 TOLERANCE = 1e-5
-
-
-def test_these_are_all_architectures(models: ModuleType) -> None:
-    assert models.ARCHITECTURES == NAMES
 
 
 def random_model(folder: Path, models: ModuleType, name: str, attention: str, pad_id: int = PAD) -> Any:
@@ -67,7 +51,7 @@ WITH_PAD_INSIDE = [[0, 9, PAD, 11, PAD, PAD, 14, EOS], [0, PAD, EOS], [0, 31, 32
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_padding_changes_no_logit(name: str, attention: str, tmp_path: Path, models: ModuleType) -> None:
     model = random_model(tmp_path, models, name, attention)
     for rows in (ROWS, WITH_PAD_INSIDE):
@@ -79,7 +63,7 @@ def test_padding_changes_no_logit(name: str, attention: str, tmp_path: Path, mod
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "bart"])
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "bart"])
 def test_also_where_pad_is_the_end_token(
     name: str, attention: str, tmp_path: Path, models: ModuleType
 ) -> None:

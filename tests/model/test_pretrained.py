@@ -10,25 +10,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_models import ARCHITECTURES
 
 from ftcli.config import Dtype, ModelConfig, Weights
 from ftcli.errors import ConfigError, SourceError
 from ftcli.model.pretrained import BuiltModel, build, load_config
 from ftcli.source import resolve_model
 
-NAMES = (
-    "bert",
-    "roberta",
-    "distilbert",
-    "deberta-v2",
-    "albert",
-    "electra",
-    "gpt2",
-    "opt",
-    "llama",
-    "qwen2",
-    "bart",
-)
 HEADS = {
     "bert": ["classifier.weight", "classifier.bias"],
     "roberta": ["classifier.dense.weight", "classifier.dense.bias", "classifier.out_proj.weight", "classifier.out_proj.bias"],
@@ -83,7 +71,7 @@ def edit_config(folder: Path, **changes: Any) -> None:
 # --- what is loaded and what is fresh
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_base_tensors_are_the_files_and_the_head_is_named_fresh(
     name: str, tmp_path: Path, models: ModuleType
 ) -> None:
@@ -100,7 +88,7 @@ def test_base_tensors_are_the_files_and_the_head_is_named_fresh(
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_head_depends_on_the_seed_alone(name: str, tmp_path: Path, models: ModuleType) -> None:
     folder = models.write_model(tmp_path, name)
     torch.manual_seed(1)
@@ -115,7 +103,7 @@ def test_a_head_depends_on_the_seed_alone(name: str, tmp_path: Path, models: Mod
     assert any(not torch.equal(tensors(first)[n], tensors(other)[n]) for n in first.fresh)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_random_weights_are_all_fresh_and_seeded(name: str, tmp_path: Path, models: ModuleType) -> None:
     folder = models.write_config(tmp_path, name)
     first = built(folder, weights=Weights.random, seed=3)
@@ -233,7 +221,7 @@ def test_nothing_else_in_the_folder_takes_part(tmp_path: Path, models: ModuleTyp
 # --- meta
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_meta_has_the_same_names_shapes_and_fresh(name: str, tmp_path: Path, models: ModuleType) -> None:
     folder = models.write_model(tmp_path, name)
     real, meta = built(folder), built(folder, meta=True)
@@ -242,7 +230,7 @@ def test_meta_has_the_same_names_shapes_and_fresh(name: str, tmp_path: Path, mod
     assert (meta.fresh, meta.decisions) == (real.fresh, real.decisions)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_meta_without_weights_calls_the_head_fresh(name: str, tmp_path: Path, models: ModuleType) -> None:
     result = built(models.write_config(tmp_path, name), meta=True)
     assert set(result.fresh) >= set(HEADS[name])

@@ -4,25 +4,12 @@ import json
 
 import pytest
 import torch
+from tiny_models import ARCHITECTURES, GPT2_SMALL
 
 from ftcli import paper
 from ftcli.compose import load
 from ftcli.errors import ConfigError
 from ftcli.registry import lookup
-
-ARCHITECTURES = [
-    "bert",
-    "roberta",
-    "distilbert",
-    "deberta-v2",
-    "albert",
-    "electra",
-    "gpt2",
-    "opt",
-    "llama",
-    "qwen2",
-    "bart",
-]
 
 
 def lora(model, seed=0, **fields):
@@ -44,15 +31,7 @@ def test_default_targets_fit_the_real_model(meta_model, architecture):
 
 
 def test_gpt2_has_294_912_adapter_parameters(tmp_path):
-    fields = {
-        "model_type": "gpt2",
-        "vocab_size": 50257,
-        "n_embd": 768,
-        "n_layer": 12,
-        "n_head": 12,
-        "n_positions": 1024,
-    }
-    (tmp_path / "config.json").write_text(json.dumps(fields))
+    (tmp_path / "config.json").write_text(json.dumps(GPT2_SMALL))
     model = paper.draw_bare(load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config)
     result = lora(model, r=8)
     own = dict(model.named_parameters())

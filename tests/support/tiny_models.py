@@ -56,6 +56,16 @@ _WIDTH = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "
 _ENCODER = {**_WIDTH, "max_position_embeddings": 40, "type_vocab_size": 2}
 _DECODER = {**_WIDTH, "max_position_embeddings": 40, "bos_token_id": 1, "eos_token_id": 2}
 
+GPT2_SMALL = {
+    "model_type": "gpt2",
+    "vocab_size": 50257,
+    "n_embd": 768,
+    "n_layer": 12,
+    "n_head": 12,
+    "n_positions": 1024,
+}
+"""The real shape of GPT-2 small, for counts that anybody can look up."""
+
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "bert": _ENCODER,
     "roberta": {**_ENCODER, "type_vocab_size": 1},
