@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,15 @@ def differences(old: Composed, new: Composed) -> dict[str, Any]:
 
 
 def _flat(composed: Composed) -> dict[str, Any]:
-    values = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
-    return dict(_walk(values, ""))
+    values: Any = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
+    return dict(walk(values))
 
 
-def _walk(node: Any, prefix: str) -> Any:
+def walk(node: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields dotted key and value of every value in nested dictionaries."""
     for key, value in node.items():
         if isinstance(value, dict):
-            yield from _walk(value, f"{prefix}{key}.")
+            yield from walk(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

@@ -140,15 +140,16 @@ class RunDir:
     def all(cls) -> list[RunDir]:
         """Returns the runs under ./runs, oldest first."""
         runs = [cls(mark.parent) for mark in ROOT.glob(f"*/*/{MARK}")]
-        return sorted(runs, key=lambda run: (*run._began(), str(run.path)))
+        return sorted(runs, key=lambda run: (*run.began(), str(run.path)))
 
-    def _began(self) -> tuple[str, int]:
+    def began(self) -> tuple[str, int]:
         """Returns the time in the name, and the time of environment.json, which is written once.
 
         The second decides between runs of one second, and stands in for the first where `--run-dir`
-        gave another name.
+        gave another name. A folder without either file counts by its own time.
         """
-        file = self.environment_json if self.environment_json.exists() else self.config_yaml
+        files = (self.environment_json, self.config_yaml)
+        file = next((file for file in files if file.exists()), self.path)
         written = file.stat().st_mtime_ns
         named = STAMP.match(self.path.name)
         stamp = (
@@ -194,6 +195,20 @@ class RunDir:
             file.flush()
             sweep(self.path)
             yield
+
+    def is_locked(self) -> bool:
+        """Returns whether a process is writing this run now.
+
+        Takes the lock for an instant, shared with others who ask, and leaves the file as it is.
+        """
+        try:
+            with (self.path / LOCK).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # no lock, or a file system without locks
+            return False
+        return False
 
     def is_finished(self) -> bool:
         return self.result_json.is_file()
