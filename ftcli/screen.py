@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 PLAIN_LINE_SECONDS = 2.0
+UNLIMITED_WIDTH = 1000
 
 
 def safe(value: object) -> str:
@@ -86,6 +87,11 @@ class Screen:
         for row in rows:
             table.add_row(*(Text(safe(cell)) for cell in row))
         self._write(table)
+
+    def whole_lines(self) -> None:
+        """From now on a row of a table is one line where no terminal limits it: a file, a pipe."""
+        if not self.console.is_terminal:
+            self.console.width = max(self.console.width, UNLIMITED_WIDTH)
 
     def result(self, values: dict[str, Any]) -> None:
         """The machine's answer, on stdout, when --json was given."""
