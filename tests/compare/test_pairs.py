@@ -92,6 +92,14 @@ def test_each_run_is_paired_with_the_first_and_corrected_for_it(tmp_path):
     assert "more accurate" in records[0]["sentence"] and "no difference" in records[1]["sentence"]
 
 
+def test_only_a_corrected_p_value_decides(tmp_path):
+    labels = ["yes"] * 40
+    runs = [run(tmp_path / name, ["no"] * wrong + ["yes"] * (40 - wrong), labels) for name, wrong in (("a", 6), ("b", 0), ("c", 5))]  # fmt: skip
+    alone, among = compare_pairs(runs[:2], ["A", "B"], "validation")[0], compare_pairs(runs, ["A", "B", "C"], "validation")[0]  # fmt: skip
+    assert alone["p_value"] == among["p_value"] == pytest.approx(2 / 2**6)
+    assert "more accurate" in alone["sentence"] and "more accurate" not in among["sentence"]
+
+
 @pytest.mark.parametrize(("other", "said"), [
     ({"sha256": "6f"}, "validation rows differ (sha256"),
     ({"state": STOPPED}, "B is not finished"),
