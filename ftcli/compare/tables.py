@@ -72,7 +72,7 @@ def cell(value: Any, form: Callable[[Any], str] = str) -> str:
 ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "total_parameters": ("parameters", "{:,}".format),
     "trainable_parameters": ("parameters that train", "{:,}".format),
-    "trainable_share": ("share that trains", "{:.2%}".format),
+    "trainable_share": ("share that trains", lambda share: f"{100 * share:.3g}%"),
     "best_step": ("best step", "{:,}".format),
     "steps": ("steps", "{:,}".format),
     "rows_per_s": ("training, rows/s", "{:,.0f}".format),

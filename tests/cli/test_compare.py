@@ -65,7 +65,7 @@ def test_two_runs_as_one_object(two):
 def test_two_runs_on_the_screen(two):
     done = two("compare", FIRST, SECOND)
     assert done.code == 0 and done.err == ""
-    for text in ("validation accuracy", "test accuracy", "share that trains", "100.00%", "peak memory",
+    for text in ("validation accuracy", "test accuracy", "share that trains", " 100% ", "peak memory",
                  "optimizer.lr", "freezing", "head-only", "validation, row by row", "another seed is another run",
                  "also chose the checkpoints"):  # fmt: skip
         assert text in done.out, done.out
