@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.config import Attention, RunConfig, Weights
 from ftcli.errors import ConfigError, DataError, Problem
+from ftcli.metric import split_name
 from ftcli.registry import lookup
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def lay_ground(
 
     source = resolve_model(config.model, with_weights=weights and config.model.weights is Weights.pretrained)
     hf_config = load_config(config.model, source)
+    task = build_task(config, labels)
     tokenizer = lookup("tokenizer", config.uses["tokenizer"]).build(
         config.tokenizer,
         model_source=source,
@@ -127,21 +129,23 @@ def lay_ground(
     if with_rows:
         held_out = config.data.validation_share is not None and config.data.files.validation is None
         parts = lookup("data", config.uses["data"]).build(
-            config.data, seed=config.seed, needs_train=labels is None or held_out
+            config.data, seed=config.seed, needs_train=labels is None or held_out, fields=task.fields()
         )
         decisions += parts.decisions
-    task = build_task(config, labels)
     if labels is None:
-        if parts is None:
-            labels = [str(i) for i in range(config.task.num_labels or 2)]
-        else:
-            labels = task.learn_labels(parts)
+        labels = assumed_labels(config) if parts is None else task.learn_labels(parts)
     return Ground(config, source, hf_config, tokenizer, task, parts, labels, decisions)
 
 
 def build_task(config: RunConfig, labels: list[str] | None = None) -> Any:
     task_class = lookup("task", config.uses["task"]).build
     return task_class(config.task, columns=config.data.columns, label_names=labels or config.data.label_names)
+
+
+def assumed_labels(config: RunConfig) -> list[str]:
+    """Returns names of the head's outputs where there are no rows to learn them from."""
+    one = lookup("task", config.uses["task"]).build.one_output  # type: ignore[attr-defined]
+    return config.data.label_names or [str(i) for i in range(1 if one else config.task.num_labels or 2)]
 
 
 def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | None = None) -> Runtime:
@@ -185,7 +189,8 @@ def draw(
         config.model,
         source=ground.source,
         hf_config=ground.hf_config,
-        auto_class=ground.task.auto_class,
+        auto_classes=ground.task.auto_classes,
+        problem_type=ground.task.problem_type,
         labels=ground.labels,
         pad_id=ground.tokenizer.pad_id,
         seed=config.seed,
@@ -225,8 +230,17 @@ def count_steps(config: RunConfig, num_rows: int) -> Arithmetic:
     )
 
 
-def build_metrics(config: RunConfig) -> dict[str, Any]:
-    return {name: lookup("metric", name).build() for name in config.task.metrics}
+def build_metrics(config: RunConfig, labels: list[str]) -> dict[str, Any]:
+    """Returns name as typed -> metric.
+
+    Raises:
+        ConfigError: a parameter behind an @ that the metric does not take.
+    """
+    found = {}
+    for name in config.task.metrics:
+        base, parameter = split_name(name)
+        found[name] = lookup("metric", base).build(parameter, labels)
+    return found
 
 
 def build_evaluator(
@@ -236,7 +250,7 @@ def build_evaluator(
 
     return Evaluator(
         task=ground.task,
-        metrics=build_metrics(config),
+        metrics=build_metrics(config, ground.labels),
         pad_id=ground.tokenizer.pad_id,
         padding_side=ground.tokenizer.padding_side,
         batch_size=config.trainer.eval_batch_size,
@@ -309,15 +323,7 @@ def describe_data(ground: Ground, tables: dict[str, TokenTable]) -> dict[str, An
     for name, table in tables.items():
         rows = getattr(ground.parts, name)
         quantiles = np.quantile(table.lengths, [0.0, 0.5, 0.95, 1.0]).astype(int).tolist()
-        counts = None
-        if table.labels is not None:
-            counts = dict(
-                zip(
-                    ground.labels,
-                    np.bincount(table.labels, minlength=len(ground.labels)).tolist(),
-                    strict=True,
-                )
-            )
+        counts = None if table.labels is None else ground.task.label_counts(table)
         parts[name] = {
             "origin": rows.origin,
             "sha256": rows.sha256,

@@ -17,7 +17,9 @@ def catalogue() -> dict[str, dict[str, str]]:
         files = sorted((bundled("conf") / role).glob("*.yaml"))
         listed[role] = {file.stem: _first_comment(file) for file in files}
     metrics = sorted((Path(__file__).parent / "metric").glob("*.py"))
-    listed["metric"] = {p.stem.replace("_", "-"): _docstring(p) for p in metrics if p.stem != "__init__"}
+    listed["metric"] = {
+        p.stem.replace("_", "-"): _docstring(p) for p in metrics if not p.stem.startswith("_")
+    }
     return listed
 
 

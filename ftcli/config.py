@@ -126,6 +126,10 @@ class ColumnsConfig:
     """Column of the second text of a pair. None: single texts."""
     label: str = "label"
     """Column of the label."""
+    choices: list[str] = field(default_factory=list)
+    """Of a multiple choice: the column with the list of choices, or a column for each."""
+    choice_names: str | None = None
+    """Column with the list of the choices' names. None: A, B, C, ..."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ftcli.build import Ground, build_task
+from ftcli.build import Ground, assumed_labels, build_task
 from ftcli.config import RunConfig
 from ftcli.registry import lookup
 
@@ -36,7 +36,7 @@ def paper_ground(config: RunConfig) -> Ground:
     longest = min(n for n in (config.tokenizer.max_length, max_positions(hf_config), PAPER_TOKENS) if n)
     pad_id = getattr(hf_config, "pad_token_id", None)
     tokenizer = PaperTokenizer(pad_id or 0, padding_side(hf_config), longest)
-    labels = [str(i) for i in range(config.task.num_labels or 2)]
+    labels = assumed_labels(config)
     return Ground(config, source, hf_config, tokenizer, build_task(config, labels), None, labels, [])
 
 
@@ -47,29 +47,17 @@ def draw_bare(config: RunConfig) -> torch.nn.Module:
 
     source = resolve_model(config.model, with_weights=False)
     hf_config = load_config(config.model, source)
-    auto_class = _paper_class(hf_config, build_task(config).auto_class)
+    task = build_task(config)
     built = lookup("model", config.uses["model"]).build(
         config.model,
         source=source,
         hf_config=hf_config,
-        auto_class=auto_class,
-        labels=[str(i) for i in range(config.task.num_labels or 2)],
+        auto_classes=(*task.auto_classes, "AutoModelForImageClassification"),
+        problem_type=task.problem_type,
+        labels=assumed_labels(config),
         pad_id=getattr(hf_config, "pad_token_id", None) or 0,
         seed=config.seed,
         attention="eager",
         meta=True,
     )
     return built.model
-
-
-def _paper_class(hf_config: Any, auto_class: str) -> str:
-    """Returns the task's class, or the image classifier's where the architecture has only that."""
-    import transformers
-
-    image = "AutoModelForImageClassification"
-    known = getattr(transformers, auto_class)._model_mapping
-    return (
-        image
-        if type(hf_config) not in known and type(hf_config) in getattr(transformers, image)._model_mapping
-        else auto_class
-    )

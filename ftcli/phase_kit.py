@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.choices import configured
 from ftcli.config import Mode, RunConfig
+from ftcli.metric import split_name
 from ftcli.registry import lookup
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def build_monitor(config: RunConfig, phase: Phase) -> Any:
 
     trainer = config.trainer
     name = phase.monitor or trainer.monitor or config.task.metrics[0]
-    known = name != "loss" and lookup("metric", name).build.higher_is_better  # type: ignore[attr-defined]
+    known = name != "loss" and lookup("metric", split_name(name)[0]).build.higher_is_better  # type: ignore[attr-defined]
     mode = Mode(phase.mode) if phase.monitor is not None or phase.mode != "auto" else trainer.mode
     higher = known if mode is Mode.auto else mode is Mode.max
     return Monitor(name, bool(higher), phase.trigger)

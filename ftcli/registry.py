@@ -45,6 +45,13 @@ def register(role: str, config_class: Any = None) -> Callable[[T], T]:
     return enter
 
 
+def names_of(role: str) -> list[str]:
+    """Returns the names of a role's modules; those that begin with an underscore are no choices."""
+    package = importlib.import_module(f"ftcli.{role}")
+    found = sorted(m.name for m in pkgutil.iter_modules(package.__path__))
+    return [name.replace("_", "-") for name in found if not name.startswith("_")]
+
+
 def lookup(role: str, name: str) -> Entry:
     """Returns the entry of `ftcli/<role>/<name>.py`.
 

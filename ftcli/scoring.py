@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import numpy as np
-
 from ftcli.batching.cache import cached_table
-from ftcli.errors import ConfigError, DataError, Problem, RunDirError
+from ftcli.errors import CheckpointError, ConfigError, DataError, Problem, RunDirError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ftcli.batching.rows import Rows
+    from ftcli.batching.table import TokenTable
     from ftcli.finished import Finished
     from ftcli.screen import Screen
+    from ftcli.trainer.evaluation import Evaluator
 
 CHUNK_ROWS = 4096
 FORMATS = (".jsonl", ".tsv", ".csv")
@@ -48,10 +52,10 @@ def evaluate_part(finished: Finished, part: str, screen: Screen) -> dict[str, An
 
 
 def predict_file(finished: Finished, source: str, target: str) -> int:
-    """Writes every row of `source` with its prediction and probabilities to `target`; returns how many.
+    """Writes every row of `source` with its prediction to `target`, piece by piece; returns how many.
 
     Raises:
-        DataError: the input lacks the text column, or a value does not fit the output's format.
+        DataError: the input lacks a column the task reads, or a value does not fit the output's format.
         RunDirError: the output cannot be written.
     """
     suffix = ".jsonl" if target == "-" else Path(target).suffix
@@ -63,47 +67,67 @@ def predict_file(finished: Finished, source: str, target: str) -> int:
                 f"expected one of {', '.join(FORMATS)}, or -",
             )
         )
-    rows = _read(source, finished)
+    found = _read(source, finished)
+    first = next(found)
     if target != "-" and Path(target).exists() and source != "-" and Path(target).samefile(source):
         raise ConfigError(Problem("--output", "is the input file", "write to another file"))
+    task, count = finished.ground.task, 0
     with _opened(target) as file:
-        writer = _Writer(file, suffix, rows, finished.labels)
-        for start in range(0, len(rows), CHUNK_ROWS):
-            piece = rows.take(np.arange(start, min(start + CHUNK_ROWS, len(rows))))
-            columns = finished.ground.task.columns
-            pairs = piece.columns[columns.text_pair] if columns.text_pair else None
-            table = finished.ground.tokenizer.encode(piece.columns[columns.text], pairs)
-            writer.write(piece, finished.evaluator.predict(finished.model, table))
-    return len(rows)
+        writer = _Writer(file, suffix, first, task.added_columns())
+        for piece in chain([first], found):
+            table = task.encode(piece, finished.ground.tokenizer, labelled=False)
+            records = finished.evaluator.predict(finished.model, table)
+            writer.write(piece, [task.added_cells(r, table, piece, row) for row, r in enumerate(records)])
+            count += len(piece)
+    return count
 
 
-def write_predictions(path: Path, task: Any, labels: np.ndarray | None, probabilities: np.ndarray) -> None:
-    """Writes one JSON line a row: row, label, prediction, probabilities by label name."""
+def write_predictions(
+    path: Path, task: Any, table: TokenTable, rows: Rows, records: list[np.ndarray]
+) -> None:
+    """Writes one JSON line a row: row, label, prediction, probabilities; what they are is the task's."""
     from ftcli.checkpoint.commit import write_atomic
 
     path.parent.mkdir(exist_ok=True)
-    lines = []
-    for row, values in enumerate(probabilities):
-        label = None if labels is None else int(labels[row])
-        lines.append(json.dumps({"row": row, **task.prediction_row(values, label)}, ensure_ascii=False))
+    lines = (
+        json.dumps({"row": row, **task.prediction_row(record, table, rows, row)}, ensure_ascii=False)
+        for row, record in enumerate(records)
+    )
     write_atomic(path, "\n".join(lines) + "\n")
 
 
-def _read(source: str, finished: Finished) -> Rows:
-    from ftcli.batching.rows import Rows
-    from ftcli.data.checks import check_columns, check_texts
-    from ftcli.data.reading import parse
-    from ftcli.data.text import read_rows
+def check_predictions(path: Path, evaluator: Evaluator, figures: dict[str, float]) -> None:
+    """Scores a predictions file once more, without the model.
 
-    columns = finished.ground.task.columns
-    if source != "-":
-        return read_rows(source, columns, key="--input")
-    content = parse(sys.stdin.buffer.read(), ".jsonl", "stdin", "--input")
-    lines = None if content.line_numbers is None else np.array(content.line_numbers)
-    rows = Rows("predict", content.columns, "stdin", content.sha256, lines)
-    check_columns(rows, columns, needs_label=False)
-    check_texts(rows, columns)
-    return rows
+    Raises:
+        CheckpointError: the file gives other metrics than the evaluation that wrote it.
+    """
+    with path.open(encoding="utf-8") as file:
+        lines = (json.loads(line) for line in file)
+        again = evaluator.rescore(iter(lambda: list(islice(lines, CHUNK_ROWS)), []))
+    for name, value in again.items():
+        then = figures[name]
+        if not (
+            math.isclose(value, then, rel_tol=1e-6, abs_tol=1e-9) or math.isnan(value) and math.isnan(then)
+        ):
+            message = f"its rows give {name} {value}, the evaluation gave {then}"
+            raise CheckpointError(Problem(str(path), message, "this is a defect of ftcli: please report it"))
+
+
+def _read(source: str, finished: Finished) -> Iterator[Rows]:
+    """Yields the input's rows, a piece at a time, without labels: those of new rows mean nothing."""
+    from ftcli.data.checks import check_columns, check_texts
+    from ftcli.data.streaming import pieces
+    from ftcli.data.text import as_rows
+
+    fields = [field for field in finished.ground.task.fields() if not field.is_label]
+    chosen = finished.composed.config.data
+    suffix = chosen.format.suffix if hasattr(chosen, "format") else None
+    for content in pieces(source, "--input", suffix):
+        rows = as_rows(content, "stdin" if source == "-" else source, fields)
+        check_columns(rows, fields, needs_label=False)
+        check_texts(rows, fields)
+        yield rows
 
 
 @contextmanager
@@ -127,31 +151,35 @@ def _opened(target: str) -> Iterator[TextIO]:
 
 
 class _Writer:
-    """Rows as jsonl, tsv or csv: the input's columns, then prediction and a column a label."""
+    """Rows as jsonl, tsv or csv: the input's columns, then those that the task adds."""
 
-    def __init__(self, file: TextIO, suffix: str, rows: Rows, labels: list[str]) -> None:
-        self.file, self.suffix, self.labels = file, suffix, labels
-        self.names = list(rows.columns)
-        self.added = [
-            _free(name, self.names) for name in ["prediction", *(f"probability_{label}" for label in labels)]
-        ]
+    def __init__(self, file: TextIO, suffix: str, rows: Rows, added: list[str]) -> None:
+        self.file, self.suffix = file, suffix
+        self.names = [name for name in rows.columns if name not in rows.derived]
+        self.added = [_free(name, self.names) for name in added]
         if suffix == ".csv":
             self.csv = csv.writer(file, lineterminator="\n")
             self.csv.writerow([_inert(name) for name in [*self.names, *self.added]])
         elif suffix == ".tsv":
             file.write("\t".join(_one_cell(name) for name in [*self.names, *self.added]) + "\n")
 
-    def write(self, rows: Rows, probabilities: np.ndarray) -> None:
-        for place, cells in enumerate(zip(*rows.columns.values(), strict=True)):
-            values = probabilities[place]
-            added: list[Any] = [self.labels[int(values.argmax())], *(float(value) for value in values)]
+    def write(self, rows: Rows, added: list[list[Any]]) -> None:
+        for own, new in zip(
+            zip(*(rows.columns[name] for name in self.names), strict=True), added, strict=True
+        ):
+            cells = [*own, *new]
             if self.suffix == ".jsonl":
-                record = dict(zip([*self.names, *self.added], [*cells, *added], strict=True))
+                record = dict(zip([*self.names, *self.added], cells, strict=True))
                 self.file.write(json.dumps(record, ensure_ascii=False) + "\n")
             elif self.suffix == ".csv":
-                self.csv.writerow([_inert(cell) for cell in [*cells, *added]])
+                self.csv.writerow([_inert(_flat(cell)) for cell in cells])
             else:
-                self.file.write("\t".join(_one_cell(cell) for cell in [*cells, *added]) + "\n")
+                self.file.write("\t".join(_one_cell(_flat(cell)) for cell in cells) + "\n")
+
+
+def _flat(cell: Any) -> Any:
+    """Lists and objects have no form of their own in a table: they are written as JSON."""
+    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell
 
 
 def _free(name: str, taken: Iterable[str]) -> str:

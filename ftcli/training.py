@@ -23,6 +23,7 @@ from ftcli.validate import problems_of
 
 if TYPE_CHECKING:
     from ftcli.screen import Screen
+    from ftcli.trainer.evaluation import Scores
     from ftcli.trainer.trainer import Trainer
 
 FREE = frozenset({
@@ -172,7 +173,7 @@ def _prepare(composed: Composed, screen: Screen, recorded: dict[str, Any] | None
     tables, lines = build.encode_parts(ground)
     screen.notes(lines)
     build.require_trainable_rows(tables)
-    longest = max(int(table.lengths.max()) for table in tables.values())
+    longest = max(table.longest for table in tables.values())
     runtime = build.decide_runtime(config, longest, recorded)
     screen.notes(runtime.decisions)
     blueprint = build.draw(ground, attention=runtime.attention)
@@ -181,12 +182,14 @@ def _prepare(composed: Composed, screen: Screen, recorded: dict[str, Any] | None
     return ground, runtime, blueprint, arithmetic, tables
 
 
-def _save_predictions(job: Job, part: str, probabilities: Any) -> None:
-    from ftcli.scoring import write_predictions
+def _save_predictions(job: Job, part: str, scores: Scores) -> None:
+    """Writes every row's prediction, and scores the file once more: both must agree."""
+    from ftcli.scoring import check_predictions, write_predictions
 
-    write_predictions(
-        job.run.predictions / f"{part}.jsonl", job.ground.task, job.tables[part].labels, probabilities
-    )
+    assert scores.records is not None
+    path, rows = job.run.predictions / f"{part}.jsonl", getattr(job.ground.parts, part)
+    write_predictions(path, job.ground.task, job.tables[part], rows, scores.records)
+    check_predictions(path, job.trainer.parts.evaluator, scores.figures)
 
 
 def _show_plan(screen: Screen, blueprint: build.Blueprint, arithmetic: build.Arithmetic) -> None:
@@ -296,7 +299,7 @@ def _close(job: Job, screen: Screen) -> dict[str, Any]:
     load_tensors(job.blueprint.model, best.load("model"))
     evaluator = trainer.parts.evaluator
     scores = evaluator.score(job.blueprint.model, job.tables["validation"], keep=True)
-    _save_predictions(job, "validation", scores.probabilities)
+    _save_predictions(job, "validation", scores)
     if not _equal(scores.figures, state.best_eval):
         raise CheckpointError(
             Problem(str(best.path), f"scores {scores.figures} on reload, {state.best_eval} in training")
@@ -304,7 +307,7 @@ def _close(job: Job, screen: Screen) -> dict[str, Any]:
     test = None
     if "test" in job.tables and job.tables["test"].labels is not None:
         tested = evaluator.score(job.blueprint.model, job.tables["test"], keep=True)
-        _save_predictions(job, "test", tested.probabilities)
+        _save_predictions(job, "test", tested)
         test = tested.figures
     elif "test" in job.tables:
         screen.note("the test part has no labels: it is not scored; ftcli predict writes its predictions")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ftcli.config import ROLES, RunConfig, Weights
 from ftcli.errors import Problem, did_you_mean, nearest
+from ftcli.metric import split_name
+from ftcli.registry import lookup, names_of
 
 
 def problems_of(config: RunConfig) -> list[Problem]:
@@ -89,11 +91,7 @@ def _values(config: RunConfig) -> Iterator[Problem]:
 def _roles(config: RunConfig) -> Iterator[Problem]:
     if not config.task.metrics:
         yield Problem("task.metrics", "the list is empty", "name at least one, such as [accuracy]")
-    folder = Path(__file__).parent / "metric"
-    known = {p.stem.replace("_", "-") for p in folder.glob("*.py") if p.stem != "__init__"}
-    for metric in config.task.metrics:
-        if metric not in known:
-            yield Problem("task.metrics", f"there is no metric {metric!r}", did_you_mean(metric, known))
+    yield from _metrics(config)
     if not (config.model.path or config.model.id or getattr(config.model, "package", None)):
         yield Problem(
             "model.path",
@@ -106,6 +104,22 @@ def _roles(config: RunConfig) -> Iterator[Problem]:
         and config.choices["peft"] == "none"
     ):
         yield Problem("model.dtype", "fp16 training keeps fp32 weights", "type model.dtype=float32")
+
+
+def _metrics(config: RunConfig) -> Iterator[Problem]:
+    kinds = lookup("task", config.uses["task"]).build.kinds  # type: ignore[attr-defined]
+    known = names_of("metric")
+    fitting = [name for name in known if set(lookup("metric", name).build.kinds) & set(kinds)]  # type: ignore[attr-defined]
+    for metric in config.task.metrics:
+        name, parameter = split_name(metric)
+        if name not in known:
+            yield Problem("task.metrics", f"there is no metric {name!r}", did_you_mean(name, known))
+        elif name not in fitting:
+            message = f"{metric} does not score what task={config.choices['task']} predicts"
+            yield Problem("task.metrics", message, f"it takes {', '.join(fitting)}")
+        elif problem := lookup("metric", name).build.wrong(parameter):  # type: ignore[attr-defined]
+            takes = lookup("metric", name).build.takes  # type: ignore[attr-defined]
+            yield Problem("task.metrics", problem, f"it takes {takes}" if takes else f"type {name}")
 
 
 def _paths(config: RunConfig) -> Iterator[Problem]:

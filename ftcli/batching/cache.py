@@ -19,10 +19,10 @@ from typing import Any, Protocol
 from ftcli.batching.rows import Rows
 from ftcli.batching.table import TokenTable
 from ftcli.checkpoint.commit import TRASH, commit, verify
-from ftcli.config import ColumnsConfig
+from ftcli.config import ColumnsConfig, TaskConfig
 from ftcli.errors import CheckpointError, DataError, FtcliError
 
-FORMAT = 1
+FORMAT = 2
 """Goes up whenever the meaning of an entry's bytes changes."""
 
 TABLE = "table.safetensors"
@@ -39,6 +39,7 @@ class Encoder(Protocol):
     """What a cache entry depends on of a task, and the work that it saves."""
 
     columns: ColumnsConfig
+    config: TaskConfig
 
     def encode(self, rows: Rows, tokenizer: Any) -> TokenTable: ...
 
@@ -60,6 +61,7 @@ def table_key(rows: Rows, tokenizer: Tokenizer, task: Encoder, labels: list[str]
         "rows": rows.sha256,
         "class_names": rows.class_names,
         "columns": asdict(task.columns),
+        "config": {k: v for k, v in asdict(task.config).items() if k not in ("metrics", "label_smoothing")},
         "labels": labels,
         "tokenizer": tokenizer.fingerprint,
         "max_length": tokenizer.max_length,

@@ -4,9 +4,47 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import numpy as np
+
+from ftcli.config import ColumnsConfig
+
+
+class Kind(Enum):
+    """What the values of a column must be."""
+
+    text = "text"
+    texts = "texts"
+    """A list of texts, or (from csv and tsv) words with a space between them."""
+    classes = "classes"
+    """The label, one of few: a held-out part is stratified by it."""
+    label = "label"
+    """The label in any other form; the task reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column that a task reads."""
+
+    key: str
+    """`text_pair` for data.columns.text_pair, which names it."""
+    column: str
+    kind: Kind = Kind.text
+
+    @property
+    def is_label(self) -> bool:
+        """Whether rows to predict have no such column."""
+        return self.kind in (Kind.classes, Kind.label)
+
+
+def text_fields(columns: ColumnsConfig, label: Kind = Kind.classes) -> tuple[Field, ...]:
+    """Returns the fields of a text, or a pair of texts, with a label."""
+    fields = [Field("text", columns.text)]
+    if columns.text_pair is not None:
+        fields.append(Field("text_pair", columns.text_pair))
+    return (*fields, Field("label", columns.label, label))
 
 
 @dataclass(slots=True)
@@ -27,6 +65,8 @@ class Rows:
     """First line of each row in its file, counted from 1. None where the format has no lines."""
     class_names: list[str] | None = None
     """Names of the label ids 0, 1, ... where the source itself declares them."""
+    derived: frozenset[str] = frozenset()
+    """Columns that are no columns of the source: a path into its nested ones."""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
@@ -46,7 +86,9 @@ class Rows:
         digest.update(np.ascontiguousarray(positions, dtype="<i8").tobytes())
         columns = {key: [values[i] for i in positions] for key, values in self.columns.items()}
         lines = None if self.line_numbers is None else self.line_numbers[positions]
-        return Rows(name or self.name, columns, self.origin, digest.hexdigest(), lines, self.class_names)
+        return Rows(
+            name or self.name, columns, self.origin, digest.hexdigest(), lines, self.class_names, self.derived
+        )
 
 
 @dataclass(slots=True)

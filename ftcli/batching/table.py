@@ -1,8 +1,10 @@
-"""Tokenised rows in flat arrays with offsets: no object per row, no padding, one file."""
+"""Tokenised rows in flat arrays with offsets: no object per row, no padding, one file.
+
+A row is one sequence of tokens, or (with `groups`) several, such as the choices of a question.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,19 +12,26 @@ import numpy as np
 
 from ftcli.errors import DataError
 
+EXTRA = "extra."
+"""Stands before the name of an extra array in a file."""
+
 
 @dataclass(slots=True)
 class TokenTable:
-    """Token ids of all rows, end to end; row i is `ids[offsets[i]:offsets[i + 1]]`."""
+    """Token ids of all sequences, end to end; sequence i is `ids[offsets[i]:offsets[i + 1]]`."""
 
     ids: np.ndarray
     """(num_tokens,) int32"""
     offsets: np.ndarray
-    """(num_rows + 1,) int64, from 0 to num_tokens"""
+    """(num_sequences + 1,) int64, from 0 to num_tokens"""
     token_types: np.ndarray | None = None
     """(num_tokens,) uint8, where the model reads which text of a pair a token is of"""
     labels: np.ndarray | None = None
-    """(num_rows,) int64, None where there are none"""
+    """(num_rows,) or (num_rows, num_labels), or (num_tokens,) for a label a token; None where there are none"""
+    groups: np.ndarray | None = None
+    """(num_rows + 1,) int64: row i is the sequences from groups[i] to groups[i + 1]. None: row i is sequence i"""
+    extras: dict[str, np.ndarray] = field(default_factory=dict)
+    """Arrays of a task's own, by name"""
     num_truncated: int = 0
     """Rows that lost tokens to the length limit."""
     num_tokens_cut: int = 0
@@ -31,14 +40,34 @@ class TokenTable:
     """(num_rows,) int64, tokens a row"""
 
     def __post_init__(self) -> None:
-        self.lengths = np.diff(self.offsets)
+        self.lengths = np.diff(self.offsets if self.groups is None else self.offsets[self.groups])
 
     def __len__(self) -> int:
         return len(self.lengths)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return int(np.diff(self.offsets).max(initial=0))
+
     def row(self, i: int) -> np.ndarray:
         """Returns the token ids of row i, (length,) int32, a view."""
-        return self.ids[self.offsets[i] : self.offsets[i + 1]]
+        first, last = (i, i + 1) if self.groups is None else self.groups[i : i + 2]
+        return self.ids[self.offsets[first] : self.offsets[last]]
+
+    def label(self, i: int) -> np.ndarray:
+        """Returns the label of row i, or those of its tokens."""
+        assert self.labels is not None
+        if len(self.labels) == len(self) or self.groups is not None:
+            return self.labels[i]
+        return self.labels[self.offsets[i] : self.offsets[i + 1]]
+
+    def sequences(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the numbers of the sequences of some rows, in their order."""
+        if self.groups is None:
+            return rows
+        spans = [np.arange(self.groups[row], self.groups[row + 1]) for row in rows]
+        return np.concatenate(spans) if spans else rows
 
     def save(self, file: Path) -> None:
         """Writes the arrays as safetensors."""
@@ -46,7 +75,8 @@ class TokenTable:
 
         counts = np.array([self.num_truncated, self.num_tokens_cut], dtype=np.int64)
         arrays = {"ids": self.ids, "offsets": self.offsets, "counts": counts}
-        optional = {"token_types": self.token_types, "labels": self.labels}
+        optional = {"token_types": self.token_types, "labels": self.labels, "groups": self.groups}
+        optional |= {f"{EXTRA}{name}": array for name, array in self.extras.items()}
         arrays |= {name: array for name, array in optional.items() if array is not None}
         file.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
@@ -63,39 +93,23 @@ class TokenTable:
         try:
             arrays = load_file(file)
             truncated, cut = arrays.pop("counts").tolist()
-            table = cls(**arrays, num_truncated=truncated, num_tokens_cut=cut)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            own = {name: array for name, array in arrays.items() if not name.startswith(EXTRA)}
+            extras = {name[len(EXTRA) :]: arrays[name] for name in arrays.keys() - own.keys()}
+            table = cls(**own, extras=extras, num_truncated=truncated, num_tokens_cut=cut)
+        except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
             raise DataError(f"{file} is not a token table: {error}") from error
         table._check(file)
         return table
 
     def _check(self, file: Path) -> None:
-        rows, tokens = len(self.lengths), len(self.ids)
-        expected = [(self.ids, np.int32, tokens), (self.offsets, np.int64, rows + 1)]
+        rows, tokens, sequences = len(self.lengths), len(self.ids), len(self.offsets) - 1
+        expected = [(self.ids, np.int32, tokens), (self.offsets, np.int64, sequences + 1)]
         expected += [(a, np.uint8, tokens) for a in (self.token_types,) if a is not None]
-        expected += [(a, np.int64, rows) for a in (self.labels,) if a is not None]
+        expected += [(a, np.int64, rows + 1) for a in (self.groups,) if a is not None]
         fits = all(array.dtype == kind and array.shape == (size,) for array, kind, size in expected)
+        fits &= self.labels is None or len(self.labels) in (rows, tokens)
+        fits &= self.groups is None or (self.groups[0], self.groups[-1]) == (0, sequences)
         if not fits or not len(self.offsets) or self.offsets[0] != 0 or self.offsets[-1] != tokens:
             raise DataError(f"{file} is not a token table: its arrays do not fit together")
         if (self.lengths < 0).any() or (tokens and self.ids.min() < 0):
             raise DataError(f"{file} is not a token table: negative lengths or token ids")
-
-
-def concat(chunks: Sequence[TokenTable]) -> TokenTable:
-    """Joins tables of consecutive rows; all have token types (labels) or none has."""
-    ends = np.cumsum([0, *(len(chunk.ids) for chunk in chunks)])
-    offsets = [chunk.offsets[:-1] + start for chunk, start in zip(chunks, ends, strict=False)]
-    return TokenTable(
-        ids=np.concatenate([chunk.ids for chunk in chunks]),
-        offsets=np.concatenate([*offsets, ends[-1:]]).astype(np.int64),
-        token_types=_joined([chunk.token_types for chunk in chunks]),
-        labels=_joined([chunk.labels for chunk in chunks]),
-        num_truncated=sum(chunk.num_truncated for chunk in chunks),
-        num_tokens_cut=sum(chunk.num_tokens_cut for chunk in chunks),
-    )
-
-
-def _joined(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    present = [array for array in arrays if array is not None]
-    assert len(present) in (0, len(arrays)), "chunks differ in what they hold"
-    return np.concatenate(present) if present else None

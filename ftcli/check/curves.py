@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from ftcli.check.overfit import Verdict
@@ -13,7 +14,9 @@ def spark(values: list[float], width: int = 60) -> str:
     """Returns one line of block characters, lowest to highest value, at most `width` long."""
     if len(values) > width:
         values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
-    low, high = min(values), max(values)
+    known = [v for v in values if not math.isnan(v)] or [0.0]
+    low, high = min(known), max(known)
+    values = [low if math.isnan(v) else v for v in values]
     span = (high - low) or 1.0
     return "".join(BARS[min(int((v - low) / span * len(BARS)), len(BARS) - 1)] for v in values)
 
@@ -41,7 +44,7 @@ def draw(verdict: Verdict, path: Path) -> None:
     left.plot(steps, [loss for _, loss, _ in verdict.batch_curve], color="tab:blue", label="batch loss")
     left.axhline(verdict.floor, color="tab:blue", linestyle=":", linewidth=1, label="floor")
     left.set_xlabel("step")
-    left.set_ylabel("loss of the batch (nats a row)", color="tab:blue")
+    left.set_ylabel("loss of the batch", color="tab:blue")
     right = left.twinx()
     right.plot(
         *zip(*verdict.validation_curve, strict=True),

@@ -22,8 +22,6 @@ from ftcli.trainer.state import TrainState
 from ftcli.trainer.trainer import Trainer
 
 MAX_STEPS = 500
-TOLERANCE = 0.01
-"""The fit counts when the loss is at most this far above its floor (nats a row)."""
 READ_EVERY = 5
 VALIDATE_EVERY = 25
 
@@ -41,16 +39,17 @@ class Diagnosis:
 class Verdict:
     """Outcome: `passed` is true only for a fit without any diagnosis.
 
-    `batch_curve` holds (step, loss in eval mode, accuracy); `validation_curve` (step, score).
+    `batch_curve` holds (step, loss in eval mode, accuracy), the accuracy None for a task in which
+    nothing is right or wrong; `validation_curve` (step, score).
     """
 
     passed: bool
     steps: int
     loss: float
     floor: float
-    accuracy: float
+    accuracy: float | None
     score_name: str
-    batch_curve: list[tuple[int, float, float]]
+    batch_curve: list[tuple[int, float, float | None]]
     validation_curve: list[tuple[int, float]]
     diagnoses: list[Diagnosis] = field(default_factory=list)
 
@@ -92,26 +91,23 @@ def silent() -> Any:
     return _Silent()
 
 
-def overfit(
-    trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, num_labels: int, screen: Any
-) -> Verdict:
+def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, screen: Any) -> Verdict:
     """Trains on `rows` until they are fitted or MAX_STEPS have passed, and says why not.
 
     Args:
         trainer: at step 0, its lr factor constant.
         rows: row numbers of the batch.
         fresh: names of newly created tensors, the head's.
-        num_labels: classes, for the floor that label smoothing sets.
         screen: gets one `advance` a step.
     """
     parts = trainer.parts
-    floor = parts.task.loss_floor(num_labels)
+    floor, tolerance = parts.task.fit_goal(parts.train, rows)
     trained = {name for name, parameter in parts.model.named_parameters() if parameter.requires_grad}
     diagnoses = [*_static(parts, rows, fresh, trained)]
     loss, accuracy = read_batch(trainer, rows)
     batch_curve, validation_curve = [(0, loss, accuracy)], [(0, _validation(trainer))]
     step, stopped = 0, ""
-    while step < MAX_STEPS and not _fits(loss, floor, accuracy):
+    while step < MAX_STEPS and not _fits(loss, floor + tolerance, accuracy):
         trainer.set_train_mode()
         try:
             trainer.train_step(rows)
@@ -128,7 +124,7 @@ def overfit(
         trainer.stop.check()
     if validation_curve[-1][0] != step:
         validation_curve.append((step, _validation(trainer)))
-    fitted = _fits(loss, floor, accuracy)
+    fitted = _fits(loss, floor + tolerance, accuracy)
     if not fitted and not diagnoses:
         diagnoses.append(
             _dynamic([value for _, value, _ in batch_curve], floor, stopped, trainer.base_lrs[0])
@@ -147,16 +143,16 @@ def overfit(
 
 
 @torch.no_grad()
-def read_batch(trainer: Trainer, rows: np.ndarray) -> tuple[float, float]:
-    """Returns (training loss, accuracy) of the batch in eval mode, dropout off."""
+def read_batch(trainer: Trainer, rows: np.ndarray) -> tuple[float, float | None]:
+    """Returns (training loss, accuracy where there is one) of the batch in eval mode, dropout off."""
     parts = trainer.parts
     parts.model.eval()
     batch = parts.task.collate(parts.train, rows, pad_id=parts.pad_id, padding_side=parts.padding_side)
     batch = {name: tensor.to(parts.device) for name, tensor in batch.items()}
     with autocast(parts.device, parts.precision):
         output = parts.task.compute_loss(parts.model, batch, train=True)
-    targets = output.num_targets
-    return float(output.loss_sum) / targets, parts.task.num_correct(output, batch) / targets
+    targets, correct = output.num_targets, parts.task.num_correct(output, batch)
+    return float(output.loss_sum) / targets, None if correct is None else correct / targets
 
 
 def _validation(trainer: Trainer) -> float:
@@ -165,8 +161,8 @@ def _validation(trainer: Trainer) -> float:
     return scores.figures[trainer.monitor.name]
 
 
-def _fits(loss: float, floor: float, accuracy: float) -> bool:
-    return loss <= floor + TOLERANCE and accuracy == 1.0
+def _fits(loss: float, goal: float, accuracy: float | None) -> bool:
+    return loss <= goal and accuracy in (None, 1.0)
 
 
 def _static(parts: Parts, rows: np.ndarray, fresh: frozenset[str], trained: set[str]) -> list[Diagnosis]:
@@ -181,15 +177,13 @@ def _static(parts: Parts, rows: np.ndarray, fresh: frozenset[str], trained: set[
                 "let the head train: freezing=head-only trains it alone",
             )
         )
-    labels = parts.train.labels
-    assert labels is not None
-    if len(set(labels[rows].tolist())) < 2:
+    if parts.task.constant(parts.train, rows):
         found.append(Diagnosis("labels constant", f"all {len(rows)} rows of the batch have one label, so a fit proves nothing",
                                "type a larger trainer.batch_size, or another seed"))  # fmt: skip
-    seen: dict[bytes, int] = {}
+    seen: dict[bytes, bytes] = {}
     for row in rows.tolist():
-        content = parts.train.row(row).tobytes()
-        if seen.setdefault(content, int(labels[row])) != int(labels[row]):
+        content, label = parts.train.row(row).tobytes(), parts.train.label(row).tobytes()
+        if seen.setdefault(content, label) != label:
             found.append(Diagnosis("labels contradictory", f"row {row} of the training part has the same tokens as another row and another label",
                                    "mend the rows, or raise tokenizer.max_length if truncation made them equal"))  # fmt: skip
             break

@@ -41,7 +41,7 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
     tables, lines = build.encode_parts(ground)
     screen.notes(lines)
     build.require_trainable_rows(tables)
-    runtime = build.decide_runtime(config, max(int(table.lengths.max()) for table in tables.values()))
+    runtime = build.decide_runtime(config, max(table.longest for table in tables.values()))
     blueprint = build.draw(ground, attention=runtime.attention, allow_empty=True)
     screen.notes([*runtime.decisions, *blueprint.decisions])
     arithmetic = build.count_steps(config, len(tables["train"].lengths))
@@ -56,9 +56,7 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
         )[0]
         screen.note(f"one batch of {len(rows)} rows, at most {MAX_STEPS} steps at a constant lr")
         try:
-            verdict = overfit(
-                trainer, rows, _head_or_fresh(config, blueprint), num_labels=len(ground.labels), screen=screen
-            )
+            verdict = overfit(trainer, rows, _head_or_fresh(config, blueprint), screen=screen)
         finally:
             screen.close()
     return _told(verdict, output, screen)
@@ -82,7 +80,8 @@ def _told(verdict: Verdict, output: Path, screen: Screen) -> Verdict:
         screen.note(f"{diagnosis.name}: {diagnosis.text}\n  -> {diagnosis.hint}")
     word = "PASS" if verdict.passed else "FAIL"
     curves = f"; curves in {output}" if verdict.batch_curve else ""
-    screen.heading(f"{word}: loss {verdict.loss:.4f} (floor {verdict.floor:.4f}), accuracy {verdict.accuracy:.1%} "
+    accuracy = "" if verdict.accuracy is None else f", accuracy {verdict.accuracy:.1%}"
+    screen.heading(f"{word}: loss {verdict.loss:.4f} (floor {verdict.floor:.4f}){accuracy} "
                    f"after {verdict.steps} steps{curves}")  # fmt: skip
     return verdict
 

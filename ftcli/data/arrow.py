@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def content_of(table: pyarrow.Table, origin: str) -> Content:
-    """Returns the columns of a table that hold one plain value a row.
+    """Returns the columns of a table that hold plain values, or lists and objects of them.
 
-    Images, lists and other nested columns are left out: they are no text and no label, and may be huge.
+    Bytes, such as images, and lists of fractions, such as vectors, are left out: they may be huge.
 
     Raises:
         DataError: a text that is not UTF-8.
@@ -30,19 +30,24 @@ def content_of(table: pyarrow.Table, origin: str) -> Content:
     return Content(columns, None, _class_names(table.schema))
 
 
-def _is_plain(kind: pyarrow.DataType) -> bool:
+def _is_plain(kind: pyarrow.DataType, *, nested: bool = False) -> bool:
     from pyarrow import types
 
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _is_plain(kind.value_type, nested=True)
+    if types.is_struct(kind):
+        return all(_is_plain(kind.field(i).type, nested=True) for i in range(kind.num_fields))
     inner = kind.value_type if types.is_dictionary(kind) else kind
     text = (types.is_string, types.is_large_string, types.is_string_view)
-    value = (types.is_integer, types.is_floating, types.is_boolean, types.is_null)
-    return any(test(inner) for test in (*text, *value))
+    value = (types.is_integer, types.is_boolean, types.is_null)
+    return any(test(inner) for test in (*text, *value)) or (types.is_floating(inner) and not nested)
 
 
 def _class_names(schema: pyarrow.Schema) -> dict[str, list[str]]:
     """Reads `ClassLabel` features out of the schema's `huggingface` entry; damaged ones say nothing."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {name: list(map(str, kind["names"])) for name, kind in features.items() if "names" in kind}
+        inner = {name: kind.get("feature", kind) for name, kind in features.items() if isinstance(kind, dict)}
+        return {name: list(map(str, kind["names"])) for name, kind in inner.items() if "names" in kind}
     except (KeyError, ValueError, TypeError, AttributeError):
         return {}

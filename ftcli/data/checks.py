@@ -2,61 +2,71 @@
 
 from __future__ import annotations
 
-from ftcli.batching.rows import Rows
-from ftcli.config import ColumnsConfig
+from collections.abc import Sequence
+from typing import Any
+
+from ftcli.batching.rows import Field, Kind, Rows
 from ftcli.data.reading import kind_of
 from ftcli.errors import DataError, Problem, nearest
 
 
-def check_columns(rows: Rows, columns: ColumnsConfig, *, needs_label: bool) -> None:
-    """Checks that the configured columns exist.
+def check_columns(rows: Rows, fields: Sequence[Field], *, needs_label: bool) -> None:
+    """Checks that the columns a task reads exist.
 
     Raises:
         DataError: one problem a missing column.
     """
-    wanted = {"text": columns.text, "text_pair": columns.text_pair}
-    if needs_label:
-        wanted["label"] = columns.label
-    lost = {key: name for key, name in wanted.items() if name is not None and name not in rows.columns}
+    lost = [f for f in fields if f.column not in rows.columns and (needs_label or not f.is_label)]
     if lost:
-        used = (columns.text, columns.text_pair, columns.label)
+        used = {f.column for f in fields}
         free = [column for column in rows.columns if column and column not in used]
-        raise DataError(*(_missing(rows, key, name, free) for key, name in lost.items()))
+        raise DataError(*(_missing(rows, field, free) for field in lost))
 
 
-def _missing(rows: Rows, key: str, name: str, free: list[str]) -> Problem:
-    held = [column for column in rows.columns if column]
+def _missing(rows: Rows, field: Field, free: list[str]) -> Problem:
+    held = [column for column in rows.columns if column and column not in rows.derived]
     shown = ", ".join(held[:12]) + (", ..." if len(held) > 12 else "")
     if len(held) == 1 and "\t" in held[0]:
         hint = "its columns seem to be separated by tabs: name the file .tsv"
     elif len(held) == 1 and ";" in held[0]:
         hint = "its columns seem to be separated by semicolons: save it with commas"
     else:
-        near = nearest(name, held, 1) or (free if len(free) == 1 else ["NAME"])
-        hint = f"type data.columns.{key}={near[0]}"
-    return Problem(f"data.columns.{key}", f"{rows.origin} has no column {name!r}; it has {shown}", hint)
+        near = nearest(field.column, held, 1) or (free if len(free) == 1 else ["NAME"])
+        hint = f"type data.columns.{field.key}={near[0]}"
+    message = f"{rows.origin} has no column {field.column!r}; it has {shown}"
+    return Problem(f"data.columns.{field.key}", message, hint)
 
 
-def check_texts(rows: Rows, columns: ColumnsConfig) -> str:
+def check_texts(rows: Rows, fields: Sequence[Field]) -> str:
     """Checks that every text is text and returns a line on the empty ones, '' when there are none.
 
     Raises:
-        DataError: a value that is no text, or text that has no UTF-8 form; named with its line.
+        DataError: a value that is no text (or no list of texts), or text that has no UTF-8 form; named
+            with its line.
     """
     empty: set[int] = set()
-    for name in filter(None, (columns.text, columns.text_pair)):
-        for row, text in enumerate(rows.columns[name]):
-            if not isinstance(text, str):
-                message = f"the column {name!r} holds {kind_of(text)}"
-                raise DataError(Problem(rows.where(row), message, "expected text"))
-            if not text or text.isspace():
+    for field in fields:
+        if field.is_label:
+            continue
+        for row, value in enumerate(rows.columns[field.column]):
+            texts = value if field.kind is Kind.texts and isinstance(value, list) else [value]
+            for text in texts:
+                _check_text(text, field, rows, row)
+            if not texts or all(not text or text.isspace() for text in texts):
                 empty.add(row)
-            elif not _has_utf8(text):
-                message = f"the column {name!r} holds half of a surrogate pair, which is no character"
-                raise DataError(Problem(rows.where(row), message, "write the text as plain UTF-8"))
     if not empty:
         return ""
     return f"{len(empty):,} of {len(rows):,} rows have an empty text, the first at {rows.where(min(empty))}"
+
+
+def _check_text(text: Any, field: Field, rows: Rows, row: int) -> None:
+    if not isinstance(text, str):
+        message = f"the column {field.column!r} holds {kind_of(text)}"
+        expected = "expected text" if field.kind is Kind.text else "expected a list of texts"
+        raise DataError(Problem(rows.where(row), message, expected))
+    if not _has_utf8(text):
+        message = f"the column {field.column!r} holds half of a surrogate pair, which is no character"
+        raise DataError(Problem(rows.where(row), message, "write the text as plain UTF-8"))
 
 
 def _has_utf8(text: str) -> bool:

@@ -50,7 +50,8 @@ def contents_of(loaded: DatasetDict, origin: str) -> dict[str, Content]:
     contents = {}
     for split, dataset in loaded.items():
         content = content_of(dataset.with_format("arrow")[:], f"{origin} ({split})")
-        named = {name: kind for name, kind in dataset.features.items() if hasattr(kind, "names")}
+        inner = {name: getattr(kind, "feature", kind) for name, kind in dataset.features.items()}
+        named = {name: kind for name, kind in inner.items() if hasattr(kind, "names")}
         content.class_names = {name: list(kind.names) for name, kind in named.items()}
         content.sha256 = _digest(content.columns)
         contents[str(split)] = content

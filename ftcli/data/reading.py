@@ -1,4 +1,4 @@
-"""Files -> columns: tsv, csv, json, jsonl and parquet, read strictly.
+"""Files -> columns: tsv, csv, json, jsonl, parquet and conll, read strictly.
 
 Values stay what they are in the file: "NA", "null" and "" are texts. Every mistake is named with
 its line.
@@ -11,14 +11,14 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ftcli.errors import DataError, Problem, SourceError, nearest
 
-SUFFIXES = (".tsv", ".csv", ".json", ".jsonl", ".parquet")
+SUFFIXES = (".tsv", ".csv", ".json", ".jsonl", ".parquet", ".conll")
 
 
 @dataclass(slots=True)
@@ -31,13 +31,17 @@ class Content:
     class_names: dict[str, list[str]] = field(default_factory=dict)
     """Column -> names of the ids 0, 1, ..., where the file declares them."""
     sha256: str = ""
+    unnamed: bool = False
+    """Whether the format names no columns: the first holds words, the second tags."""
 
 
-def read_file(file: Path, key: str) -> Content:
+def read_file(file: Path, key: str, suffix: str | None = None) -> Content:
     """Reads one file by the format that its suffix names.
 
     Args:
+        file: where it is.
         key: what the user typed to name the file, for messages.
+        suffix: another format, such as `.conll`, whatever the file is called.
 
     Raises:
         SourceError: no such file, one that cannot be opened, or an unknown suffix.
@@ -49,7 +53,7 @@ def read_file(file: Path, key: str) -> Content:
         raise SourceError(missing(file, key)) from error
     except OSError as error:
         raise SourceError(Problem(key, f"{file} cannot be read: {error.strerror}")) from error
-    return parse(data, file.suffix, str(file), key)
+    return parse(data, suffix or file.suffix, str(file), key)
 
 
 def read_shards(files: Sequence[Path], key: str) -> Content:
@@ -66,10 +70,15 @@ def read_shards(files: Sequence[Path], key: str) -> Content:
 
 def parse(data: bytes, suffix: str, origin: str, key: str = "data.path") -> Content:
     """Reads bytes, such as a file's or those of stdin, in the format of `suffix` (`.tsv`, ...)."""
-    readers = dict(zip(SUFFIXES, (_read_tsv, _read_csv, _read_json, _read_jsonl, _read_parquet), strict=True))
+    functions = (_read_tsv, _read_csv, _read_json, _read_jsonl, _read_parquet, _read_conll)
+    readers = dict(zip(SUFFIXES, functions, strict=True))
     if suffix not in readers:
         message = f"{origin} is in no known format: {suffix!r} is its suffix"
-        raise SourceError(Problem(key, message, f"known are {', '.join(SUFFIXES)}"))
+        raise SourceError(
+            Problem(
+                key, message, f"known are {', '.join(SUFFIXES)}; data.format=NAME reads a file of any name"
+            )
+        )
     if not data.strip():
         raise DataError(Problem(origin, "the file is empty"))
     content = readers[suffix](data, origin)
@@ -92,14 +101,36 @@ def _text(data: bytes, origin: str) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        message = f"byte {data[error.start]:#04x} is not UTF-8"
-        raise DataError(Problem(f"{origin}:{line}", message, "save the file as UTF-8")) from error
+        raise DataError(_not_utf8(data, error, origin, 1)) from error
     if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        message = "holds a NUL byte: not a text file"
-        raise DataError(Problem(f"{origin}:{line}", message, "save the file as UTF-8"))
+        raise DataError(_has_nul(origin, text.count("\n", 0, text.index("\0")) + 1))
     return text
+
+
+def decoded(line: bytes, origin: str, number: int) -> str:
+    """Returns one line as text; the first may begin with a byte order mark.
+
+    Raises:
+        DataError: it is no UTF-8, or holds a NUL byte.
+    """
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(_not_utf8(line, error, origin, number)) from error
+    if "\0" in text:
+        raise DataError(_has_nul(origin, number))
+    return text
+
+
+def _not_utf8(data: bytes, error: UnicodeDecodeError, origin: str, first: int) -> Problem:
+    line = data.count(b"\n", 0, error.start) + first
+    return Problem(
+        f"{origin}:{line}", f"byte {data[error.start]:#04x} is not UTF-8", "save the file as UTF-8"
+    )
+
+
+def _has_nul(origin: str, line: int) -> Problem:
+    return Problem(f"{origin}:{line}", "holds a NUL byte: not a text file", "save the file as UTF-8")
 
 
 def _lines(text: str) -> list[str]:
@@ -111,7 +142,7 @@ def _read_tsv(data: bytes, origin: str) -> Content:
     """Fields are whatever stands between tabs: quotes mean nothing."""
     header, *lines = _lines(_text(data, origin))
     rows = [(number, line.split("\t")) for number, line in enumerate(lines, 2)]
-    return _table(header.split("\t"), rows, origin)
+    return table_of(header.split("\t"), rows, origin)
 
 
 def _read_csv(data: bytes, origin: str) -> Content:
@@ -130,10 +161,15 @@ def _read_csv(data: bytes, origin: str) -> Content:
         raise DataError(
             Problem(f"{origin}:{line}", message, 'a quote in a quoted text is written ""')
         ) from error
-    return _table(rows[0][1], rows[1:], origin)
+    return table_of(rows[0][1], rows[1:], origin)
 
 
-def _table(header: list[str], rows: list[tuple[int, list[str]]], origin: str) -> Content:
+def table_of(header: list[str], rows: list[tuple[int, list[str]]], origin: str) -> Content:
+    """Returns the columns of rows of fields, each with its line.
+
+    Raises:
+        DataError: a column named twice, or a row with more or fewer fields than the header.
+    """
     named = [name for name in header if name]
     for name in named:
         if named.count(name) > 1:
@@ -171,29 +207,31 @@ def _read_json(data: bytes, origin: str) -> Content:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise DataError(Problem(f"{origin}, row {number}", f"holds {kind_of(row)}", "expected an object"))
-    return _objects(rows, None)
+    return objects(rows, None)
 
 
 def _read_jsonl(data: bytes, origin: str) -> Content:
-    rows: list[dict[str, Any]] = []
-    numbers: list[int] = []
-    for number, line in enumerate(_lines(_text(data, origin)), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            message = f"is not valid JSON: {getattr(error, 'msg', error)}"
-            raise DataError(Problem(f"{origin}:{number}", message, "expected one object a line")) from error
-        if not isinstance(row, dict):
-            message = f"holds {kind_of(row)}"
-            raise DataError(Problem(f"{origin}:{number}", message, "expected one object a line"))
-        rows.append(row)
-        numbers.append(number)
-    return _objects(rows, numbers)
+    filled = [(n, line) for n, line in enumerate(_lines(_text(data, origin)), 1) if line.strip()]
+    return objects([object_of(line, f"{origin}:{n}") for n, line in filled], [n for n, _ in filled])
 
 
-def _objects(rows: list[dict[str, Any]], numbers: list[int] | None) -> Content:
+def object_of(line: str, where: str) -> dict[str, Any]:
+    """Returns the object that a line of jsonl is.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        message = f"is not valid JSON: {getattr(error, 'msg', error)}"
+        raise DataError(Problem(where, message, "expected one object a line")) from error
+    if not isinstance(row, dict):
+        raise DataError(Problem(where, f"holds {kind_of(row)}", "expected one object a line"))
+    return row
+
+
+def objects(rows: list[dict[str, Any]], numbers: list[int] | None) -> Content:
     """Turns objects to columns; a key that an object lacks is None there."""
     names = dict.fromkeys(name for row in rows for name in row)
     return Content({name: [row.get(name) for row in rows] for name in names}, numbers)
@@ -209,6 +247,45 @@ def _read_parquet(data: bytes, origin: str) -> Content:
         return content_of(parquet.read_table(pyarrow.BufferReader(data)), origin)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(Problem(origin, f"is not a parquet file: {str(error).splitlines()[0]}")) from error
+
+
+def _read_conll(data: bytes, origin: str) -> Content:
+    """A word and its tag a line, an empty line after each sentence: two columns of lists, without names.
+
+    Of more than two columns (separated by tabs, else by spaces) the first is the word and the last the
+    tag. Lines that begin with -DOCSTART- mark documents and are left out.
+    """
+    sentences = list(sentence_lines(enumerate(_lines(_text(data, origin)), 1), origin))
+    numbers, words, tags = (
+        (list(column) for column in zip(*sentences, strict=True)) if sentences else ([], [], [])
+    )
+    return Content({"words": words, "tags": tags}, numbers, unnamed=True)
+
+
+def sentence_lines(
+    lines: Iterable[tuple[int, str]], origin: str
+) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Yields (line of its first word, words, tags) of each sentence.
+
+    Raises:
+        DataError: a line with one field.
+    """
+    start, words, tags = 0, [], []  # type: ignore[var-annotated]
+    for number, line in lines:
+        if not line.strip(" \t") or line.startswith("-DOCSTART-"):
+            if words:
+                yield start, words, tags
+            words, tags = [], []
+            continue
+        fields = line.split("\t") if "\t" in line else line.split(" ")
+        if len(fields) < 2 or not fields[-1].strip():
+            message = f"one field, {line[:40]!r}, where a word and its tag are expected"
+            raise DataError(Problem(f"{origin}:{number}", message, "separate them by a tab or a space"))
+        start = start if words else number
+        words.append(fields[0])
+        tags.append(fields[-1].strip())
+    if words:
+        yield start, words, tags
 
 
 def kind_of(value: Any) -> str:

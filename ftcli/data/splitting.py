@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from ftcli.batching.rows import Rows
-from ftcli.config import ColumnsConfig
+from ftcli.batching.rows import Field, Kind, Rows
 
 LIMIT_STREAMS = {"train": (1, 0), "validation": (1, 1)}
 """Keeps the draws of the limits apart from each other and from the order of the epochs, all of one seed."""
 
 
-def hold_out(rows: Rows, columns: ColumnsConfig, share: float) -> tuple[Rows, Rows]:
-    """Splits training rows in (train, validation), stratified by label.
+def hold_out(rows: Rows, fields: Sequence[Field], share: float) -> tuple[Rows, Rows]:
+    """Splits training rows in (train, validation), stratified by label where labels are classes.
 
     Of each label the rows with the smallest content hashes are held out, about `share` of them and at
     least one where the label has two different texts. Neither seed nor file order has a say, and
     rows with identical texts stay together (under the smallest of their labels).
     """
-    texts = [rows.columns[columns.text]]
-    if columns.text_pair is not None:
-        texts.append(rows.columns[columns.text_pair])
+    texts = [rows.columns[field.column] for field in fields if not field.is_label]
+    labels = next((rows.columns[field.column] for field in fields if field.kind is Kind.classes), None)
     groups: dict[str, list[int]] = defaultdict(list)
     for row, values in enumerate(zip(*texts, strict=True)):
         groups[content_hash(values)].append(row)
     strata: dict[str, list[list[int]]] = defaultdict(list)
-    labels = rows.columns[columns.label]
     for digest in sorted(groups):
-        strata[min(str(labels[row]) for row in groups[digest])].append(groups[digest])
+        stratum = min(str(labels[row]) for row in groups[digest]) if labels is not None else ""
+        strata[stratum].append(groups[digest])
     held = [row for stratum in strata.values() for group in _chosen(stratum, share) for row in group]
     is_held = np.zeros(len(rows), dtype=bool)
     is_held[held] = True
     return rows.take(np.flatnonzero(~is_held)), rows.take(np.flatnonzero(is_held), "validation")
 
 
-def content_hash(texts: tuple[str, ...]) -> str:
+def content_hash(values: tuple[Any, ...]) -> str:
     """Returns the hex sha256 of the texts of a row; lengths keep ("a", "bc") and ("ab", "c") apart."""
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
     return hashlib.sha256("".join(f"{len(text)}:{text}" for text in texts).encode()).hexdigest()
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
 
-from ftcli.batching.rows import Parts, Rows
+from ftcli.batching.rows import Field, Parts, Rows, text_fields
 from ftcli.config import ColumnsConfig, DataConfig
 from ftcli.data.checks import check_columns, check_texts
+from ftcli.data.nested import add_nested
 from ftcli.data.parts import NAMES, find_parts, match_splits, read_part
 from ftcli.data.reading import Content, read_file
 from ftcli.data.splitting import hold_out, limit_rows
@@ -18,8 +21,25 @@ from ftcli.paths import bundled
 from ftcli.registry import register
 
 
+class FileFormat(Enum):
+    auto = "auto"
+    tsv = "tsv"
+    csv = "csv"
+    json = "json"
+    jsonl = "jsonl"
+    parquet = "parquet"
+    conll = "conll"
+
+    @property
+    def suffix(self) -> str | None:
+        """What a file of this format ends in; None for what its own name says."""
+        return None if self is FileFormat.auto else f".{self.value}"
+
+
 @dataclass(kw_only=True, slots=True)
 class TextConfig(DataConfig):
+    format: FileFormat = FileFormat.auto
+    """How the files of data.files are read; `auto`: as their suffix says."""
     bundled: str | None = None
     """Name of a data folder that comes with ftcli. `path` wins over it, it wins over `id`."""
 
@@ -33,13 +53,22 @@ class TextConfig(DataConfig):
 
 
 @register("data", TextConfig)
-def build(config: TextConfig, *, seed: int, needs_label: bool = True, needs_train: bool = True) -> Parts:
+def build(
+    config: TextConfig,
+    *,
+    seed: int,
+    needs_label: bool = True,
+    needs_train: bool = True,
+    fields: Sequence[Field] | None = None,
+) -> Parts:
     """Reads, checks, splits and limits the rows.
 
     Args:
+        config: where the rows are.
         seed: draws the rows of a limit; has no say in a validation share.
         needs_label: train and validation must have the label column.
         needs_train: False for an evaluation, where any one part is enough.
+        fields: the columns that the task reads; None: one text or two, and a label.
 
     Raises:
         ConfigError: no source is named, or there is no validation part and no share.
@@ -47,15 +76,17 @@ def build(config: TextConfig, *, seed: int, needs_label: bool = True, needs_trai
         DataError: a file is not what its name promises, a column is missing, a value is no text.
     """
     decisions: list[str] = []
+    fields = text_fields(config.columns) if fields is None else fields
     parts = _read_parts(config, decisions, needs_train)
     for rows in parts.values():
         required = needs_label and rows.name != "test"
-        check_columns(rows, config.columns, needs_label=required)
-        if empty := check_texts(rows, config.columns):
+        add_nested(rows, [field.column for field in fields])
+        check_columns(rows, fields, needs_label=required)
+        if empty := check_texts(rows, fields):
             decisions.append(f"{rows.name}: {empty}")
     if needs_train:
         _require_train(config, parts)
-        _settle_validation(config, parts, decisions)
+        _settle_validation(config, parts, fields, decisions)
     for name, limit in (("train", config.limit_train), ("validation", config.limit_validation)):
         if limit is not None and name in parts:
             whole, parts[name] = parts[name], limit_rows(parts[name], limit, seed)
@@ -67,7 +98,7 @@ def build(config: TextConfig, *, seed: int, needs_label: bool = True, needs_trai
 
 def read_rows(
     file: str | Path,
-    columns: ColumnsConfig,
+    fields: Sequence[Field],
     *,
     name: str = "predict",
     needs_label: bool = False,
@@ -79,10 +110,17 @@ def read_rows(
         SourceError, DataError: as `build`.
     """
     path = Path(file).expanduser()
-    rows = _rows(name, read_file(path, key), str(path), columns)
-    check_columns(rows, columns, needs_label=needs_label)
-    check_texts(rows, columns)
+    rows = as_rows(read_file(path, key), str(path), fields, name)
+    check_columns(rows, fields, needs_label=needs_label)
+    check_texts(rows, fields)
     return rows
+
+
+def as_rows(content: Content, origin: str, fields: Sequence[Field], name: str = "predict") -> Rows:
+    """Returns a file's content as rows, with the nested columns that a task reads."""
+    columns = {field.key: field.column for field in fields}
+    own = ColumnsConfig(text=columns.get("text", "text"), label=columns.get("label", "label"))
+    return add_nested(_rows(name, content, origin, own), [field.column for field in fields])
 
 
 def _read_parts(config: TextConfig, decisions: list[str], needs_train: bool) -> dict[str, Rows]:
@@ -94,8 +132,9 @@ def _read_parts(config: TextConfig, decisions: list[str], needs_train: bool) -> 
     errors: list[FtcliError] = []
     for part, file in named.items():
         try:
-            content = read_file(Path(file).expanduser(), f"data.files.{part}")
-            parts[part] = _rows(part, content, str(Path(file).expanduser()), config.columns)
+            place = Path(file).expanduser()
+            content = read_file(place, f"data.files.{part}", config.format.suffix)
+            parts[part] = _rows(part, content, str(place), config.columns)
         except FtcliError as error:
             errors.append(error)
     if errors:
@@ -152,6 +191,9 @@ def _from_hub(config: TextConfig, named: set[str]) -> dict[str, Rows]:
 
 
 def _rows(part: str, content: Content, origin: str, columns: ColumnsConfig) -> Rows:
+    if content.unnamed:  # a format without column names takes those that the configuration speaks of
+        words, tags = content.columns.values()
+        content.columns = {columns.text: words, columns.label: tags}
     lines = None if content.line_numbers is None else np.array(content.line_numbers)
     return Rows(part, content.columns, origin, content.sha256, lines, content.class_names.get(columns.label))
 
@@ -162,7 +204,9 @@ def _require_train(config: TextConfig, parts: dict[str, Rows]) -> None:
         raise DataError(Problem("data.files.train", f"there is only {held}", "type data.files.train=FILE"))
 
 
-def _settle_validation(config: TextConfig, parts: dict[str, Rows], decisions: list[str]) -> None:
+def _settle_validation(
+    config: TextConfig, parts: dict[str, Rows], fields: Sequence[Field], decisions: list[str]
+) -> None:
     """Holds rows out where a share is set and there is no validation part."""
     share, train = config.validation_share, parts["train"]
     if "validation" in parts:
@@ -177,7 +221,7 @@ def _settle_validation(config: TextConfig, parts: dict[str, Rows], decisions: li
     if not 0 < share <= 0.5:
         expected = "expected a share above 0 and at most 0.5"
         raise ConfigError(Problem("data.validation_share", f"got {share}", expected))
-    parts["train"], parts["validation"] = hold_out(train, config.columns, share)
+    parts["train"], parts["validation"] = hold_out(train, fields, share)
     if not len(parts["validation"]):
         message = f"no row can be held out: no label of {train.origin} has two different texts"
         raise DataError(Problem("data.validation_share", message, "type data.files.validation=FILE"))

@@ -1,48 +1,87 @@
-"""Metrics, one file each; what they share is the confusion matrix below.
+"""Metrics, one file each, and how their names are written.
 
-A metric has `higher_is_better`, `update(probabilities, labels)`, `compute()` and `reset()`. It keeps
-counts only, so its memory does not grow with the rows, and counts of several processes add up.
+A metric is registered by its class. It states `kinds`, the kinds of predictions it scores, takes
+batches with `update(predictions, labels)` and keeps counts or sums only, on the device of what it is
+given, so its memory does not grow with the rows. A task states which kinds it gives:
+
+    classes     probabilities (n, num_labels) and ids (n,)
+    ids         predicted ids (n,) and ids (n,), where a probability of every label is not at hand
+    ranking     probabilities (n, num_choices), -1 where a row has no such choice, and the right one's place (n,)
+    multilabel  probabilities (n, num_labels) and 0 or 1 for each (n, num_labels)
+    values      numbers (n,) and numbers (n,)
+    tags        lists of predicted tags, one a row, and lists of the right ones
+
+`map@3` is the metric `map` with the parameter `3`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
-if TYPE_CHECKING:
-    import torch
+from ftcli.errors import ConfigError, Problem
 
 
-class ConfusionMatrix:
-    """Counts of (label, prediction) pairs; a metric is a figure computed from them."""
+class Metric:
+    """What all metrics share.
 
-    higher_is_better = True
+    Args:
+        parameter: what stands behind the @ of the name, None for nothing.
+        labels: names of the ids.
 
-    def __init__(self) -> None:
-        self.counts: torch.Tensor | None = None
-        """(num_labels, num_labels) int64: row = label, column = prediction; None before any update."""
+    Raises:
+        ConfigError: a parameter that the metric does not take.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("classes",)
+    higher_is_better: ClassVar[bool] = True
+    takes: ClassVar[str] = ""
+    """What may stand behind the @; empty for a metric without a parameter."""
+
+    def __init__(self, parameter: str | None = None, labels: Sequence[str] = ()) -> None:
+        self.parameter, self.labels = parameter, list(labels)
+        if problem := self.wrong(parameter, labels):
+            raise ConfigError(Problem("task.metrics", problem, self.takes and f"it takes {self.takes}"))
+        self.reset()
+
+    @classmethod
+    def wrong(cls, parameter: str | None, labels: Sequence[str] | None = None) -> str:
+        """Returns what is wrong with a parameter, or ''.
+
+        Args:
+            parameter: as typed.
+            labels: names of the ids; None while they are not known.
+        """
+        return f"{cls.__name__} takes nothing behind an @, got {parameter!r}" if parameter is not None else ""
+
+    def kind(self, offered: Sequence[str]) -> str:
+        """Returns which of a task's kinds of predictions the metric takes."""
+        return next(kind for kind in self.kinds if kind in offered)
 
     def reset(self) -> None:
         """Forgets all rows."""
-        self.counts = None
+        raise NotImplementedError
 
-    def update(self, probabilities: torch.Tensor, labels: torch.Tensor) -> None:
-        """Counts a batch.
+    def update(self, predictions: Any, labels: Any) -> None:
+        """Counts a batch, in the form of one of the metric's kinds."""
+        raise NotImplementedError
 
-        Args:
-            probabilities: (batch, num_labels); the highest is the prediction, the first one of equals.
-            labels: (batch,) ids
-        """
-        num_labels = probabilities.shape[-1]
-        pairs = labels * num_labels + probabilities.argmax(-1)
-        counts = pairs.bincount(minlength=num_labels * num_labels).view(num_labels, num_labels)
-        self.counts = counts if self.counts is None else self.counts + counts
-
-    def counted(self) -> torch.Tensor:
-        """Returns the counts as fp64 on the CPU.
+    def compute(self) -> float | dict[str, float]:
+        """Returns the figure of all rows so far, or several by name.
 
         Raises:
-            ValueError: nothing was counted.
+            ValueError: there were no rows.
         """
-        if self.counts is None or not int(self.counts.sum()):
-            raise ValueError("a metric of no rows has no value")
-        return self.counts.cpu().double()
+        raise NotImplementedError
+
+
+def split_name(name: str) -> tuple[str, str | None]:
+    """Splits `map@3` into ("map", "3") and `accuracy` into ("accuracy", None)."""
+    base, sign, parameter = name.partition("@")
+    return base, parameter if sign else None
+
+
+def require_rows(rows: float) -> None:
+    """Raises ValueError where nothing was counted."""
+    if not rows:
+        raise ValueError("a metric of no rows has no value")

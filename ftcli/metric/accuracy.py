@@ -1,14 +1,22 @@
-"""Share of rows whose most probable class is their label."""
+"""Share of rows predicted right: the most probable class or choice, or every one of several labels."""
 
 from __future__ import annotations
 
-from ftcli.metric import ConfusionMatrix
+from typing import TYPE_CHECKING
+
+from ftcli.metric._counts import THRESHOLD, Mean, predicted_ids
 from ftcli.registry import register
+
+if TYPE_CHECKING:
+    import torch
 
 
 @register("metric")
-class Accuracy(ConfusionMatrix):
-    def compute(self) -> float:
-        """Returns correct / all, from 0 to 1."""
-        counts = self.counted()
-        return float(counts.trace() / counts.sum())
+class Accuracy(Mean):
+    kinds = ("classes", "ranking", "multilabel", "ids")
+
+    def figures(self, predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Returns 1.0 for each row that is right."""
+        if labels.ndim == 2:
+            return ((predictions >= THRESHOLD) == (labels > 0)).all(1).float()
+        return (predicted_ids(predictions) == labels).float()

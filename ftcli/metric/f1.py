@@ -1,20 +1,18 @@
-"""Macro F1: the mean over classes of 2 TP / (2 TP + FP + FN)."""
+"""F1, 2 TP / (2 TP + FP + FN): the mean over labels (macro), f1@micro, f1@LABEL of one, f1@class of each."""
 
 from __future__ import annotations
 
-from ftcli.metric import ConfusionMatrix
+from typing import TYPE_CHECKING
+
+from ftcli.metric._counts import LabelCounts
 from ftcli.registry import register
+
+if TYPE_CHECKING:
+    import torch
 
 
 @register("metric")
-class F1(ConfusionMatrix):
-    def compute(self) -> float:
-        """Returns the mean over the classes that occur, as label or prediction, from 0 to 1.
-
-        A class that occurs in neither has no F1 and is left out, as in scikit-learn's
-        `f1_score(average="macro")`.
-        """
-        counts = self.counted()
-        occurrences = counts.sum(0) + counts.sum(1)
-        occurs = occurrences > 0
-        return float((2 * counts.diagonal()[occurs] / occurrences[occurs]).mean())
+class F1(LabelCounts):
+    def figures(self, both: torch.Tensor, found: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        """Returns F1 of each label, 0 for one that occurs nowhere."""
+        return 2 * both / (found + right).clamp(min=1)

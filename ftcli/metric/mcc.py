@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftcli.metric import ConfusionMatrix
+from ftcli.metric._counts import ConfusionMatrix
 from ftcli.registry import register
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -111,7 +111,8 @@ def build(
     *,
     source: Source,
     hf_config: PreTrainedConfig,
-    auto_class: str = "AutoModelForSequenceClassification",
+    auto_classes: Sequence[str] = ("AutoModelForSequenceClassification",),
+    problem_type: str | None = "single_label_classification",
     labels: list[str],
     pad_id: int,
     seed: int,
@@ -123,7 +124,8 @@ def build(
 
     Args:
         hf_config: from `load_config`; left as it is, the model gets a copy.
-        auto_class: name of the transformers class that knows the architecture's head.
+        auto_classes: names of transformers classes with the task's head; the first that knows the architecture.
+        problem_type: what the model's config says of its head.
         labels: names of the classes, by id.
         pad_id: settled by the tokenizer; written into the model's config before anything is built.
         seed: draws the fresh parameters, whatever was drawn before; the global generator is left as it was.
@@ -137,11 +139,11 @@ def build(
     """
     decisions: list[str] = []
     pretrained = config.weights is Weights.pretrained
-    model_class = _class_with_head(hf_config, auto_class)
+    model_class = _class_with_head(hf_config, auto_classes)
     labels_before = [name for _, name in sorted((hf_config.id2label or {}).items())]
     hf_config = copy.deepcopy(hf_config)
     _settle_pad(hf_config, pad_id, pretrained, decisions)
-    _settle_labels(hf_config, labels)
+    _settle_labels(hf_config, labels, problem_type)
     _settle_numbers(config, hf_config, decisions)
     attention = _attention(model_class, attention, decisions)
     options = {"dtype": _torch_dtype(config.dtype), "attn_implementation": attention}
@@ -161,16 +163,17 @@ def build(
     return BuiltModel(loaded.model.eval(), loaded.fresh, decisions)
 
 
-def _class_with_head(hf_config: PreTrainedConfig, auto_class: str) -> type[PreTrainedModel]:
+def _class_with_head(hf_config: PreTrainedConfig, auto_classes: Sequence[str]) -> type[PreTrainedModel]:
     import transformers
 
-    mapping = getattr(transformers, auto_class)._model_mapping
-    if type(hf_config) not in mapping:
-        task = auto_class.removeprefix("AutoModelFor")
-        message = f"the architecture {hf_config.model_type} is a model without the task head {task}"
-        raise ConfigError(Problem("model", message, "choose another: `ftcli list model`"))
-    found = mapping[type(hf_config)]
-    return found[0] if isinstance(found, list | tuple) else found
+    for auto_class in auto_classes:
+        mapping = getattr(transformers, auto_class)._model_mapping
+        if type(hf_config) in mapping:
+            found = mapping[type(hf_config)]
+            return found[0] if isinstance(found, list | tuple) else found
+    task = " or ".join(name.removeprefix("AutoModelFor") for name in auto_classes)
+    message = f"the architecture {hf_config.model_type} is a model without the task head {task}"
+    raise ConfigError(Problem("model", message, "choose another: `ftcli list model`"))
 
 
 def _settle_pad(hf_config: PreTrainedConfig, pad_id: int, pretrained: bool, decisions: list[str]) -> None:
@@ -195,10 +198,10 @@ def _settle_pad(hf_config: PreTrainedConfig, pad_id: int, pretrained: bool, deci
     text_config.pad_token_id = pad_id
 
 
-def _settle_labels(hf_config: PreTrainedConfig, labels: list[str]) -> None:
+def _settle_labels(hf_config: PreTrainedConfig, labels: list[str], problem_type: str | None) -> None:
     hf_config.id2label = dict(enumerate(labels))
     hf_config.label2id = {name: i for i, name in enumerate(labels)}
-    hf_config.problem_type = "single_label_classification"
+    hf_config.problem_type = problem_type  # type: ignore[assignment]
 
 
 def _settle_numbers(config: ModelConfig, hf_config: PreTrainedConfig, decisions: list[str]) -> None:

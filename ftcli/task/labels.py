@@ -60,7 +60,7 @@ def learn_names(rows: Rows, column: str, given: list[str] | None, num_labels: in
         raise DataError(_without_label(rows, found.index(None), column))
     names = given or rows.class_names
     if names is None:
-        names = sorted({name for name in found if name is not None}, key=_order(found))
+        names = order_names({name for name in found if name is not None})
         if num_labels is None and len(names) == len(rows) > FEW_ROWS:
             message = f"each of the {len(rows):,} training rows has a label of its own"
             raise DataError(
@@ -77,8 +77,30 @@ def learn_names(rows: Rows, column: str, given: list[str] | None, num_labels: in
     return list(names)
 
 
-def _order(found: list[str | None]) -> Any:
-    return int if all(WHOLE_NUMBER.fullmatch(name or "") for name in found) else str
+def order_names(names: set[str]) -> list[str]:
+    """Returns names in the order of their ids: whole numbers by value, anything else by its characters."""
+    numbers = all(WHOLE_NUMBER.fullmatch(name) for name in names)
+    return sorted(names, key=int) if numbers else sorted(names)
+
+
+def named(values: list[Any], rows: Rows, row: int) -> list[str]:
+    """Returns the names of a row's list of labels; ids become the names that the source declares.
+
+    Raises:
+        DataError: a value that is neither text nor a whole number, or an id without a name.
+    """
+    names = []
+    for value in values:
+        name = _name(value, rows, row) if not isinstance(value, str) else value
+        if rows.class_names and isinstance(value, int):
+            if not 0 <= value < len(rows.class_names):
+                message = f"the label {value} is no id of the {len(rows.class_names)} names declared"
+                raise DataError(Problem(rows.where(row), message))
+            name = rows.class_names[value]
+        if not name:
+            raise DataError(Problem(rows.where(row), f"the labels are {values!r}", "one of them is empty"))
+        names.append(name)
+    return names
 
 
 def _filled(names: list[str], num_labels: int | None) -> list[str]:

@@ -79,6 +79,42 @@ class TextTokenizer:
             num_tokens_cut=num_tokens_cut,
         )
 
+    def encode_words(self, rows: list[list[str]]) -> TokenTable:
+        """Tokenises rows of words, each row as one text with a space between words.
+
+        So every tokenizer sees what it saw in pretraining. The table's extra `words` (num_tokens,) int64
+        holds the number of the word that a token is the first of, -1 for all other tokens.
+
+        Raises:
+            ConfigError, DataError: as `encode`.
+        """
+        table = self.encode([" ".join(words) for words in rows])
+        first = np.full(len(table.ids), -1, dtype=np.int64)
+        start = 0
+        for chunk in _chunks(rows):
+            for row, offsets in enumerate(self._offsets([" ".join(words) for words in chunk]), start):
+                length = min(len(offsets), int(table.lengths[row]))
+                place = int(table.offsets[row])
+                first[place : place + length] = _first_of_words(rows[row], offsets)[:length]
+            start += len(chunk)
+        table.extras["words"] = first
+        return table
+
+    def _offsets(self, texts: list[str]) -> list[np.ndarray]:
+        """Returns where each token stands in its text, (length, 2), (0, 0) for special tokens."""
+        rust = self._ready()
+        rust.enable_truncation(self.max_length)
+        try:
+            encodings = rust.encode_batch(texts)
+        finally:
+            rust.no_truncation()
+        found = []
+        for encoding in encodings:
+            offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+            offsets[np.array(encoding.special_tokens_mask, dtype=bool)] = 0
+            found.append(offsets)
+        return found
+
     def _ready(self) -> Any:
         """Returns the Rust tokenizer in the state the policy needs, whoever used it before."""
         rust = self.backend.backend_tokenizer
@@ -137,6 +173,20 @@ class TextTokenizer:
         }
         text = json.dumps(settings, sort_keys=True) + self._ready().to_str()
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _first_of_words(words: list[str], offsets: np.ndarray) -> np.ndarray:
+    """Returns (length,) int64: the word that a token is the first of, or -1.
+
+    A token belongs to the word of its last character, as many tokenizers count the space before it in.
+    """
+    ends = np.cumsum([len(word) + 1 for word in words]) if words else np.zeros(0, dtype=np.int64)
+    word = np.searchsorted(ends, np.maximum(offsets[:, 1] - 1, 0), side="right")
+    word[offsets[:, 0] == offsets[:, 1]] = -1
+    fresh = np.ones(len(word), dtype=bool)
+    known = np.flatnonzero(word >= 0)
+    fresh[known[1:]] = word[known[1:]] != word[known[:-1]]
+    return np.where(fresh, word, -1)
 
 
 def _chunks(rows: list[Any]) -> Iterator[list[Any]]:

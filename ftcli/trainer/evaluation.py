@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,12 @@ from ftcli.device import autocast
 class Scores:
     """Result of an evaluation.
 
-    `figures` maps plain names to values (`loss` and the metrics); `probabilities` is
-    (num_rows, num_labels) fp32 in row order, or None unless asked for.
+    `figures` maps plain names to values (`loss` and the metrics); `records` is what the task keeps of
+    each row's prediction, in row order, or None unless asked for.
     """
 
     figures: dict[str, float]
-    probabilities: np.ndarray | None
+    records: list[np.ndarray] | None
 
 
 class Evaluator:
@@ -53,7 +53,7 @@ class Evaluator:
         self.device, self.precision, self.check = device, precision, check
 
     def score(self, model: torch.nn.Module, table: TokenTable, *, keep: bool = False) -> Scores:
-        """Returns loss (mean over rows, no label smoothing) and metrics of a labelled table."""
+        """Returns loss (mean over targets, no label smoothing) and metrics of a labelled table."""
         for metric in self.metrics.values():
             metric.reset()
         loss_sum, targets = 0.0, 0
@@ -61,21 +61,42 @@ class Evaluator:
         for rows, batch, output in self.outputs(model, table):
             loss_sum += float(output.loss_sum)
             targets += output.num_targets
-            probabilities = self.task.probabilities(output.logits)
-            for metric in self.metrics.values():
-                metric.update(probabilities, batch["labels"])
+            self.count(self.task.scored(output, batch))
             if keep:
-                kept.update(zip(rows.tolist(), probabilities.cpu().numpy(), strict=True))
-        figures = {name: float(metric.compute()) for name, metric in self.metrics.items()}
-        figures["loss"] = loss_sum / targets if targets else math.nan
-        return Scores(figures, np.stack([kept[i] for i in range(len(kept))]) if kept else None)
+                kept.update(zip(rows.tolist(), self.task.records(output, batch), strict=True))
+        figures = self.figures() | {"loss": loss_sum / targets if targets else math.nan}
+        return Scores(figures, [kept[row] for row in range(len(table))] if keep else None)
 
-    def predict(self, model: torch.nn.Module, table: TokenTable) -> np.ndarray:
-        """Returns (num_rows, num_labels) fp32 probabilities in row order; labels are not needed."""
+    def count(self, scored: dict[str, tuple[Any, Any]]) -> None:
+        """Gives every metric the kind of predictions it takes."""
+        for metric in self.metrics.values():
+            metric.update(*scored[metric.kind(self.task.kinds)])
+
+    def figures(self) -> dict[str, float]:
+        """Returns the metrics of all that was counted; one that has several figures is `name/of what`."""
+        figures: dict[str, float] = {}
+        for name, metric in self.metrics.items():
+            value = metric.compute()
+            found = (
+                {f"{name}/{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+            )
+            figures |= {key: float(v) for key, v in found.items()}
+        return figures
+
+    def rescore(self, pieces: Iterable[list[dict[str, Any]]]) -> dict[str, float]:
+        """Returns the metrics of saved prediction rows, without the model."""
+        for metric in self.metrics.values():
+            metric.reset()
+        for lines in pieces:
+            self.count(self.task.read_back(lines))
+        return self.figures()
+
+    def predict(self, model: torch.nn.Module, table: TokenTable) -> list[np.ndarray]:
+        """Returns what the task keeps of each row's prediction, in row order; labels are not needed."""
         kept: dict[int, np.ndarray] = {}
-        for rows, _, output in self.outputs(model, table):
-            kept.update(zip(rows.tolist(), self.task.probabilities(output.logits).cpu().numpy(), strict=True))
-        return np.stack([kept[i] for i in range(len(kept))])
+        for rows, batch, output in self.outputs(model, table):
+            kept.update(zip(rows.tolist(), self.task.records(output, batch), strict=True))
+        return [kept[row] for row in range(len(table))]
 
     @torch.no_grad()
     def outputs(self, model: torch.nn.Module, table: TokenTable) -> Iterator[tuple[np.ndarray, dict, Any]]:

@@ -13,7 +13,8 @@ class Window:
     steps: int = 0
     loss_sum: float = 0.0
     targets: int = 0
-    correct: int = 0
+    correct: int | None = 0
+    """None for a task in which nothing is right or wrong."""
     rows: int = 0
     tokens: int = 0
     seconds: float = 0.0

@@ -232,7 +232,8 @@ class Trainer:
             group["lr"] = lr
         pieces = micro_batches(rows, config.micro_batch_size or len(rows))
         targets = parts.task.num_targets(parts.train, rows)
-        loss_sum, correct, tokens = 0.0, 0, 0
+        loss_sum, tokens = 0.0, 0
+        correct: int | None = 0
         for number, piece in enumerate(pieces):
             seed_step(parts.seed, state.step, number)
             batch = parts.task.collate(
@@ -248,7 +249,8 @@ class Trainer:
             self._check_loss(float(output.loss_sum.detach()))
             self.scaler.scale(loss).backward()
             loss_sum += float(output.loss_sum.detach())
-            correct += parts.task.num_correct(output, batch)
+            right = parts.task.num_correct(output, batch)
+            correct = None if right is None or correct is None else correct + right
             tokens += int(parts.train.lengths[piece].sum())
         norm = self._apply()
         state.step += 1
@@ -264,7 +266,7 @@ class Trainer:
         window.steps += 1
         window.loss_sum += loss_sum
         window.targets += targets
-        window.correct += correct
+        window.correct = None if correct is None or window.correct is None else window.correct + correct
         window.rows += len(rows)
         window.tokens += tokens
         window.seconds += seconds
@@ -330,7 +332,7 @@ class Trainer:
             "epoch": round(state.epoch + state.batch / self.steps_per_epoch, 4),
             "phase": state.phase,
             "loss": window.loss_sum / window.targets,
-            "accuracy": window.correct / window.targets,
+            **({} if window.correct is None else {"accuracy": window.correct / window.targets}),
             "lr": dict(zip(names, lrs, strict=True)),
             "grad_norm": norm,
             "rows_per_s": window.rows / seconds,

@@ -12,7 +12,7 @@ import pytest
 from ftcli.batching.cache import cache_folder, cached_table, table_key
 from ftcli.batching.rows import Rows
 from ftcli.batching.table import TokenTable
-from ftcli.config import ColumnsConfig
+from ftcli.config import ColumnsConfig, TaskConfig
 
 
 class LengthTokenizer:
@@ -22,6 +22,8 @@ class LengthTokenizer:
 
 class LengthTask:
     """Encodes a text as its length, and counts how often it had to."""
+
+    config = TaskConfig()
 
     def __init__(self, columns=None):
         self.columns, self.calls = columns or ColumnsConfig(), 0

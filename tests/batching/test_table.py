@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ftcli.batching.table import TokenTable, concat
+from ftcli.batching.table import TokenTable
 from ftcli.errors import DataError
 
 
@@ -36,17 +36,6 @@ def test_save_and_load(tmp_path, labels, types):
     made = table([[5, 6], [7]], labels, types, num_truncated=1, num_tokens_cut=4)
     made.save(tmp_path / "t.safetensors")
     assert_same(made, TokenTable.load(tmp_path / "t.safetensors"))
-
-
-def test_concat_is_the_table_of_all_rows():
-    chunks = [
-        table([[1, 2], [3]], [0, 1], [0, 1, 0], num_truncated=1, num_tokens_cut=5),
-        table([[]], [1], []),
-        table([[4], [5, 6, 7]], [1, 0], [1, 1, 0, 0], num_truncated=2, num_tokens_cut=7),
-    ]
-    rows, types = [[1, 2], [3], [], [4], [5, 6, 7]], [0, 1, 0, 1, 1, 0, 0]
-    assert_same(concat(chunks), table(rows, [0, 1, 1, 1, 0], types, num_truncated=3, num_tokens_cut=12))
-    assert_same(concat([table([[1], [2]])]), table([[1], [2]]))
 
 
 GOOD = {

@@ -5,12 +5,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftcli.batching.rows import Rows
+from ftcli.batching.rows import Rows, text_fields
 from ftcli.config import ColumnsConfig
 from ftcli.data.splitting import content_hash, hold_out, limit_rows
 
 SHA = hashlib.sha256(b"x").hexdigest()
-PLAIN = ColumnsConfig()
+PLAIN = text_fields(ColumnsConfig())
 
 
 def make(pairs):
@@ -71,7 +71,7 @@ def test_a_row_stays_held_out_when_rows_of_another_label_come():
 def test_pairs_count_as_one_text():
     columns = {"text": ["a", "a", "a", "a"], "more": ["x", "y", "x", "y"], "label": ["0"] * 4}
     rows = Rows("train", columns, "f", SHA)
-    train, validation = hold_out(rows, ColumnsConfig(text_pair="more"), 0.5)
+    train, validation = hold_out(rows, text_fields(ColumnsConfig(text_pair="more")), 0.5)
     assert set(train.columns["more"]) | set(validation.columns["more"]) == {"x", "y"}
     assert len(set(train.columns["more"])) == len(set(validation.columns["more"])) == 1
     assert content_hash(("a", "bc")) != content_hash(("ab", "c"))

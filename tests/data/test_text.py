@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ftcli.batching.rows import text_fields
 from ftcli.config import ColumnsConfig, FilesConfig
 from ftcli.data.text import TextConfig, build, read_rows
 from ftcli.errors import ConfigError, DataError, FtcliError, SourceError
@@ -206,8 +207,8 @@ def test_bundled_rows_are_found_by_name():
 
 def test_rows_from_outside_keep_all_columns_in_order(tmp_path):
     (tmp_path / "new.csv").write_text("id,text,note\n7,NA,x\n")
-    rows = read_rows(tmp_path / "new.csv", ColumnsConfig())
+    rows = read_rows(tmp_path / "new.csv", text_fields(ColumnsConfig()))
     assert list(rows.columns.items()) == [("id", ["7"]), ("text", ["NA"]), ("note", ["x"])]
     assert rows.name == "predict"
     with pytest.raises(DataError):
-        read_rows(tmp_path / "new.csv", ColumnsConfig(text="body"))
+        read_rows(tmp_path / "new.csv", text_fields(ColumnsConfig(text="body")))

@@ -1,19 +1,34 @@
-"""Each metric against scikit-learn's, over batches of any size."""
+"""Each metric against scikit-learn's, scipy's or torchmetrics', over batches of any size."""
+
+import math
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from scipy.stats import pearsonr, spearmanr
+from sklearn import metrics as sk
 
 from ftcli.errors import ConfigError
+from ftcli.metric import split_name
 from ftcli.registry import lookup
 
-REFERENCES = {
-    "accuracy": accuracy_score,
-    "f1": lambda labels, found: f1_score(labels, found, average="macro", zero_division=0),
-    "mcc": matthews_corrcoef,
+LABELS = ["a", "b", "c", "d", "e"]
+ALL = ["accuracy", "auroc", "balanced-accuracy", "ece", "f1", "f1@micro", "hits@2", "log-loss", "map@3", "mcc",
+       "mrr", "mse", "pearson", "precision", "r2", "recall", "spearman"]  # fmt: skip
+
+PREDICTED = {
+    "accuracy": sk.accuracy_score,
+    "balanced-accuracy": sk.balanced_accuracy_score,
+    "f1": lambda y, p: sk.f1_score(y, p, average="macro", zero_division=0),
+    "f1@micro": lambda y, p: sk.f1_score(y, p, average="micro"),
+    "f1@b": lambda y, p: sk.f1_score(y, p, labels=[1], average="macro", zero_division=0),
+    "precision": lambda y, p: sk.precision_score(y, p, average="macro", zero_division=0),
+    "precision@a": lambda y, p: sk.precision_score(y, p, labels=[0], average="macro", zero_division=0),
+    "recall": lambda y, p: sk.recall_score(y, p, average="macro", zero_division=0),
+    "recall@micro": lambda y, p: sk.recall_score(y, p, average="micro"),
+    "mcc": sk.matthews_corrcoef,
 }
 
 pairs = st.integers(2, 5).flatmap(
@@ -23,22 +38,31 @@ pairs = st.integers(2, 5).flatmap(
 )
 
 
-def measure(name, num_labels, labels, predictions, batch=7):
-    metric = lookup("metric", name).build()
-    probabilities = torch.eye(num_labels)[torch.tensor(predictions)] * 0.5 + 0.1
+def build(name, labels=()):
+    base, parameter = split_name(name)
+    return lookup("metric", base).build(parameter, labels)
+
+
+def feed(metric, predictions, labels, batch=7):
     for start in range(0, len(labels), batch):
-        metric.update(probabilities[start : start + batch], torch.tensor(labels[start : start + batch]))
+        metric.update(predictions[start : start + batch], labels[start : start + batch])
     return metric.compute()
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+def measure(name, num_labels, labels, predictions):
+    probabilities = torch.eye(num_labels)[torch.tensor(predictions)] * 0.5 + 0.1
+    return feed(build(name, LABELS[:num_labels]), probabilities, torch.tensor(labels))
+
+
+@pytest.mark.parametrize("name", PREDICTED)
 @given(drawn=pairs)
 @pytest.mark.filterwarnings("ignore:A single label was found:UserWarning")
-def test_equals_scikit_learn(name, drawn):
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true:UserWarning")
+def test_of_predicted_classes_equals_scikit_learn(name, drawn):
     num_labels, rows = drawn
-    labels, predictions = zip(*rows, strict=True)
-    expected = REFERENCES[name](labels, predictions)
-    assert measure(name, num_labels, list(labels), list(predictions)) == pytest.approx(expected, abs=1e-12)
+    labels, predictions = map(list, zip(*rows, strict=True))
+    expected = PREDICTED[name](labels, predictions)
+    assert measure(name, num_labels, labels, predictions) == pytest.approx(expected, abs=1e-12)
 
 
 def test_values_by_hand():
@@ -46,22 +70,137 @@ def test_values_by_hand():
     labels, predictions = [0, 0, 0, 1], [0, 0, 1, 1]
     assert measure("accuracy", 2, labels, predictions) == 0.75
     assert measure("f1", 2, labels, predictions) == pytest.approx((0.8 + 2 / 3) / 2)
+    assert measure("f1@class", 2, labels, predictions) == pytest.approx({"a": 0.8, "b": 2 / 3})
     assert measure("mcc", 2, labels, predictions) == pytest.approx((2 * 1 - 0 * 1) / np.sqrt(3 * 2 * 2 * 1))
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+def draw(rows, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.rand(rows, width, generator=generator).double()
+    return scores, torch.randint(0, width, (rows,), generator=generator)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("width", [2, 4])
+def test_of_probabilities_equals_the_libraries(width, seed):
+    from torchmetrics.classification import MulticlassCalibrationError
+
+    scores, labels = draw(83, width, seed)
+    p, y = scores.softmax(-1), labels.numpy()
+    area = sk.roc_auc_score(y, p[:, 1]) if width == 2 else sk.roc_auc_score(y, p, multi_class="ovr")
+    assert feed(build("auroc"), p, labels) == pytest.approx(area, abs=1e-12)
+    assert feed(build("log-loss"), p, labels) == pytest.approx(sk.log_loss(y, p, labels=range(width)))
+    theirs = MulticlassCalibrationError(width, n_bins=15, norm="l1")
+    assert feed(build("ece"), p, labels) == pytest.approx(float(theirs(p, labels)), abs=1e-6)
+    for k in range(1, width):
+        expected = sk.top_k_accuracy_score(y, p, k=k, labels=range(width)) if width > 2 else None
+        if expected is not None:
+            assert feed(build(f"hits@{k}"), p, labels) == pytest.approx(expected)
+    relevance = np.eye(width)[y]
+    expected = sk.label_ranking_average_precision_score(relevance, p)
+    assert feed(build("mrr"), p, labels) == pytest.approx(expected)
+    assert feed(build(f"map@{width}"), p, labels) == pytest.approx(expected)
+
+
+def test_map_at_3_by_hand_with_a_choice_that_is_not_there():
+    # Places of the right one: 1, 2, 3, 4. The last row has three choices and the right one is the last of them.
+    p = torch.tensor(
+        [
+            [0.4, 0.3, 0.2, 0.1],
+            [0.3, 0.4, 0.2, 0.1],
+            [0.3, 0.4, 0.2, 0.1],
+            [0.3, 0.4, 0.2, 0.1],
+            [0.5, 0.4, 0.1, -1],
+        ]
+    )
+    labels = torch.tensor([0, 0, 2, 3, 2])
+    assert feed(build("map@3"), p, labels, batch=2) == pytest.approx((1 + 1 / 2 + 1 / 3 + 0 + 1 / 3) / 5)
+    assert feed(build("hits@1"), p, labels) == pytest.approx(1 / 5)
+    assert feed(build("mrr"), p, labels) == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4 + 1 / 3) / 5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_several_labels_equal_scikit_learn(seed):
+    scores, _ = draw(61, 4, seed)
+    labels = (draw(61, 4, seed + 100)[0] > 0.6).long()
+    found, right = (scores >= 0.5).numpy(), labels.numpy()
+    assert feed(build("accuracy"), scores, labels) == pytest.approx(sk.accuracy_score(right, found))
+    for name, function in (
+        ("f1", sk.f1_score),
+        ("precision", sk.precision_score),
+        ("recall", sk.recall_score),
+    ):
+        for average in ("macro", "micro"):
+            typed = name if average == "macro" else f"{name}@micro"
+            expected = function(right, found, average=average, zero_division=0)
+            assert feed(build(typed, LABELS[:4]), scores, labels) == pytest.approx(expected)
+    assert feed(build("auroc"), scores, labels) == pytest.approx(sk.roc_auc_score(right, scores.numpy()))
+    expected = np.mean([sk.log_loss(right[:, i], scores[:, i].numpy(), labels=[0, 1]) for i in range(4)])
+    assert feed(build("log-loss"), scores, labels) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e4])
+def test_of_values_equals_the_libraries(shift):
+    generator = torch.Generator().manual_seed(3)
+    right = torch.rand(90, generator=generator).double() + shift
+    found = right + torch.randn(90, generator=generator).double() * 0.3
+    x, y = found.numpy(), right.numpy()
+    expected = {"mse": sk.mean_squared_error(y, x), "r2": sk.r2_score(y, x), "pearson": pearsonr(x, y)[0],
+                "spearman": spearmanr(x, y)[0]}  # fmt: skip
+    for name, value in expected.items():
+        assert feed(build(name), found, right) == pytest.approx(value, rel=1e-6), name
+
+
+def test_figures_that_do_not_exist_are_nan():
+    equal = torch.ones(4)
+    assert math.isnan(feed(build("spearman"), equal, torch.arange(4.0)))
+    assert math.isnan(feed(build("pearson"), equal[:1], equal[:1]))
+    assert math.isnan(feed(build("auroc"), torch.tensor([[0.2, 0.8]]), torch.tensor([1])))
+
+
+def test_entities_equal_seqeval():
+    from seqeval.metrics import f1_score
+
+    right = [["B-per", "I-per", "O", "B-loc"], ["O", "O"], ["I-per", "B-per"], ["B-loc", "I-loc", "I-loc"]]
+    found = [["B-per", "I-per", "O", "B-per"], ["O", "B-loc"], ["I-per", "B-per"], ["B-loc", "I-loc", "O"]]
+    assert feed(build("span-f1"), found, right, batch=3) == pytest.approx(f1_score(right, found))
+    # per: 3 of 4 found are right, 3 of 3 are found; loc: 0 of 2 found, 2 there
+    assert feed(build("span-f1@class"), found, right) == pytest.approx({"per": 6 / 7, "loc": 0.0})
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_reset_forgets_and_nothing_counted_has_no_value(name):
-    metric = lookup("metric", name).build()
-    assert metric.higher_is_better is True
-    metric.update(torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([1, 0]))
-    metric.reset()
+    metric = build(name)
     with pytest.raises(ValueError, match="no rows"):
         metric.compute()
-    metric.update(torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([0, 1]))
-    assert metric.compute() == 1.0
+    values = metric.kinds == ("values",)
+    first = (torch.tensor([0.9, 0.1, 0.3]), torch.tensor([1.0, 0.0, 3.0]))
+    second = (torch.tensor([0.9, 0.1, 0.2]), torch.tensor([0.5, 0.1, 0.9]))
+    if not values:
+        first = (torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([1, 0]))
+        second = (torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([0, 1]))
+    metric.update(*first)
+    metric.reset()
+    metric.update(*second)
+    fresh = build(name)
+    fresh.update(*second)
+    assert metric.compute() == fresh.compute()
 
 
-def test_an_unknown_metric_is_an_error_with_the_nearest():
+@pytest.mark.parametrize(("name", "said"), [
+    ("accuracy@3", "takes nothing"),
+    ("map", "needs its k"),
+    ("map@0", "no k"),
+    ("hits@two", "no k"),
+    ("f1@nothing", "no label 'nothing'"),
+    ("span-f1@x", "no parameter"),
+])  # fmt: skip
+def test_parameters_are_checked(name, said):
+    with pytest.raises(ConfigError, match=said):
+        build(name, LABELS)
+
+
+def test_an_unknown_metric_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigError) as caught:
         lookup("metric", "acuracy")
-    assert caught.value.problems[0].hint == "did you mean accuracy?"
+    assert "accuracy" in caught.value.problems[0].hint

@@ -71,7 +71,7 @@ def test_labels_learned_from_training_hold_for_every_part():
     assert task.learn_labels(parts) == ["neg", "pos"]
     encoded = [task.encode(rows, WordTokenizer()) for rows in (parts.train, parts.validation, parts.test)]
     assert [None if t.labels is None else t.labels.tolist() for t in encoded] == [[1, 0], [1], None]
-    assert task.auto_class == "AutoModelForSequenceClassification"
+    assert task.auto_classes == ("AutoModelForSequenceClassification",)
 
 
 def test_a_test_label_unknown_to_training():
@@ -179,7 +179,7 @@ def test_loss_is_the_sum_of_cross_entropies(model):
     task = build_task(label_smoothing=0.1)
     batch = batch_of(task)
     output = task.compute_loss(model, batch, train=False)
-    probabilities = task.probabilities(output.logits)
+    probabilities = task.scored(output, batch)["classes"][0]
     assert output.num_targets == 4
     assert float(output.loss_sum.detach()) == pytest.approx(
         -sum(math.log(probabilities[i, label]) for i, label in enumerate([0, 2, 1, 1])), rel=1e-5
@@ -229,8 +229,8 @@ def test_without_labels_there_are_logits_and_no_targets(model):
 @pytest.mark.parametrize("num_labels", [2, 5])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
 def test_no_logits_get_below_the_floor_and_the_best_reach_it(num_labels, smoothing):
-    task = build_task(label_smoothing=smoothing)
-    floor = task.loss_floor(num_labels)
+    task = build_task([str(i) for i in range(num_labels)], label_smoothing=smoothing)
+    floor, _ = task.fit_goal(table_of([[1]], [0]), np.array([0]))
     labels = torch.zeros(1, dtype=torch.int64)
     target = torch.full((1, num_labels), smoothing / num_labels)
     target[0, 0] += 1 - smoothing
@@ -255,7 +255,10 @@ def test_counts_and_prediction_rows():
     batch = task.collate(table, np.array([0, 1, 2]), pad_id=PAD, padding_side="right")
     output = task.compute_loss(Fixed(), batch, train=True)
     assert task.num_correct(output, batch) == 2
-    row = task.prediction_row(np.array([0.25, 0.75], dtype=np.float32), 0)
+    rows = make(["a"] * 4)
+    row = task.prediction_row(np.array([0.25, 0.75], dtype=np.float32), table, rows, 0)
     assert row == {"label": "neg", "prediction": "pos", "probabilities": {"neg": 0.25, "pos": 0.75}}
-    assert task.prediction_row(np.array([0.5, 0.5]))["label"] is None
-    assert task.prediction_row(np.array([0.5, 0.5]))["prediction"] == "neg"
+    found, right = task.read_back([row, {**row, "label": "pos"}])["classes"]
+    assert found.tolist() == [[0.25, 0.75]] * 2 and right.tolist() == [0, 1]
+    unlabelled = task.prediction_row(np.array([0.5, 0.5]), table_of(ROWS), rows, 0)
+    assert unlabelled["label"] is None and unlabelled["prediction"] == "neg"

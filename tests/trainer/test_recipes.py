@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tiny_models as models
+import tiny_tasks
 import torch
 
 from ftcli import build
@@ -12,6 +13,7 @@ from ftcli.paths import bundled
 
 BUNDLED = sorted(p.stem for p in bundled("recipes").glob("*.yaml"))
 ARCHITECTURES = {"sst2": "gpt2", "rte": "deberta-v2", "boolq": "deberta-v2"}
+METRICS = {"mrpc": ["task.metrics=[f1@positive]"]}
 
 
 @pytest.fixture
@@ -24,9 +26,10 @@ def trained(tmp_path, monkeypatch, make):
 
     def begin(recipe: str, *words: str):
         model = models.write_model(tmp_path / "model", ARCHITECTURES.get(recipe.partition("-")[0], "bert"))
-        rows = models.write_rows(tmp_path / "rows", train=40, validation=8)
-        config = load([f"recipe={recipe}", "model=local", f"model.path={model}", "model.weights=random", "data=text", f"data.path={rows}",
-                       "tokenizer.max_length=24", "trainer.batch_size=8", "trainer.precision=fp32", *words]).config  # fmt: skip
+        task = load([f"recipe={recipe}"]).config.choices["task"]
+        rows = tiny_tasks.write_rows(tmp_path / "rows", task, train=40, validation=8)
+        config = load([f"recipe={recipe}", "model=local", f"model.path={model}", "model.weights=random", *rows,
+                       "tokenizer.max_length=24", "trainer.batch_size=8", "trainer.precision=fp32", *METRICS.get(recipe, []), *words]).config  # fmt: skip
         ground = build.lay_ground(config)
         tables, _ = build.encode_parts(ground)
         blueprint = build.draw(ground, attention="eager")

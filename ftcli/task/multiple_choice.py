@@ -1,0 +1,255 @@
+"""One right answer among the choices of each row; any number of choices, row by row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftcli.batching.rows import Field, Kind, Parts, Rows
+from ftcli.batching.table import TokenTable
+from ftcli.config import TaskConfig
+from ftcli.errors import ConfigError, DataError, Problem
+from ftcli.registry import register
+from ftcli.task.base import Scored, Task, Tokenizer
+from ftcli.task.labels import WHOLE_NUMBER
+from ftcli.task.output import StepOutput
+
+if TYPE_CHECKING:
+    import torch
+
+ABSENT = -1.0
+"""Stands for the probability of a choice that a row does not have."""
+
+
+@dataclass(kw_only=True, slots=True)
+class MultipleChoiceConfig(TaskConfig):
+    def problems(self) -> list[Problem]:
+        """Returns what is wrong before rows are read."""
+        problems = []
+        if self.label_smoothing:
+            problems.append(
+                Problem("task.label_smoothing", "multiple-choice has none", "task.label_smoothing=0")
+            )
+        if self.num_labels not in (None, 1):
+            message = "one output scores each choice; the number of choices is the row's"
+            problems.append(Problem("task.num_labels", message, "task.num_labels=null"))
+        return problems
+
+
+@register("task", MultipleChoiceConfig)
+class MultipleChoice(Task):
+    """Each choice is read together with the question and gets one score; the softmax is over a row's choices.
+
+    As in Devlin et al., 2018 (arXiv:1810.04805, section 4.4). A row is as many sequences as it has
+    choices: the question and a choice, or (with data.columns.text_pair) the context, and the question
+    with a choice. Architectures without a head for it are given a sequence classifier's with one output,
+    which is the same computation.
+    """
+
+    auto_classes = ("AutoModelForMultipleChoice", "AutoModelForSequenceClassification")
+    kinds = ("ranking",)
+    one_output = True
+
+    def fields(self) -> tuple[Field, ...]:
+        """Returns the columns of question, context, choices, their names and the answer."""
+        columns = self.columns
+        if not columns.choices:
+            hint = "type 'data.columns.choices=[COLUMN]', or one column a choice: [A,B,C,D]"
+            raise ConfigError(Problem("data.columns.choices", "names no column", hint))
+        kind = Kind.texts if len(columns.choices) == 1 else Kind.text
+        fields = [Field("text", columns.text), *(Field("choices", name, kind) for name in columns.choices)]
+        if columns.text_pair is not None:
+            fields.append(Field("text_pair", columns.text_pair))
+        if columns.choice_names is not None:
+            fields.append(Field("choice_names", columns.choice_names, Kind.texts))
+        return (*fields, Field("label", columns.label, Kind.label))
+
+    def learn_labels(self, parts: Parts) -> list[str]:
+        """Checks every part's answers; the head has one output.
+
+        Raises:
+            DataError: an answer that is none of the row's choices, a row with fewer than two choices.
+        """
+        self.label_names = ["choice"]
+        for rows in (parts.train, parts.validation, parts.test):
+            if rows is not None:
+                self.read_labels(rows)
+        return self.label_names
+
+    def unlabelled(self, rows: Rows) -> bool:
+        """Says whether a part has no answers: no column, or all empty."""
+        values = rows.columns.get(self.columns.label)
+        free = rows.name not in ("train", "validation")
+        return free and (values is None or all(value in (None, "") for value in values))
+
+    def read_labels(self, rows: Rows) -> np.ndarray | None:
+        """Returns the place of the right choice, (num_rows,) int64, or None for an unlabelled part.
+
+        All answers of a part are read in one way: as names of choices (A, B, ... unless they have
+        names), else as places counted from 0, else as the text of a choice.
+
+        Raises:
+            DataError: an answer that is none of the row's choices, named with its line.
+        """
+        if self.unlabelled(rows):
+            return None
+        values = rows.columns[self.columns.label]
+        answers = [None if v is None else str(v).strip() for v in values]
+        readings = [self._by_name(rows, answers), self._by_place(rows, answers), self._by_text(rows, answers)]
+        best = max(readings, key=lambda found: sum(place is not None for place in found))
+        lost = next((row for row, place in enumerate(best) if place is None), None)
+        if lost is not None:
+            names = self.names(rows, lost)
+            message = f"the answer {values[lost]!r} is none of its choices"
+            raise DataError(Problem(rows.where(lost), message, f"expected one of {', '.join(names)}"))
+        return np.array(best, dtype=np.int64)
+
+    def _by_name(self, rows: Rows, answers: list[str | None]) -> list[int | None]:
+        return [_place(self.names(rows, row), answer) for row, answer in enumerate(answers)]
+
+    def _by_place(self, rows: Rows, answers: list[str | None]) -> list[int | None]:
+        counts = [len(self.choices(rows, row)) for row in range(len(rows))]
+        return [
+            int(answer) if answer and WHOLE_NUMBER.fullmatch(answer) and 0 <= int(answer) < count else None
+            for answer, count in zip(answers, counts, strict=True)
+        ]
+
+    def _by_text(self, rows: Rows, answers: list[str | None]) -> list[int | None]:
+        return [_place(self.choices(rows, row), answer) for row, answer in enumerate(answers)]
+
+    def choices(self, rows: Rows, row: int) -> list[str]:
+        """Returns the texts of a row's choices.
+
+        Raises:
+            DataError: there are fewer than two.
+        """
+        columns = [rows.columns[name][row] for name in self.columns.choices]
+        found = columns[0] if len(columns) == 1 else columns
+        if not isinstance(found, list) or len(found) < 2:
+            expected = "expected a list of at least two texts in data.columns.choices, or a column for each"
+            raise DataError(Problem(rows.where(row), f"the choices are {found!r}", expected))
+        return found
+
+    def names(self, rows: Rows, row: int) -> list[str]:
+        """Returns the names of a row's choices.
+
+        Raises:
+            DataError: names that are not as many as the choices, or not distinct.
+        """
+        count, column = len(self.choices(rows, row)), self.columns.choice_names
+        if column is None:
+            own = self.columns.choices
+            return list(own) if len(own) > 1 else [_letter(i) for i in range(count)]
+        names = rows.columns[column][row]
+        if not isinstance(names, list) or len(names) != count or len(set(names)) != count:
+            message = f"the names of its {count} choices are {names!r}"
+            raise DataError(Problem(rows.where(row), message, "expected as many, all different"))
+        return names
+
+    def encode(self, rows: Rows, tokenizer: Tokenizer, *, labelled: bool = True) -> TokenTable:
+        """Returns the rows as groups of sequences, one a choice, and the places of the right ones."""
+        labels = self.read_labels(rows) if labelled else None
+        firsts, seconds, ends = [], [], [0]
+        for row, question in enumerate(rows.columns[self.columns.text]):
+            choices = self.choices(rows, row)
+            context = self.columns.text_pair and rows.columns[self.columns.text_pair][row]
+            firsts += [context or question] * len(choices)
+            seconds += [f"{question} {choice}" if context else choice for choice in choices]
+            ends.append(len(firsts))
+        whole = tokenizer.encode(firsts, seconds)
+        return TokenTable(whole.ids, whole.offsets, whole.token_types, labels, np.array(ends, dtype=np.int64),
+                          num_truncated=whole.num_truncated, num_tokens_cut=whole.num_tokens_cut)  # fmt: skip
+
+    def collate(self, table: TokenTable, rows: np.ndarray, **options: Any) -> dict[str, torch.Tensor]:
+        """Pads all choices of the rows to the longest of them.
+
+        Returns:
+            `input_ids` and its like (num_sequences, seq_len); `place` (batch, max_choices) int64, the number
+            of each choice's sequence in the batch, -1 where the row has no such choice; `labels` (batch,).
+        """
+        import torch
+
+        batch = super().collate(table, rows, **options)
+        assert table.groups is not None
+        counts = table.groups[rows + 1] - table.groups[rows]
+        column = np.arange(counts.max())[None, :]
+        first = np.cumsum(counts) - counts
+        place = np.where(column < counts[:, None], first[:, None] + column, -1)
+        return batch | {"place": torch.from_numpy(place)}
+
+    def logits(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Returns the scores, (batch, max_choices) fp32, -inf where a row has no such choice."""
+        inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "place")}
+        if type(model).__name__.endswith("ForMultipleChoice"):
+            # The head sees one row of all choices, so that rows may differ in how many they have.
+            inputs = {name: tensor[None] for name, tensor in inputs.items()}
+        scores = model(**inputs).logits.float().flatten()
+        place = batch["place"]
+        return scores[place.clamp(min=0)].masked_fill(place < 0, float("-inf"))
+
+    def loss(
+        self, logits: torch.Tensor, batch: dict[str, torch.Tensor], *, train: bool
+    ) -> tuple[torch.Tensor, int]:
+        """Returns the sum over the rows of the cross entropy over their choices, and how many rows they are."""
+        import torch.nn.functional as F
+
+        return F.cross_entropy(logits, batch["labels"], reduction="sum"), len(logits)
+
+    def constant(self, table: TokenTable, rows: np.ndarray) -> bool:
+        """Says no: the head does not know the place of a choice, so equal places are no shortcut."""
+        return False
+
+    def scored(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> Scored:
+        """Returns the probabilities of the choices and the places of the right ones."""
+        return {"ranking": (_probabilities(output.logits), batch["labels"])}
+
+    def records(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> list[np.ndarray]:
+        """Returns the probabilities of each row's choices, (num_choices,) fp32."""
+        found = _probabilities(output.logits).cpu().numpy()
+        counts = (batch["place"] >= 0).sum(1).tolist()
+        return [row[:count] for row, count in zip(found, counts, strict=True)]
+
+    def prediction_row(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> dict[str, Any]:
+        """Returns the names of the right and the most probable choice, and the probability of each."""
+        names = self.names(rows, row)
+        return {
+            "label": None if table.labels is None else names[int(table.labels[row])],
+            "prediction": names[int(record.argmax())],
+            "probabilities": dict(zip(names, map(float, record), strict=True)),
+        }
+
+    def read_back(self, lines: list[dict[str, Any]]) -> Scored:
+        """Returns probabilities and places of prediction rows."""
+        import torch
+
+        width = max(len(line["probabilities"]) for line in lines)
+        found = torch.full((len(lines), width), ABSENT)
+        for row, line in enumerate(lines):
+            found[row, : len(line["probabilities"])] = torch.tensor(list(line["probabilities"].values()))
+        places = [list(line["probabilities"]).index(line["label"]) for line in lines]
+        return {"ranking": (found, torch.tensor(places))}
+
+    def added_columns(self) -> list[str]:
+        """Returns the best choice, all of them from the best to the worst, and their probabilities in the row's order."""
+        return ["prediction", "ranking", "probabilities"]
+
+    def added_cells(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> list[Any]:
+        """Returns name, names by falling probability (`B A C`), and the list of probabilities."""
+        names = self.names(rows, row)
+        order = np.argsort(-record, kind="stable")
+        return [names[order[0]], " ".join(names[i] for i in order), [float(value) for value in record]]
+
+
+def _place(names: list[str], answer: str | None) -> int | None:
+    return names.index(answer) if answer in names else None
+
+
+def _letter(number: int) -> str:
+    return ascii_uppercase[number] if number < len(ascii_uppercase) else str(number)
+
+
+def _probabilities(logits: torch.Tensor) -> torch.Tensor:
+    return logits.softmax(-1).masked_fill(logits == float("-inf"), ABSENT)

@@ -1,0 +1,140 @@
+"""A number for a text or a pair of texts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftcli.batching.rows import Field, Kind, Parts, Rows, text_fields
+from ftcli.batching.table import TokenTable
+from ftcli.config import TaskConfig
+from ftcli.errors import DataError, Problem
+from ftcli.registry import register
+from ftcli.task.base import Scored, Task, require_two
+from ftcli.task.output import StepOutput
+
+if TYPE_CHECKING:
+    import torch
+
+FIT_SHARE = 0.01
+"""A batch is fitted when the squared error is this share of its labels' variance."""
+
+
+@dataclass(kw_only=True, slots=True)
+class RegressionConfig(TaskConfig):
+    def problems(self) -> list[Problem]:
+        """Returns what is wrong before rows are read."""
+        problems = []
+        if self.label_smoothing:
+            problems.append(
+                Problem("task.label_smoothing", "a regression has none", "task.label_smoothing=0")
+            )
+        if self.num_labels not in (None, 1):
+            problems.append(Problem("task.num_labels", "a regression has one output", "task.num_labels=null"))
+        return problems
+
+
+@register("task", RegressionConfig)
+class Regression(Task):
+    """Columns, labels, loss and predictions of a head with one output, the number itself."""
+
+    auto_classes = ("AutoModelForSequenceClassification",)
+    problem_type = "regression"
+    kinds = ("values",)
+    one_output = True
+
+    def fields(self) -> tuple[Field, ...]:
+        """Returns the texts and the column of the number."""
+        return text_fields(self.columns, Kind.label)
+
+    def learn_labels(self, parts: Parts) -> list[str]:
+        """Checks that every label is a number; the head's output has the column's name.
+
+        Raises:
+            DataError: a label that is no finite number, or training labels that are all equal.
+        """
+        assert parts.train is not None, "labels are learned from training rows"
+        self.label_names = [self.columns.label]
+        values = self.read_labels(parts.train)
+        assert values is not None
+        require_two(len(np.unique(values)), parts.train, self.columns.label, f"{values[0]:g}")
+        for rows in (parts.validation, parts.test):
+            if rows is not None:
+                self.read_labels(rows)
+        return self.label_names
+
+    def unlabelled(self, rows: Rows) -> bool:
+        """Says whether a part has no label column; -1 is a number like any other."""
+        values = rows.columns.get(self.columns.label)
+        free = rows.name not in ("train", "validation")
+        return free and (values is None or all(value in (None, "") for value in values))
+
+    def read_labels(self, rows: Rows) -> np.ndarray | None:
+        """Returns (num_rows,) fp32, or None for an unlabelled part."""
+        if self.unlabelled(rows):
+            return None
+        column = rows.columns[self.columns.label]
+        return np.array(
+            [self._number(value, rows, row) for row, value in enumerate(column)], dtype=np.float32
+        )
+
+    @staticmethod
+    def _number(value: Any, rows: Rows, row: int) -> float:
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise DataError(Problem(rows.where(row), f"the label is {value!r}", "expected a number"))
+        return number
+
+    def logits(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Returns the numbers, (batch,) fp32."""
+        return super().logits(model, batch)[:, 0]
+
+    def loss(
+        self, logits: torch.Tensor, batch: dict[str, torch.Tensor], *, train: bool
+    ) -> tuple[torch.Tensor, int]:
+        """Returns the sum of squared errors over the rows, and how many they are."""
+        labels = batch["labels"]
+        return ((logits - labels) ** 2).sum(), labels.numel()
+
+    def num_correct(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> None:
+        """No number is right or wrong."""
+        return
+
+    def fit_goal(self, table: TokenTable, rows: np.ndarray) -> tuple[float, float]:
+        """Returns (0, a hundredth of the variance of these rows' labels)."""
+        assert table.labels is not None
+        return 0.0, FIT_SHARE * float(np.var(table.labels[rows])) or FIT_SHARE
+
+    def scored(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> Scored:
+        """Returns predicted and true numbers."""
+        return {"values": (output.logits, batch["labels"])}
+
+    def records(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> list[np.ndarray]:
+        """Returns the number of each row, () fp32."""
+        return list(output.logits.cpu().numpy())
+
+    def prediction_row(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> dict[str, Any]:
+        """Returns label and prediction, both numbers."""
+        label = None if table.labels is None else float(table.labels[row])
+        return {"label": label, "prediction": float(record)}
+
+    def read_back(self, lines: list[dict[str, Any]]) -> Scored:
+        """Returns predicted and true numbers of prediction rows."""
+        import torch
+
+        found, right = ([line[name] for line in lines] for name in ("prediction", "label"))
+        return {"values": (torch.tensor(found), torch.tensor(right))}
+
+    def added_columns(self) -> list[str]:
+        """Returns `prediction`."""
+        return ["prediction"]
+
+    def added_cells(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> list[Any]:
+        """Returns the number."""
+        return [float(record)]

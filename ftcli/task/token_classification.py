@@ -1,0 +1,277 @@
+"""A tag for every word of a row: entities, parts of speech."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftcli.batching.padding import pad
+from ftcli.batching.rows import Field, Kind, Parts, Rows
+from ftcli.batching.table import TokenTable
+from ftcli.config import TaskConfig
+from ftcli.errors import ConfigError, DataError, Problem, did_you_mean
+from ftcli.registry import register
+from ftcli.task.base import Scored, Task, Tokenizer, require_two
+from ftcli.task.labels import named, order_names
+from ftcli.task.output import StepOutput
+
+if TYPE_CHECKING:
+    import torch
+
+IGNORED = -100
+"""Label of a token that is not the first one of a word."""
+OUTSIDE = "O"
+
+
+@dataclass(kw_only=True, slots=True)
+class TokenClassificationConfig(TaskConfig):
+    def problems(self) -> list[Problem]:
+        """Returns what is wrong before rows are read."""
+        if self.label_smoothing:
+            return [
+                Problem("task.label_smoothing", "token-classification has none", "task.label_smoothing=0")
+            ]
+        return []
+
+
+@register("task", TokenClassificationConfig)
+class TokenClassification(Task):
+    """Tags of words, learned at the first token of each word (Devlin et al., 2018, arXiv:1810.04805, section 5.3).
+
+    Evaluation counts words, not tokens: a word that was cut off by max_length counts as predicted `O`
+    (or the first tag, where there is no O).
+    """
+
+    auto_classes = ("AutoModelForTokenClassification",)
+    kinds = ("tags", "ids")
+
+    def fields(self) -> tuple[Field, ...]:
+        """Returns the columns of words and tags."""
+        return (
+            Field("text", self.columns.text, Kind.texts),
+            Field("label", self.columns.label, Kind.label),
+        )
+
+    def learn_labels(self, parts: Parts) -> list[str]:
+        """Settles the tags and checks those of every part.
+
+        Raises:
+            DataError: another number of tags than of words, or a tag unknown to training.
+            ConfigError: task.num_labels does not agree.
+        """
+        train = parts.train
+        assert train is not None, "labels are learned from training rows"
+        if self.label_names is None and train.class_names:
+            self.label_names = list(train.class_names)
+        elif self.label_names is None:
+            found = {tag for row in range(len(train)) for tag in self.tags(train, row)}
+            self.label_names = order_names(found)
+        expected = self.config.num_labels
+        if expected is not None and expected != len(self.label_names):
+            message = f"got {expected}, but there are {len(self.label_names)} tags: {', '.join(self.label_names[:12])}"
+            hint = f"type task.num_labels={len(self.label_names)}"
+            raise ConfigError(Problem("task.num_labels", message, hint))
+        ids = self.read_labels(train)
+        assert ids is not None
+        distinct = np.unique(np.concatenate(ids))
+        require_two(len(distinct), train, self.columns.label, repr(self.label_names[int(distinct[0])]))
+        for rows in (parts.validation, parts.test):
+            if rows is not None:
+                self.read_labels(rows)
+        return self.label_names
+
+    def words(self, rows: Rows, row: int) -> list[str]:
+        """Returns the words of a row; a text is split at its spaces."""
+        value = rows.columns[self.columns.text][row]
+        return value.split(" ") if isinstance(value, str) else value
+
+    def tags(self, rows: Rows, row: int) -> list[str]:
+        """Returns the tags of a row, one a word.
+
+        Raises:
+            DataError: there are more or fewer than words, or a value that is no tag.
+        """
+        value = rows.columns[self.columns.label][row]
+        if isinstance(value, str):
+            value = value.split(" ")
+        if not isinstance(value, list):
+            expected = "expected a list of tags, or text with a space between them"
+            raise DataError(Problem(rows.where(row), f"the tags are {value!r}", expected))
+        words = self.words(rows, row)
+        if len(value) != len(words):
+            message = f"{len(value)} tags for {len(words)} words"
+            raise DataError(Problem(rows.where(row), message, "expected a tag for each word"))
+        return named(value, rows, row)
+
+    def unlabelled(self, rows: Rows) -> bool:
+        """Says whether a part has no tags: no column, or all empty."""
+        values = rows.columns.get(self.columns.label)
+        free = rows.name not in ("train", "validation")
+        return free and (values is None or all(not value for value in values))
+
+    def read_labels(self, rows: Rows) -> Any:
+        """Returns the ids of each row's tags, a list of (num_words,) int64, or None for an unlabelled part.
+
+        Raises:
+            DataError: a tag that training does not know, named with its line.
+        """
+        assert self.label_names is not None, "learn_labels comes first"
+        if self.unlabelled(rows):
+            return None
+        ids = {name: i for i, name in enumerate(self.label_names)}
+        found = []
+        for row in range(len(rows)):
+            tags = self.tags(rows, row)
+            lost = next((tag for tag in tags if tag not in ids), None)
+            if lost is not None:
+                message = f"the tag {lost!r} is not one of the {len(ids)} known"
+                raise DataError(Problem(rows.where(row), message, did_you_mean(lost, ids)))
+            found.append(np.array([ids[tag] for tag in tags], dtype=np.int64))
+        return found
+
+    def encode(self, rows: Rows, tokenizer: Tokenizer, *, labelled: bool = True) -> TokenTable:
+        """Returns the rows as tokens, the tag of each word at its first token.
+
+        Extras: `words` (num_tokens,) int64, the word a token is the first of, -1 for any other;
+        `word_offsets` (num_rows + 1,) int64 and `tags` (all words,) int64, so that words that were cut
+        off still count.
+        """
+        labels = self.read_labels(rows) if labelled else None
+        words = [self.words(rows, row) for row in range(len(rows))]
+        table = tokenizer.encode_words(words)
+        first = table.extras["words"]
+        ends = np.cumsum([0, *map(len, words)], dtype=np.int64)
+        table.extras["word_offsets"] = ends
+        if labels is not None:
+            table.extras["tags"] = np.concatenate(labels) if labels else np.zeros(0, dtype=np.int64)
+            starts = np.repeat(ends[:-1], table.lengths)
+            table.labels = np.where(
+                first >= 0, table.extras["tags"][np.where(first >= 0, starts + first, 0)], IGNORED
+            )
+        return table
+
+    def label_counts(self, table: TokenTable) -> dict[str, int] | None:
+        """Returns tag -> words that have it."""
+        assert self.label_names is not None
+        counts = np.bincount(table.extras["tags"], minlength=len(self.label_names))
+        return dict(zip(self.label_names, counts.tolist(), strict=True))
+
+    def collate(
+        self,
+        table: TokenTable,
+        rows: np.ndarray,
+        *,
+        pad_id: int,
+        padding_side: str,
+        pad_to_multiple: int | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Pads rows and their labels to the longest of them.
+
+        Returns:
+            As every task, and `labels` (batch, seq_len) int64, -100 where nothing is learned; `words`
+            (batch, seq_len), the word a token is the first of; `num_words` (batch,); `tags` (all words of the
+            batch,), where the rows have labels.
+        """
+        import torch
+
+        padded = pad(table, rows, pad_id=pad_id, padding_side=padding_side, pad_to_multiple=pad_to_multiple)
+        ends = table.extras["word_offsets"]
+        arrays = padded.arrays | {
+            "words": padded.spread(table.extras["words"], -1),
+            "num_words": ends[rows + 1] - ends[rows],
+        }
+        if table.labels is not None:
+            arrays["labels"] = padded.spread(table.labels, IGNORED)
+            arrays["tags"] = np.concatenate([table.extras["tags"][ends[row] : ends[row + 1]] for row in rows])
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def logits(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Returns the tags' scores, (batch, seq_len, num_labels) fp32."""
+        own = ("labels", "words", "num_words", "tags")
+        return model(**{name: t for name, t in batch.items() if name not in own}).logits.float()
+
+    def loss(
+        self, logits: torch.Tensor, batch: dict[str, torch.Tensor], *, train: bool
+    ) -> tuple[torch.Tensor, int]:
+        """Returns the sum of cross entropies over the first tokens of words, and how many they are."""
+        import torch.nn.functional as F
+
+        labels = batch["labels"]
+        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum", ignore_index=IGNORED)
+        return loss, int((labels != IGNORED).sum())
+
+    def num_targets(self, table: TokenTable, rows: np.ndarray) -> int:
+        """Returns how many words of these rows are learned from; 1 where none is, as a mean needs a divisor."""
+        assert table.labels is not None
+        return max(1, sum(int((table.label(row) != IGNORED).sum()) for row in rows))
+
+    def num_correct(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> int:
+        """Returns how many words have the right tag."""
+        labels = batch["labels"]
+        return int(((output.logits.argmax(-1) == labels) & (labels != IGNORED)).sum())
+
+    def constant(self, table: TokenTable, rows: np.ndarray) -> bool:
+        """Says whether all words of these rows have one tag."""
+        found = np.unique(np.concatenate([table.label(row) for row in rows]))
+        return len(found[found != IGNORED]) < 2
+
+    def scored(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> Scored:
+        """Returns the tags of all words, row by row as texts, and end to end as ids."""
+        import torch
+
+        found = [record[0].astype(np.int64) for record in self.records(output, batch)]
+        right = np.split(batch["tags"].cpu().numpy(), np.cumsum([len(row) for row in found])[:-1])
+        ids = torch.from_numpy(np.concatenate(found)), batch["tags"].cpu()
+        return {
+            "tags": ([self._texts(row) for row in found], [self._texts(row) for row in right]),
+            "ids": ids,
+        }
+
+    def _texts(self, ids: np.ndarray) -> list[str]:
+        assert self.label_names is not None
+        return [self.label_names[i] for i in ids.tolist()]
+
+    def records(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> list[np.ndarray]:
+        """Returns (2, num_words) fp32 a row: the id of each word's tag, and its probability (0 for a word cut off)."""
+        assert self.label_names is not None
+        outside = self.label_names.index(OUTSIDE) if OUTSIDE in self.label_names else 0
+        best, ids = (tensor.cpu().numpy() for tensor in output.logits.softmax(-1).max(-1))
+        records = []
+        for row, words in enumerate(batch["words"].cpu().numpy()):
+            record = np.zeros((2, int(batch["num_words"][row])), dtype=np.float32)
+            record[0] = outside
+            first = words >= 0
+            record[:, words[first]] = ids[row][first], best[row][first]
+            records.append(record)
+        return records
+
+    def prediction_row(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> dict[str, Any]:
+        """Returns tags, predicted tags and the probability of each predicted one, word by word."""
+        ends = table.extras["word_offsets"]
+        right = None if table.labels is None else self._texts(table.extras["tags"][ends[row] : ends[row + 1]])
+        return {
+            "words": self.words(rows, row),
+            "label": right,
+            "prediction": self._texts(record[0].astype(np.int64)),
+            "probabilities": [float(value) for value in record[1]],
+        }
+
+    def read_back(self, lines: list[dict[str, Any]]) -> Scored:
+        """Returns the tags of prediction rows."""
+        import torch
+
+        assert self.label_names is not None
+        ids = {name: i for i, name in enumerate(self.label_names)}
+        found, right = ([line[name] for line in lines] for name in ("prediction", "label"))
+        flat = [torch.tensor([ids[tag] for row in rows for tag in row]) for rows in (found, right)]
+        return {"tags": (found, right), "ids": (flat[0], flat[1])}
+
+    def added_columns(self) -> list[str]:
+        """Returns the tags and the probability of each."""
+        return ["prediction", "probabilities"]
+
+    def added_cells(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> list[Any]:
+        """Returns the tags with a space between them, and the list of probabilities."""
+        return [" ".join(self._texts(record[0].astype(np.int64))), [float(value) for value in record[1]]]

@@ -1,0 +1,74 @@
+"""Rows for every task on tiny models, and the words that train on them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from tiny_models import WORDS
+
+GOOD, BAD, THINGS, REST = WORDS[11:16], WORDS[16:21], WORDS[2:7], WORDS[21:]
+
+
+def _sentence(draw: random.Random, number: int) -> tuple[list[str], list[str]]:
+    """Returns the words of a sentence and which good and bad words it holds."""
+    marks = [draw.choice(GOOD if number % 2 == 0 else BAD)]
+    if number % 3 == 0:
+        marks.append(draw.choice(BAD))
+    words = ["the", draw.choice(THINGS), "was", *draw.sample(REST, draw.randint(0, 6)), *marks]
+    return words, marks
+
+
+def classification(draw: random.Random, number: int) -> dict:
+    words, marks = _sentence(draw, number)
+    return {"text": " ".join(words), "label": "positive" if marks[0] in GOOD else "negative"}
+
+
+def multi_label(draw: random.Random, number: int) -> dict:
+    words, marks = _sentence(draw, number)
+    names = {"praise": GOOD, "blame": BAD, "thing": THINGS[:2]}
+    return {"text": " ".join(words), "label": [n for n, of in names.items() if set(of) & set(words)]}
+
+
+def regression(draw: random.Random, number: int) -> dict:
+    words, _ = _sentence(draw, number)
+    return {"text": " ".join(words), "label": sum((w in GOOD) - (w in BAD) for w in words) + 0.25}
+
+
+def multiple_choice(draw: random.Random, number: int) -> dict:
+    """Two to four choices; the good word is the right one."""
+    choices = draw.sample(BAD, draw.randint(1, 3))
+    place = draw.randint(0, len(choices))
+    choices.insert(place, draw.choice(GOOD))
+    stem = " ".join(["the", draw.choice(THINGS), "was", *draw.sample(REST, draw.randint(0, 4))])
+    return {"question": {"stem": stem, "choices": [{"text": c} for c in choices]}, "label": "ABCD"[place]}
+
+
+def token_classification(draw: random.Random, number: int) -> dict:
+    words, _ = _sentence(draw, number)
+    tags = ["B-good" if w in GOOD else "B-bad" if w in BAD else "O" for w in words]
+    return {"text": words, "label": tags}
+
+
+TASKS: dict[str, Callable[[random.Random, int], dict]] = {
+    "sequence-classification": classification,
+    "multi-label": multi_label,
+    "regression": regression,
+    "multiple-choice": multiple_choice,
+    "token-classification": token_classification,
+}
+WORDS_OF = {
+    "multiple-choice": ["data.columns.text=question.stem", 'data.columns.choices=["question.choices[].text"]']
+}
+
+
+def write_rows(folder: Path, task: str, *, train: int = 48, validation: int = 16) -> list[str]:
+    """Writes train.jsonl and validation.jsonl; returns the words that choose task and rows."""
+    draw = random.Random(7)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, count in (("train", train), ("validation", validation)):
+        rows = [json.dumps(TASKS[task](draw, number)) for number in range(count)]
+        (folder / f"{name}.jsonl").write_text("\n".join(rows) + "\n")
+    return [f"task={task}", "data=text", f"data.path={folder}", *WORDS_OF.get(task, [])]

@@ -1,0 +1,222 @@
+"""How labels of each task are read, and what is said of those that mean nothing."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from ftcli.batching.rows import Parts, Rows
+from ftcli.batching.table import TokenTable
+from ftcli.config import ColumnsConfig
+from ftcli.errors import ConfigError, DataError
+from ftcli.registry import lookup
+
+
+def make(name="train", class_names=None, **columns):
+    length = len(next(iter(columns.values())))
+    sha = hashlib.sha256(repr(columns).encode()).hexdigest()
+    return Rows(name, columns, f"{name}.tsv", sha, np.arange(2, length + 2), class_names)
+
+
+def task(name, columns=None, labels=None, **config):
+    entry = lookup("task", name)
+    return entry.build(entry.config_class(**config), ColumnsConfig(**(columns or {})), labels)
+
+
+def parts(train, validation=None, test=None):
+    return Parts(train, validation, test)
+
+
+def refused(built, train, said, where="train.tsv:3"):
+    with pytest.raises(DataError) as caught:
+        built.learn_labels(parts(train))
+    problem = caught.value.problems[0]
+    assert problem.key == where and said in problem.message, problem
+
+
+# Several labels
+
+
+def test_several_labels_as_list_text_or_ids():
+    for values in (["a,b", "", "b"], [["a", "b"], [], ["b"]], ["a , b", None, "b"]):
+        built = task("multi-label")
+        assert built.learn_labels(parts(make(text=["x"] * 3, label=values))) == ["a", "b"]
+        assert built.read_labels(make(text=["x"] * 3, label=values)).tolist() == [[1, 1], [0, 0], [0, 1]]
+    rows = make(text=["x", "y"], label=[[0, 1], [1]], class_names=["no", "yes"])
+    built = task("multi-label")
+    assert built.learn_labels(parts(rows)) == ["no", "yes"]
+    assert built.read_labels(rows).tolist() == [[1, 1], [0, 1]]
+
+
+def test_a_column_for_each_label():
+    built = task("multi-label", label_columns=["rude", "loud"])
+    rows = make(text=["x"] * 3, rude=["1", 0, "true"], loud=[0, "0.0", 1])
+    assert [f.column for f in built.fields()] == ["text", "rude", "loud"]
+    assert built.learn_labels(parts(rows)) == ["rude", "loud"]
+    assert built.read_labels(rows).tolist() == [[1, 0], [0, 0], [1, 1]]
+    refused(task("multi-label", label_columns=["rude"]), make(text=["x"] * 2, rude=[1, "maybe"]), "'maybe'")
+
+
+def test_several_labels_that_mean_nothing():
+    refused(task("multi-label"), make(text=["x"] * 2, label=["a", 3.5]), "3.5")
+    refused(task("multi-label"), make(text=["x"] * 2, label=[["a"], ["b", ""]]), "['b', '']")
+    refused(task("multi-label"), make(text=["x"] * 2, label=["a", "a"]), "same labels", "data.columns.label")
+    built = task("multi-label")
+    with pytest.raises(DataError, match="'c' is not one of the 2 known"):
+        built.learn_labels(
+            parts(make(text=["x"] * 2, label=["a", "b"]), make("validation", text=["x"], label=["c"]))
+        )
+    with pytest.raises(ConfigError, match="there are 2 labels"):
+        task("multi-label", num_labels=3).learn_labels(parts(make(text=["x"] * 2, label=["a", "b"])))
+    assert task("multi-label", label_smoothing=0.1, separator="").config.problems()[1].key == "task.separator"
+
+
+# Numbers
+
+
+def test_numbers_are_read_from_text_and_a_part_may_have_none():
+    built = task("regression")
+    train = make(text=["x"] * 3, label=["1.5", -1, 2e3])
+    assert built.learn_labels(parts(train, make("validation", text=["x"], label=[0]))) == ["label"]
+    assert built.read_labels(train).tolist() == [1.5, -1.0, 2000.0]
+    assert built.read_labels(make("test", text=["x"])) is None
+    assert built.read_labels(make("test", text=["x"], label=[""])) is None
+    assert built.read_labels(make("test", text=["x"], label=[-1])).tolist() == [-1.0]
+
+
+@pytest.mark.parametrize("value", ["high", "", None, "nan", float("inf"), True, [1]])
+def test_what_is_no_number(value):
+    refused(task("regression"), make(text=["x"] * 2, label=[1, value]), repr(value))
+
+
+def test_numbers_that_are_all_equal():
+    refused(task("regression"), make(text=["x"] * 2, label=[2, 2]), "the label 2", "data.columns.label")
+
+
+# Choices
+
+LIST = {"choices": ["choices"]}
+
+
+@pytest.mark.parametrize("answers", [["B", "A"], [1, 0], ["1", "0"], ["two", "un"]])
+def test_answers_by_letter_place_or_text(answers):
+    rows = make(text=["q", "q"], choices=[["one", "two"], ["un", "deux", "trois"]], label=answers)
+    built = task("multiple-choice", LIST)
+    assert built.learn_labels(parts(rows)) == ["choice"]
+    assert built.read_labels(rows).tolist() == [1, 0]
+
+
+def test_choices_with_names_of_their_own_and_a_column_each():
+    rows = make(text=["q"], choices=[["one", "two"]], names=[["1", "2"]], label=["2"])
+    assert task("multiple-choice", LIST | {"choice_names": "names"}).read_labels(rows).tolist() == [1]
+    rows = make(text=["q"], A=["one"], B=["two"], C=["three"], label=["C"])
+    built = task("multiple-choice", {"choices": ["A", "B", "C"]})
+    assert built.read_labels(rows).tolist() == [2] and built.names(rows, 0) == ["A", "B", "C"]
+
+
+def test_answers_and_choices_that_mean_nothing():
+    built = task("multiple-choice", LIST)
+    two = [["one", "two"]] * 2
+    refused(built, make(text=["q"] * 2, choices=two, label=["A", "E"]), "'E' is none of its choices")
+    refused(built, make(text=["q"] * 2, choices=two, label=["A", None]), "None is none")
+    refused(
+        built, make(text=["q"] * 2, choices=[["a", "b"], ["a"]], label=["A", "A"]), "the choices are ['a']"
+    )
+    named = task("multiple-choice", LIST | {"choice_names": "names"})
+    rows = make(text=["q"] * 2, choices=two, names=[["1", "2"], ["1", "1"]], label=["1", "1"])
+    refused(named, rows, "the names of its 2 choices are ['1', '1']")
+    with pytest.raises(ConfigError, match="names no column"):
+        task("multiple-choice").fields()
+
+
+class Letters:
+    """A token a character."""
+
+    fingerprint, max_length = "0" * 64, 99
+
+    def encode(self, texts, pairs=None):
+        rows = [a + "|" + b for a, b in zip(texts, pairs, strict=True)] if pairs else texts
+        ids = np.array([ord(c) for row in rows for c in row], dtype=np.int32)
+        return TokenTable(ids, np.cumsum([0, *map(len, rows)], dtype=np.int64))
+
+    def encode_words(self, rows):
+        table = self.encode([" ".join(row) for row in rows])
+        first = [
+            n if i == 0 else -1
+            for row in rows
+            for n, w in enumerate(row)
+            for i in range(len(w) + (n < len(row) - 1))
+        ]
+        table.extras["words"] = np.array(first, dtype=np.int64)
+        return table
+
+
+def text_of(table, sequence):
+    return "".join(map(chr, table.ids[table.offsets[sequence] : table.offsets[sequence + 1]]))
+
+
+def test_choices_of_a_row_are_sequences_of_one_group():
+    rows = make(text=["q", "r"], more=["c", ""], choices=[["a", "b", "d"], ["e", "f"]], label=["B", "A"])
+    table = task("multiple-choice", LIST).encode(rows, Letters())
+    assert [text_of(table, i) for i in range(5)] == ["q|a", "q|b", "q|d", "r|e", "r|f"]
+    assert (len(table), table.groups.tolist(), table.lengths.tolist(), table.longest) == (
+        2,
+        [0, 3, 5],
+        [9, 6],
+        3,
+    )
+    assert table.labels.tolist() == [1, 0] and table.label(1) == 0
+    table = task("multiple-choice", LIST | {"text_pair": "more"}).encode(rows, Letters())
+    assert [text_of(table, i) for i in (0, 3)] == ["c|q a", "r|e"]
+    batch = task("multiple-choice", LIST).collate(table, np.array([1, 0]), pad_id=0, padding_side="right")
+    assert batch["input_ids"].shape == (5, 5) and batch["labels"].tolist() == [0, 1]
+    assert batch["place"].tolist() == [[0, 1, -1], [2, 3, 4]]
+
+
+# Tags
+
+
+def test_tags_stand_at_the_first_token_of_each_word():
+    rows = make(text=[["ab", "c"], "d ef"], label=[["B-x", "O"], "O B-x"])
+    built = task("token-classification")
+    assert built.learn_labels(parts(rows)) == ["B-x", "O"]
+    table = built.encode(rows, Letters())
+    assert table.labels.tolist() == [0, -100, -100, 1, 1, -100, 0, -100]
+    assert table.extras["tags"].tolist() == [0, 1, 1, 0]
+    assert built.num_targets(table, np.array([0, 1])) == 4
+    assert built.label_counts(table) == {"B-x": 2, "O": 2}
+
+
+def test_words_that_were_cut_off_count_as_outside():
+    import torch
+
+    from ftcli.task.output import StepOutput
+
+    rows = make(text=[["ab", "c"]], label=[["B-x", "B-x"]])
+    built = task("token-classification", labels=["B-x", "O"])
+    table = built.encode(rows, Letters())
+    table.ids, table.extras["words"], table.labels = (
+        table.ids[:2],
+        table.extras["words"][:2],
+        table.labels[:2],
+    )
+    table.offsets = np.array([0, 2])
+    table.__post_init__()
+    batch = built.collate(table, np.array([0]), pad_id=0, padding_side="right")
+    logits = torch.tensor([[[5.0, 0.0], [5.0, 0.0]]])
+    output = StepOutput(torch.tensor(0.0), 1, logits)
+    assert built.scored(output, batch)["tags"] == ([["B-x", "O"]], [["B-x", "B-x"]])
+    line = built.prediction_row(built.records(output, batch)[0], table, rows, 0)
+    assert (line["prediction"], line["label"]) == (["B-x", "O"], ["B-x", "B-x"])
+    assert line["probabilities"] == [pytest.approx(0.9933, abs=1e-4), 0.0]
+    assert built.read_back([line])["ids"][0].tolist() == [0, 1]
+
+
+def test_tags_that_mean_nothing():
+    built = task("token-classification")
+    refused(built, make(text=["a b", "c"], label=["O B-x", "O O"]), "2 tags for 1 words")
+    refused(built, make(text=["a b", "c"], label=["O B-x", 3]), "the tags are 3")
+    refused(built, make(text=["a b", "c"], label=["O O", "O"]), "the label 'O'", "data.columns.label")
+    with pytest.raises(DataError, match="the tag 'B-y' is not one of the 2 known"):
+        train = make(text=["a b"], label=["O B-x"])
+        task("token-classification").learn_labels(parts(train, make("validation", text=["a"], label=["B-y"])))
