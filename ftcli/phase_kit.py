@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.choices import configured
 from ftcli.config import Mode, RunConfig
+from ftcli.errors import ConfigError, Problem
 from ftcli.metric import split_name
 from ftcli.registry import lookup
 
@@ -36,7 +37,21 @@ def build_optimizer(phase: Phase, model: torch.nn.Module, device: str) -> torch.
 def build_factor(phase: Phase, curve_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
     """Returns step of the phase -> multiplier of the lr; a pure function, but for plateau."""
     uses, config = configured("scheduler", phase.scheduler, phase.scheduler_values, f"phase {phase.index}")
-    return lookup("scheduler", uses).build(config, total_steps=curve_steps, steps_per_epoch=steps_per_epoch)
+    try:
+        return lookup("scheduler", uses).build(
+            config, total_steps=curve_steps, steps_per_epoch=steps_per_epoch
+        )
+    except ConfigError as error:
+        if not phase.where:
+            raise
+        raise ConfigError(*(_in_phase(problem, phase) for problem in error.problems)) from error
+
+
+def _in_phase(problem: Problem, phase: Phase) -> Problem:
+    """Says which phase a problem of its curve is of."""
+    key = problem.key.removeprefix("scheduler.")
+    hint = problem.hint.replace("scheduler.", f"phase {phase.index}: ")
+    return Problem(f"{phase.where}: phase {phase.index}: {key}", problem.message, hint)
 
 
 def build_entry(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ftcli.choices import configured, plain_values
@@ -15,7 +15,7 @@ from ftcli.plan.phased import Defaults, Schedule, stages_of
 from ftcli.plan.plan import Plan, Trigger
 from ftcli.plan.planner import make_plan, one_phase
 from ftcli.plan.rates import Layerwise, Rates, layerwise_of, layerwise_problems
-from ftcli.plan.written import ChoiceSpec, PhaseSpec, parse_schedule
+from ftcli.plan.written import ChoiceSpec, PhaseSpec, as_yaml, parse_schedule
 
 
 @dataclass(slots=True)
@@ -127,7 +127,7 @@ def _phase_rates(config: RunConfig, base: Rates, specs: Sequence[PhaseSpec]) -> 
             problems += error.problems
         if spec.monitor is not None and spec.monitor not in monitors:
             hint = did_you_mean(spec.monitor, monitors)
-            problems.append(Problem(f"{spec.where}: monitor", f"{spec.monitor!r} is not scored", hint))
+            problems.append(Problem(spec.at("monitor"), f"{spec.monitor!r} is not scored", hint))
         layerwise = current.layerwise
         if spec.layerwise is not None:
             layerwise, wrong = _own_layerwise(spec)
@@ -137,7 +137,8 @@ def _phase_rates(config: RunConfig, base: Rates, specs: Sequence[PhaseSpec]) -> 
             scheduler_values["warmup"] = spec.warmup
         weight_decay = current.weight_decay if spec.weight_decay is None else spec.weight_decay
         lr = base.lr if spec.lr is None else spec.lr
-        own = current.optimizer_values | {"lr": lr, "weight_decay": weight_decay}
+        rates = asdict(layerwise) | {"table": list(layerwise.table)}
+        own = current.optimizer_values | {"lr": lr, "weight_decay": weight_decay, "layerwise": rates}
         found.append(
             replace(
                 current,
@@ -171,7 +172,7 @@ def _configured(config: RunConfig, role: str, spec: ChoiceSpec) -> Any:
 
 
 def _own_layerwise(spec: PhaseSpec) -> tuple[Layerwise, list[Problem]]:
-    key = f"{spec.where}: layerwise"
+    key = spec.at("layerwise")
     values = dict(spec.layerwise or {})
     known = ("kind", "decay", "head_multiplier", "table")
     problems = [
@@ -194,4 +195,4 @@ def _own_layerwise(spec: PhaseSpec) -> tuple[Layerwise, list[Problem]]:
         return Layerwise(), problems
     decay = None if numbers[0] is None else float(numbers[0])
     layerwise = Layerwise(kind=kind, decay=decay, head_multiplier=float(numbers[1] or 0), table=tuple(table))
-    return layerwise, layerwise_problems(layerwise, key)
+    return layerwise, as_yaml(layerwise_problems(layerwise, key))

@@ -112,9 +112,8 @@ def _refuse(keys: list[str]) -> None:
     if keys:
         allowed = ", ".join(sorted(FREE))
         message = "this would change the run that is continued"
-        raise ConfigError(
-            *(Problem(key, message, f"start a new run, or change only {allowed}") for key in keys)
-        )
+        hints = {True: "add --allow-change freezing", False: f"start a new run, or change only {allowed}"}
+        raise ConfigError(*(Problem(key, message, hints[key.split(".")[0] == "freezing"]) for key in keys))
 
 
 def _continue(composed: Composed, run: RunDir, screen: Screen, allowed: frozenset[str]) -> dict[str, Any]:

@@ -147,7 +147,8 @@ def _paths(config: RunConfig) -> Iterator[Problem]:
                 "a folder is expected" + (": type data.files.train=FILE" if key == "data.path" else ""),
             )
         elif kind == "file" and path.is_dir():
-            yield Problem(key, f"{value} is a folder", "a file is expected: type data.path=DIR for a folder")
+            other = ": type data.path=DIR for a folder" if key.startswith("data.") else ""
+            yield Problem(key, f"{value} is a folder", "a file is expected" + other)
 
 
 def _near_path(path: Path) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 import tiny_models as models  # noqa: E402
+import tiny_tasks  # noqa: E402
 
 
 def run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> str:
@@ -77,12 +78,23 @@ def clean_environment(folder: Path, wheel: Path) -> str:
     return python
 
 
-COLUMNS = {"sst2": ["sentence"], "rte": ["sentence1", "sentence2"], "boolq": ["question", "passage"]}
+PAIR = ["sentence1", "sentence2"]
+COLUMNS = {
+    "sst2": ["sentence"],
+    "cola": ["sentence"],
+    "rte": PAIR,
+    "mrpc": PAIR,
+    "boolq": ["question", "passage"],
+}
 """Data sets of the hub recipes -> their columns of text."""
 LABELS = {
     "rte": {"positive": "entailment", "negative": "not_entailment"},
     "boolq": {"positive": "true", "negative": "false"},
+    "mrpc": {"positive": "equivalent", "negative": "not_equivalent"},
+    "cola": {"positive": "acceptable", "negative": "unacceptable"},
 }
+TASKS = {"stsb": "regression", "commonsenseqa": "multiple-choice", "wnut17": "token-classification"}
+"""Data sets of the hub recipes -> their task, where rows are no columns of text with a class."""
 
 
 def write_rows(folder: Path, columns: list[str]) -> Path:
@@ -108,13 +120,11 @@ def check_recipes(folder: Path, python: str) -> None:
         words = [f"recipe={recipe}"]
         name = recipe.partition("-")[0]
         if name in rows:
-            words += [
-                "model=local",
-                f"model.path={model}",
-                "model.weights=random",
-                f"data.path={rows[name]}",
-                "tokenizer.max_length=24",
-            ]
+            words += [f"data.path={rows[name]}"]
+        elif name in TASKS:
+            words += tiny_tasks.write_rows(folder / name, TASKS[name])
+        if len(words) > 1:
+            words += ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=24"]
         printed = run(python, "-m", "ftcli", "train", *words, "--dry-run", cwd=work, env=env)
         if "steps in all" not in printed or list(work.iterdir()):
             sys.exit(f"{recipe}: the dry run printed no arithmetic, or wrote something")

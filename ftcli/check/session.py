@@ -74,6 +74,7 @@ def _told(verdict: Verdict, output: Path, screen: Screen) -> Verdict:
     from ftcli.check.curves import draw, terminal_lines
 
     if verdict.batch_curve:
+        output.parent.mkdir(parents=True, exist_ok=True)
         draw(verdict, output)
         screen.notes(terminal_lines(verdict))
     for diagnosis in verdict.diagnoses:

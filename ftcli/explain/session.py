@@ -51,6 +51,7 @@ def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: b
     screen.notes([note, *_longest_lines(course, length, longest_run(plan, length))])
     screen.notes(terminal_lines(course, length))
     if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
         draw(course, length, output)
         screen.note(f"lr curves in {output}")
     tokens = ground.tokenizer.max_length
@@ -88,12 +89,12 @@ def _require_picture(output: Path) -> None:
 
 def _length(config: RunConfig) -> tuple[Length, str]:
     """Returns the run's length, and how it was found."""
-    rows = _rows_at_hand(config)
+    rows, reason = _rows_at_hand(config)
     trainer = config.trainer
     if rows is None:
         every = PIECES
         total = math.ceil(trainer.epochs * PIECES)
-        note = f"no rows at hand: lengths in epochs; the run is {trainer.epochs:g} epochs at most"
+        note = f"no rows at hand{reason}: lengths in epochs; the run is {trainer.epochs:g} epochs at most"
         if trainer.max_steps is not None:
             note += f", or {trainer.max_steps} steps"
         return Length(PIECES, total, every, None), note
@@ -105,17 +106,18 @@ def _length(config: RunConfig) -> tuple[Length, str]:
     return Length(per_epoch, total, trainer.eval_every_n_steps or per_epoch, rows), note
 
 
-def _rows_at_hand(config: RunConfig) -> int | None:
-    """Counts the training rows where they lie on this machine; asks no hub."""
+def _rows_at_hand(config: RunConfig) -> tuple[int | None, str]:
+    """Counts the training rows where they lie on this machine, or says why not; asks no hub."""
     data = config.data
     bundled = getattr(data, "bundled", None)
     if data.path is None and data.files.train is None and bundled is None:
-        return None
+        return None, ""
     try:
-        parts = lookup("data", config.uses["data"]).build(data, seed=config.seed, needs_train=True)
-    except FtcliError:
-        return None
-    return len(parts.train) if parts.train is not None else None
+        fields = build.build_task(config).fields()
+        parts = lookup("data", config.uses["data"]).build(data, seed=config.seed, fields=fields)
+    except FtcliError as error:
+        return None, f" ({error.problems[0].key}: {error.problems[0].message})"
+    return len(parts.train) if parts.train is not None else None, ""
 
 
 def _longest_lines(course: list[Stretch], length: Length, longest: int) -> list[str]:

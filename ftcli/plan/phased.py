@@ -124,6 +124,7 @@ def _stage(
     trigger: Trigger,
 ) -> Stage:
     return Stage(
+        where=spec.where,
         thaw=thaw,
         freeze=frozen,
         rates=rates,
@@ -193,12 +194,10 @@ def _trigger(spec: PhaseSpec, defaults: Defaults, problems: list[Problem], *, la
     patience = spec.patience if spec.patience is not None else defaults.patience
     slope = spec.plateau_slope
     if defaults.epoch_transitions_only:
-        if spec.patience is not None or slope is not None:
-            problems.append(
-                Problem(
-                    spec.where, f"phase {spec.index} ends by scores, but freezing.epoch_transitions_only=true"
-                )
-            )
+        for key, value in (("patience", spec.patience), ("plateau_slope", slope)):
+            if value is not None:
+                message = "ends a phase by scores, but freezing.epoch_transitions_only=true"
+                problems.append(Problem(spec.at(key), message, "write max_epochs, or take it out"))
         patience = slope = None
         if not last and all(count is None for count in counts):
             hint = "write max_transition_epoch or max_epochs"

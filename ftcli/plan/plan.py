@@ -130,6 +130,8 @@ class Phase:
     trigger: Trigger = field(default_factory=Trigger)
     transition: Transition = field(default_factory=Transition)
     num_trainable_parameters: int = 0
+    where: str = ""
+    """`file:line` of the schedule it is written in."""
 
     @property
     def warmup(self) -> str:
@@ -158,8 +160,9 @@ class Plan:
 
     @property
     def num_trainable_tensors(self) -> int:
-        """Tensors that train in some phase."""
-        return len({name for phase in self.phases for name in phase.trainable})
+        """Tensors of the phase that trains most."""
+        most = max(self.phases, key=lambda phase: phase.num_trainable_parameters, default=None)
+        return len(most.trainable) if most else 0
 
     @property
     def num_trainable_parameters(self) -> int:
@@ -211,15 +214,16 @@ def plan_differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     if len(then["phases"]) != len(now["phases"]):
         lines.append(f"{len(then['phases'])} phases were planned, there are {len(now['phases'])} now")
     for index, (old, new) in enumerate(zip(then["phases"], now["phases"], strict=False)):
+        before = len(lines)
         for key in ("trainable", "optimizer", "optimizer_values", "scheduler", "scheduler_values", "monitor", "mode",
                     "transition", "groups", "trigger"):  # fmt: skip
             was, is_now = old[key], new[key]
             if key == "trigger":
                 free = ("patience", "min_delta", "plateau_slope", "plateau_window")
                 was, is_now = ({k: v for k, v in values.items() if k not in free} for values in (was, is_now))
-            if was != is_now:
+            # Groups follow from what trains and from the rates: said only where nothing else is.
+            if was != is_now and (key != "groups" or len(lines) == before):
                 lines.append(f"phase {index}: {_difference(key, was, is_now)}")
-                break
     return lines
 
 

@@ -27,6 +27,8 @@ class Stage:
     mode: str = "auto"
     trigger: Trigger = field(default_factory=Trigger)
     transition: Transition = field(default_factory=Transition)
+    where: str = ""
+    """`file:line` of the schedule it is written in."""
 
 
 def make_plan(
@@ -145,6 +147,7 @@ def _phase(
         trigger=stage.trigger,
         transition=stage.transition,
         num_trainable_parameters=sum(t.numel for t in training),
+        where=stage.where,
     )
     return phase, problems
 

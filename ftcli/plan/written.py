@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,8 @@ class PhaseSpec:
     index: int
     where: str
     """`file:line` of the phase's key."""
+    lines: dict[str, str] = field(default_factory=dict)
+    """Key -> `file:line` of where it is written."""
     params: tuple[Entry, ...] = ()
     """What begins to train: named groups, exact names or full-match regexes."""
     except_: tuple[Entry, ...] = ()
@@ -76,6 +78,10 @@ class PhaseSpec:
     best: str = "carry"
     moments: str = "keep"
     notes: tuple[str, ...] = field(default=())
+
+    def at(self, key: str) -> str:
+        """Returns `file:line: key`, for a problem with its value."""
+        return f"{self.lines.get(key, self.where)}: {key}"
 
 
 def parse_schedule(text: str, origin: str) -> tuple[PhaseSpec, ...]:
@@ -170,7 +176,7 @@ class _Reader:
             if one in seen and other in seen and values.get(one) is not None:
                 later = max(seen[one], seen[other], key=lambda place: int(place.rpartition(":")[2]))
                 self.problems.append(Problem(later, f"{one} and {other} are both written", "keep one"))
-        return PhaseSpec(index=index, where=where, notes=tuple(notes), **values)
+        return PhaseSpec(index=index, where=where, lines=seen, notes=tuple(notes), **values)
 
     def plain(self, node: yaml.Node) -> Any:
         """Returns lists, dicts and scalars; duplicate keys are problems."""
@@ -228,7 +234,7 @@ class _Reader:
         try:
             parse_duration(text, key=key)
         except ConfigError as error:
-            self.problems += error.problems
+            self.problems += as_yaml(error.problems)
             return None
         return text
 
@@ -238,6 +244,16 @@ class _Reader:
             return value
         self.refuse(key, value, "a word")
         return None
+
+
+def as_yaml(problems: Iterable[Problem]) -> list[Problem]:
+    """Returns problems of `file:line: key` whose hints are lines of the file, not words of a shell."""
+    found = []
+    for problem in problems:
+        key = problem.key.rpartition(": ")[2]
+        hint = problem.hint.replace(f"{problem.key}=", f"{key}: ")
+        found.append(Problem(problem.key, problem.message, hint))
+    return found
 
 
 def _scalar(node: yaml.Node) -> Any:

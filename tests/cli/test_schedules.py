@@ -145,3 +145,14 @@ def test_nonsense_is_one_panel_with_the_line(ftcli, words, text):
     Path("s.yaml").write_text("\n" + text)
     done = ftcli("train", *words, "--run-dir", "run")
     assert done.code == 2 and "s.yaml:2" in done.err and not Path("run").exists(), done.err
+
+
+def test_a_warmup_longer_than_its_phase_names_the_phase_and_its_line(ftcli, tiny):
+    Path("s.yaml").write_text("0:\n  params: [head]\n  max_steps: 4\n1:\n  params: [rest]\n  warmup: 999st\n")
+    done = ftcli("explain", *tiny, "freezing=schedule", "freezing.file=s.yaml")
+    assert done.code == 2 and "s.yaml:4: phase 1: warmup" in done.err and "999" in done.err
+
+
+def test_curves_are_drawn_into_a_folder_that_is_not_there_yet(ftcli, tiny):
+    assert ftcli("explain", *tiny, "-o", "new/lr.png").code == 0
+    assert Path("new/lr.png").read_bytes().startswith(b"\x89PNG")

@@ -142,3 +142,19 @@ def test_a_file_of_finetuning_scheduler():
     assert second.scheduler.name == "cosine" and second.scheduler.values == {}
     said = "\n".join(second.notes)
     assert all(word in said for word in ("read as optimizer=sgd", "lr=0.002", "T_max=3", "pl_lrs_cfg"))
+
+
+def test_layerwise_mistakes_are_named_with_their_own_line():
+    from ftcli.planning import _own_layerwise
+
+    text = "0:\n  params: [head]\n  layerwise: {kind: geometric, decay: 2}\n"
+    (spec,) = parse_schedule(text, "s.yaml")
+    _, problems = _own_layerwise(spec)
+    assert [(p.key, p.hint) for p in problems] == [("s.yaml:3: layerwise.decay", "layerwise.decay: 0.8")]
+
+
+def test_a_length_without_a_unit_is_answered_in_the_file_s_own_words():
+    with pytest.raises(PlanError) as caught:
+        parse_schedule("0:\n  params: [head]\n  warmup: 3\n", "s.yaml")
+    (problem,) = caught.value.problems
+    assert problem.key == "s.yaml:3: warmup" and problem.hint.startswith("warmup: 3st")
