@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import Attention, RunConfig, Weights
+from ftcli.config import Attention, Overlength, RunConfig, Weights
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.metric import split_name
 from ftcli.registry import lookup
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from ftcli.batching.rows import Parts as RowParts
+    from ftcli.batching.rows import Rows
     from ftcli.batching.table import TokenTable
     from ftcli.plan.anatomy import Anatomy
     from ftcli.plan.plan import Plan
@@ -260,8 +261,16 @@ def build_evaluator(
     )
 
 
+MAX_CUT = 0.1
+"""Share of a part's rows that may be longer than max_length before `tokenizer.overlength` has to be stated."""
+
+
 def encode_parts(ground: Ground) -> tuple[dict[str, TokenTable], list[str]]:
-    """Returns part -> token table (from the cache where its content is known) and truncation lines."""
+    """Returns part -> token table (from the cache where its content is known) and lines on lengths.
+
+    Raises:
+        DataError: rows longer than max_length where `tokenizer.overlength` does not accept them.
+    """
     from ftcli.batching.cache import cached_table
 
     tables: dict[str, TokenTable] = {}
@@ -271,16 +280,36 @@ def encode_parts(ground: Ground) -> tuple[dict[str, TokenTable], list[str]]:
         rows = getattr(ground.parts, name)
         if rows is None:
             continue
-        table, said = cached_table(rows, ground.tokenizer, ground.task, ground.labels)
-        tables[name] = table
+        tables[name], said = cached_table(rows, ground.tokenizer, ground.task, ground.labels)
         lines += said
-        if table.num_truncated:
-            lines.append(
-                f"{name}: {table.num_truncated} of {len(table.lengths)} rows are longer than "
-                f"{ground.tokenizer.max_length} tokens; {table.num_tokens_cut} tokens cut "
-                f"(tokenizer.max_length=N sets the limit)"
-            )
+        if tables[name].num_truncated:
+            line, kept = _overlength(ground, rows, tables[name])
+            lines.append(line)
+            if kept is not None:
+                ground.parts.train = kept
+                tables[name], _ = cached_table(kept, ground.tokenizer, ground.task, ground.labels)
     return tables, lines
+
+
+def _overlength(ground: Ground, rows: Rows, table: TokenTable) -> tuple[str, Rows | None]:
+    """Returns a line on rows longer than max_length and, where they are dropped, the rows that are left."""
+    import numpy as np
+
+    policy, limit = ground.config.tokenizer.overlength, ground.tokenizer.max_length
+    long = np.flatnonzero(table.cut_rows)
+    text = f"{len(long):,} of {len(table):,} rows are longer than {limit} tokens"
+    stated = "tokenizer.overlength=truncate cuts them, =drop leaves them out of training, tokenizer.max_length=N keeps more"
+    if policy is Overlength.error or (policy is None and len(long) > MAX_CUT * len(table)):
+        message = f"{rows.name}: {text}, the first at {rows.where(int(long[0]))}"
+        raise DataError(Problem("tokenizer.overlength", message, stated))
+    if policy is Overlength.drop and rows.name == "train":
+        kept = rows.take(np.flatnonzero(~table.cut_rows))
+        if not len(kept):
+            raise DataError(
+                Problem("tokenizer.overlength", f"train: {text}: none is left", "tokenizer.max_length=N")
+            )
+        return f"train: {text}: they are left out", kept
+    return f"{rows.name}: {text}; {table.num_tokens_cut:,} tokens cut ({stated})", None
 
 
 def saved_names(blueprint: Blueprint, config: RunConfig) -> frozenset[str]:

@@ -55,6 +55,12 @@ class Device(Enum):
     mps = "mps"
 
 
+class Overlength(Enum):
+    truncate = "truncate"
+    drop = "drop"
+    error = "error"
+
+
 class LayerwiseKind(Enum):
     none = "none"
     geometric = "geometric"
@@ -104,6 +110,9 @@ class ModelConfig:
 
 @dataclass(kw_only=True, slots=True)
 class TokenizerConfig:
+    overlength: Overlength | None = None
+    """What becomes of rows longer than max_length: `truncate` cuts them, `drop` leaves them out of
+    training, `error` refuses them. None: cut, but refused where more than a tenth of the rows are."""
     max_length: int | None = None
     """Tokens a row, special tokens included. None: the model's positions, 512 at most."""
 
@@ -150,6 +159,8 @@ class DataConfig:
     """Rows used for training, drawn by seed. None: all."""
     limit_validation: int | None = None
     """Rows used for validation, drawn by seed. None: all."""
+    accept: list[str] = field(default_factory=list)
+    """Errors of `ftcli check-data` that shall not end a run, by name, such as overlap."""
     validation_share: float | None = None
     """Share in (0, 0.5] of the training rows held out, stratified by label and chosen by content
     hash, when there is no validation part."""

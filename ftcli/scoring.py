@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-import os
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from ftcli.batching.cache import cached_table
-from ftcli.errors import CheckpointError, ConfigError, DataError, Problem, RunDirError
+from ftcli.errors import CheckpointError, ConfigError, DataError, Problem
+from ftcli.rowfile import RowWriter, format_of, opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
     from ftcli.trainer.evaluation import Evaluator
 
 CHUNK_ROWS = 4096
-FORMATS = (".jsonl", ".tsv", ".csv")
 
 
 def evaluate_part(finished: Finished, part: str, screen: Screen) -> dict[str, Any]:
@@ -58,22 +54,14 @@ def predict_file(finished: Finished, source: str, target: str) -> int:
         DataError: the input lacks a column the task reads, or a value does not fit the output's format.
         RunDirError: the output cannot be written.
     """
-    suffix = ".jsonl" if target == "-" else Path(target).suffix
-    if suffix not in FORMATS:
-        raise ConfigError(
-            Problem(
-                "--output",
-                f"{suffix or 'no suffix'!r} is no format",
-                f"expected one of {', '.join(FORMATS)}, or -",
-            )
-        )
+    suffix = format_of(target, "--output")
     found = _read(source, finished)
     first = next(found)
     if target != "-" and Path(target).exists() and source != "-" and Path(target).samefile(source):
         raise ConfigError(Problem("--output", "is the input file", "write to another file"))
     task, count = finished.ground.task, 0
-    with _opened(target) as file:
-        writer = _Writer(file, suffix, first, task.added_columns())
+    with opened(target) as file:
+        writer = RowWriter(file, suffix, first, task.added_columns())
         for piece in chain([first], found):
             table = task.encode(piece, finished.ground.tokenizer, labelled=False)
             records = finished.evaluator.predict(finished.model, table)
@@ -128,76 +116,3 @@ def _read(source: str, finished: Finished) -> Iterator[Rows]:
         check_columns(rows, fields, needs_label=False)
         check_texts(rows, fields)
         yield rows
-
-
-@contextmanager
-def _opened(target: str) -> Iterator[TextIO]:
-    """Yields stdout, or a file that appears under its name only when all rows are in it."""
-    if target == "-":
-        yield sys.stdout
-        return
-    path = Path(target)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        temporary.replace(path)
-    except OSError as error:
-        raise RunDirError(
-            Problem("--output", f"{target} cannot be written: {error.strerror}", "choose another place")
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-class _Writer:
-    """Rows as jsonl, tsv or csv: the input's columns, then those that the task adds."""
-
-    def __init__(self, file: TextIO, suffix: str, rows: Rows, added: list[str]) -> None:
-        self.file, self.suffix = file, suffix
-        self.names = [name for name in rows.columns if name not in rows.derived]
-        self.added = [_free(name, self.names) for name in added]
-        if suffix == ".csv":
-            self.csv = csv.writer(file, lineterminator="\n")
-            self.csv.writerow([_inert(name) for name in [*self.names, *self.added]])
-        elif suffix == ".tsv":
-            file.write("\t".join(_one_cell(name) for name in [*self.names, *self.added]) + "\n")
-
-    def write(self, rows: Rows, added: list[list[Any]]) -> None:
-        for own, new in zip(
-            zip(*(rows.columns[name] for name in self.names), strict=True), added, strict=True
-        ):
-            cells = [*own, *new]
-            if self.suffix == ".jsonl":
-                record = dict(zip([*self.names, *self.added], cells, strict=True))
-                self.file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            elif self.suffix == ".csv":
-                self.csv.writerow([_inert(_flat(cell)) for cell in cells])
-            else:
-                self.file.write("\t".join(_one_cell(_flat(cell)) for cell in cells) + "\n")
-
-
-def _flat(cell: Any) -> Any:
-    """Lists and objects have no form of their own in a table: they are written as JSON."""
-    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell
-
-
-def _free(name: str, taken: Iterable[str]) -> str:
-    """Returns a name no column of the input has."""
-    return _free(f"{name}_", taken) if name in taken else name
-
-
-def _inert(cell: Any) -> Any:
-    """A spreadsheet must not run a cell: text that would start a formula gets a leading quote."""
-    return "'" + cell if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
-
-
-def _one_cell(cell: Any) -> str:
-    text = "" if cell is None else str(cell)
-    if "\t" in text or "\n" in text or "\r" in text:
-        raise DataError(
-            Problem(
-                "--output", "a value holds a tab or a line break, which tsv cannot", "write .jsonl or .csv"
-            )
-        )
-    return text

@@ -75,6 +75,10 @@ class Screen:
     def heading(self, line: str) -> None:
         self._write(Text(safe(line), style="bold"))
 
+    def styled(self, pieces: Iterable[tuple[str, str]]) -> None:
+        """One line of (text, style) pieces."""
+        self._write(Text.assemble(*((safe(text), style) for text, style in pieces)))
+
     def table(
         self, title: str, columns: list[str], rows: Iterable[Iterable[object]], *, right: Iterable[int] = ()
     ) -> None:

@@ -177,8 +177,22 @@ def _prepare(composed: Composed, screen: Screen, recorded: dict[str, Any] | None
     screen.notes(runtime.decisions)
     blueprint = build.draw(ground, attention=runtime.attention)
     screen.notes(blueprint.decisions)
+    if recorded is None:
+        _prove(ground, tables, blueprint, screen)
     arithmetic = build.count_steps(config, len(tables["train"].lengths))
     return ground, runtime, blueprint, arithmetic, tables
+
+
+def _prove(ground: build.Ground, tables: dict[str, Any], blueprint: build.Blueprint, screen: Screen) -> None:
+    """Proves the data contract, as `ftcli check-data` does; warnings are printed, an error ends the run."""
+    from ftcli.check.contract import check_contract
+    from ftcli.check.findings import Level, refuse
+
+    findings = check_contract(ground, tables, blueprint.model).findings
+    refuse(findings)
+    screen.notes(f"{f.name}: {f.line}" for f in findings if f.level is Level.warning)
+    proved = [f.name for f in findings if f.level is Level.fact]
+    screen.note(f"data contract holds: {', '.join(proved)} (ftcli check-data shows all of it)")
 
 
 def _save_predictions(job: Job, part: str, scores: Scores) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ftcli.check.findings import NAMES
 from ftcli.config import ROLES, RunConfig, Weights
 from ftcli.errors import Problem, did_you_mean, nearest
 from ftcli.metric import split_name
@@ -82,6 +83,9 @@ def _values(config: RunConfig) -> Iterator[Problem]:
     share = config.data.validation_share
     if share is not None and not 0 < share <= 0.5:
         yield Problem("data.validation_share", f"got {share}", "expected a share above 0 and at most 0.5")
+    for name in config.data.accept:
+        if name not in NAMES:
+            yield Problem("data.accept", f"there is no finding {name!r}", did_you_mean(name, NAMES))
     for name in ("limit_train", "limit_validation"):
         value = getattr(config.data, name)
         if value is not None and value < 1:

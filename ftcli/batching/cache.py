@@ -22,7 +22,7 @@ from ftcli.checkpoint.commit import TRASH, commit, verify
 from ftcli.config import ColumnsConfig, TaskConfig
 from ftcli.errors import CheckpointError, DataError, FtcliError
 
-FORMAT = 2
+FORMAT = 3
 """Goes up whenever the meaning of an entry's bytes changes."""
 
 TABLE = "table.safetensors"

@@ -50,6 +50,14 @@ class TokenTable:
         """Tokens of the longest sequence."""
         return int(np.diff(self.offsets).max(initial=0))
 
+    @property
+    def cut_rows(self) -> np.ndarray:
+        """(num_rows,) bool: rows that lost tokens to the length limit."""
+        cut = self.extras.get("cut")
+        if cut is None:
+            return np.zeros(len(self), dtype=bool)
+        return cut > 0 if self.groups is None else np.add.reduceat(cut, self.groups[:-1]) > 0
+
     def row(self, i: int) -> np.ndarray:
         """Returns the token ids of row i, (length,) int32, a view."""
         first, last = (i, i + 1) if self.groups is None else self.groups[i : i + 2]

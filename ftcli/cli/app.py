@@ -27,6 +27,7 @@ WORDS = {"ignore_unknown_options": True}
 app.command("train", context_settings=WORDS)(run.train)
 app.command("resume", context_settings=WORDS)(run.resume)
 app.command("overfit-batch", context_settings=WORDS)(check.overfit_batch)
+app.command("check-data", context_settings=WORDS)(check.check_data)
 app.command("generate-schedule", context_settings=WORDS)(check.generate_schedule)
 app.command("explain", context_settings=WORDS)(explain.explain)
 app.command("evaluate", context_settings=WORDS)(score.evaluate)

@@ -1,4 +1,4 @@
-"""ftcli overfit-batch, ftcli generate-schedule."""
+"""ftcli overfit-batch, ftcli check-data, ftcli generate-schedule."""
 
 from __future__ import annotations
 
@@ -35,6 +35,34 @@ def overfit_batch(
         raise typer.Exit(stopped.exit_code) from None
     screen.result(verdict.to_json())
     if not verdict.passed:
+        raise typer.Exit(3)
+
+
+def check_data(
+    words: Words = None,
+    write_clean: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-clean",
+            metavar="FILE",
+            help="Write the training rows kept; beside it those rejected, with reasons.",
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Prove the data contract on real rows and the real model: exit 0 when it holds, 3 when not.
+
+    Example: ftcli check-data recipe=sst2-lora model=minilm data.path=DIR
+    """
+    from ftcli.check.data import check_data as prove
+    from ftcli.compose import load
+    from ftcli.screen import Screen
+
+    screen = Screen(quiet=quiet, as_json=as_json)
+    result = prove(load(words or []), screen, write_clean=write_clean)
+    screen.result(result)
+    if not result["holds"]:
         raise typer.Exit(3)
 
 

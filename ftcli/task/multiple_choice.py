@@ -161,7 +161,7 @@ class MultipleChoice(Task):
             ends.append(len(firsts))
         whole = tokenizer.encode(firsts, seconds)
         return TokenTable(whole.ids, whole.offsets, whole.token_types, labels, np.array(ends, dtype=np.int64),
-                          num_truncated=whole.num_truncated, num_tokens_cut=whole.num_tokens_cut)  # fmt: skip
+                          whole.extras, num_truncated=whole.num_truncated, num_tokens_cut=whole.num_tokens_cut)  # fmt: skip
 
     def collate(self, table: TokenTable, rows: np.ndarray, **options: Any) -> dict[str, torch.Tensor]:
         """Pads all choices of the rows to the longest of them.

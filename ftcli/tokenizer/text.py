@@ -51,6 +51,8 @@ class TextTokenizer:
     def encode(self, texts: list[str], pairs: list[str] | None = None) -> TokenTable:
         """Tokenises texts, or pairs of texts; cuts the longer of the two first, never a special token.
 
+        The table's extra `cut` (num_rows,) int32 holds how many tokens each row lost.
+
         Raises:
             ConfigError: `max_length` leaves no room beside the special tokens.
             DataError: a text is not valid Unicode.
@@ -60,23 +62,24 @@ class TextTokenizer:
         self._check_room(rust.num_special_tokens_to_add(pairs is not None), 1 if pairs is None else 2)
         ids: list[np.ndarray] = []
         types: list[np.ndarray] = []
-        num_truncated = num_tokens_cut = 0
+        lost: list[np.ndarray] = []
         for chunk in _chunks(rows):
             encodings, cut = self._encode_chunk(rust, chunk)
-            num_truncated += len(cut)
-            num_tokens_cut += sum(cut)
+            lost.append(cut)
             for encoding in encodings:
                 ids.append(self._ids(encoding))
                 types.append(np.array(encoding.type_ids or [0], dtype=np.uint8))
         flat = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
         self._check_ids(flat)
+        cut = np.concatenate(lost) if lost else np.zeros(0, dtype=np.int32)
         return TokenTable(
             ids=flat,
             offsets=np.cumsum([0, *map(len, ids)], dtype=np.int64),
             token_types=np.concatenate(types) if self.token_types and types else None,
             labels=None,
-            num_truncated=num_truncated,
-            num_tokens_cut=num_tokens_cut,
+            extras={"cut": cut},
+            num_truncated=int((cut > 0).sum()),
+            num_tokens_cut=int(cut.sum()),
         )
 
     def encode_words(self, rows: list[list[str]]) -> TokenTable:
@@ -123,17 +126,18 @@ class TextTokenizer:
         rust.encode_special_tokens = True
         return rust
 
-    def _encode_chunk(self, rust: Any, rows: list[Any]) -> tuple[list[Any], list[int]]:
-        """Returns the encodings, and for each truncated row how many tokens it lost."""
+    def _encode_chunk(self, rust: Any, rows: list[Any]) -> tuple[list[Any], np.ndarray]:
+        """Returns the encodings, and how many tokens each row lost, (num_rows,) int32."""
         encodings = _encode_batch(rust, rows)
         long = [i for i, encoding in enumerate(encodings) if len(encoding) > self.max_length]
         if not long:
-            return encodings, []
+            return encodings, np.zeros(len(rows), dtype=np.int32)
         rust.enable_truncation(self.max_length, strategy="longest_first")
         shortened = _encode_batch(rust, [rows[i] for i in long])
         rust.no_truncation()
-        cut = [len(encodings[i]) - len(short) for i, short in zip(long, shortened, strict=True)]
+        cut = np.zeros(len(rows), dtype=np.int32)
         for i, short in zip(long, shortened, strict=True):
+            cut[i] = len(encodings[i]) - len(short)
             encodings[i] = short
         return encodings, cut
 

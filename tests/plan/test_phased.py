@@ -128,7 +128,9 @@ def test_ends(anatomy):
     assert any("until epoch 12" in line for line in plan.decisions)
     assert "no count" in refused(anatomy, "0: {params: [head]}\n1: {params: [rest]}", only=True)
     assert plan_of(anatomy, "0: {params: [head]}", only=True).phases[0].end == "end of run"
-    assert "patience ends a phase by scores" in refused(anatomy, "0: {params: [head], patience: 2, max_steps: 1}", only=True)
+    assert "patience ends a phase by scores" in refused(
+        anatomy, "0: {params: [head], patience: 2, max_steps: 1}", only=True
+    )
 
 
 @pytest.mark.parametrize(("trigger", "start", "expected"), [

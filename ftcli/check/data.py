@@ -1,0 +1,131 @@
+"""ftcli check-data: the whole contract on the rows and the model of a run, an example shown, clean rows written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftcli import build
+from ftcli.check.contract import Contract, check_contract
+from ftcli.check.findings import Finding, Level
+from ftcli.compose import Composed
+from ftcli.errors import DataError
+from ftcli.rowfile import RowWriter, format_of, opened
+from ftcli.training import check
+
+if TYPE_CHECKING:
+    from ftcli.batching.table import TokenTable
+    from ftcli.screen import Screen
+
+STYLES = {Level.error: "bold red", Level.warning: "yellow", Level.fact: "green"}
+SHOWN_TOKENS = 80
+
+
+def check_data(composed: Composed, screen: Screen, *, write_clean: Path | None = None) -> dict[str, Any]:
+    """Runs every proof, prints what was found and returns it; `holds` says whether there is no error.
+
+    Args:
+        composed: the run's words.
+        screen: where it is printed.
+        write_clean: file for the training rows that are kept; beside it, `NAME-rejected`, go the others.
+
+    Raises:
+        ConfigError: a word that is wrong; wrong data is a finding.
+    """
+    check(composed)
+    if write_clean is not None:
+        format_of(str(write_clean), "--write-clean")
+    screen.notes(composed.notes)
+    try:
+        contract, example = _contract(composed, screen)
+    except DataError as error:
+        found = [Finding("rows", Level.error, f"{p.key}: {p.message}", p.hint) for p in error.problems]
+        contract, example = Contract(found), []
+    for finding in contract.findings:
+        _show(finding, screen)
+    if example:
+        screen.styled([("example: ", "bold"), *example])
+    counts = {level: sum(f.level is level for f in contract.findings) for level in Level}
+    word = "PASS" if contract.holds else "FAIL"
+    screen.heading(
+        f"{word}: {counts[Level.error]} errors, {counts[Level.warning]} warnings, {counts[Level.fact]} proofs and facts"
+    )
+    result: dict[str, Any] = {"holds": contract.holds, "findings": [f.to_json() for f in contract.findings]}
+    if write_clean is not None and "train" in contract.parts:
+        result["clean"] = write_clean_rows(contract, write_clean)
+        screen.note(
+            f"{result['clean']['kept']:,} rows in {write_clean}, {result['clean']['rejected']:,} in {result['clean']['rejected_file']}"
+        )
+    return result
+
+
+def _contract(composed: Composed, screen: Screen) -> tuple[Contract, list[tuple[str, str]]]:
+    ground = build.lay_ground(composed.config)
+    screen.notes(ground.decisions)
+    tables, lines = build.encode_parts(ground)
+    screen.notes(lines)
+    build.require_trainable_rows(tables)
+    runtime = build.decide_runtime(composed.config, max(table.longest for table in tables.values()))
+    blueprint = build.draw(ground, attention=runtime.attention, allow_empty=True)
+    model = blueprint.model.to(runtime.device)
+    return check_contract(ground, tables, model), example_of(ground, tables["train"])
+
+
+def _show(finding: Finding, screen: Screen) -> None:
+    name = f"{finding.level.value:<8}{finding.name:<21}"
+    screen.styled([(name, STYLES[finding.level]), (finding.line, "")])
+    if finding.hint and finding.level is not Level.fact:
+        screen.styled([(" " * 29 + "-> ", "dim"), (finding.hint, "")])
+
+
+def example_of(ground: build.Ground, table: TokenTable) -> list[tuple[str, str]]:
+    """Returns the first training row as the model sees it, (text, style) piece by piece, its label coloured."""
+    backend, pieces = ground.tokenizer.backend, list[tuple[str, str]]()
+    first, last = (0, 1) if table.groups is None else table.groups[:2].tolist()
+    whole = table.labels is not None and len(table.labels) == len(table)
+    for number, sequence in enumerate(range(first, last)):
+        start, end = table.offsets[sequence : sequence + 2]
+        right = table.groups is not None and whole and int(table.labels[0]) == number  # type: ignore[index]
+        pieces += [("\n" + " " * 9 if table.groups is not None else "", "")]
+        for place in range(start, min(end, start + SHOWN_TOKENS)):
+            pieces.append(
+                (f"{backend.convert_ids_to_tokens(int(table.ids[place]))} ", "green" if right else "")
+            )
+            tag = None if whole or table.labels is None else int(table.labels[place])
+            if tag is not None and tag >= 0:
+                pieces.append((f"[{ground.labels[tag]}] ", "green" if ground.labels[tag] != "O" else "dim"))
+        if end - start > SHOWN_TOKENS:
+            pieces.append((f"... {end - start - SHOWN_TOKENS} more tokens", "dim"))
+    return [*pieces, *_label(ground, table)]
+
+
+def _label(ground: build.Ground, table: TokenTable) -> list[tuple[str, str]]:
+    if table.labels is None or len(table.labels) != len(table) or table.groups is not None:
+        return []
+    value = table.labels[0]
+    if value.ndim:
+        shown = ", ".join(name for name, one in zip(ground.labels, value, strict=True) if one) or "none"
+    else:
+        shown = ground.labels[int(value)] if table.labels.dtype.kind == "i" else f"{float(value):g}"
+    return [("  label: ", "dim"), (shown, "bold green")]
+
+
+def write_clean_rows(contract: Contract, target: Path) -> dict[str, Any]:
+    """Writes the training rows that are kept to a file, and the rejected ones with their reasons beside it."""
+    part = contract.parts["train"]
+    rows, rejected = part.rows, part.rejected
+    other = target.with_name(f"{target.stem}-rejected{target.suffix}")
+    kept = [row for row in range(len(rows)) if row not in rejected]
+    for file, numbers, added in ((target, kept, []), (other, sorted(rejected), ["row", "reason"])):
+        piece = rows.take(np.array(numbers, dtype=np.int64))
+        with opened(str(file), "--write-clean") as stream:
+            writer = RowWriter(stream, target.suffix, rows, added)
+            writer.write(piece, [[rows.where(row), rejected[row]] if added else [] for row in numbers])
+    return {"kept": len(kept), "rejected": len(rejected), "file": str(target), "rejected_file": str(other),
+            "reasons": _counted(rejected)}  # fmt: skip
+
+
+def _counted(rejected: dict[int, str]) -> dict[str, int]:
+    return {reason: list(rejected.values()).count(reason) for reason in sorted(set(rejected.values()))}

@@ -1,0 +1,67 @@
+"""What a check of the data found: facts, warnings, and errors that end a run before step one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from ftcli.errors import DataError, Problem
+
+if TYPE_CHECKING:
+    from ftcli.batching.rows import Rows
+
+NAMES = ("empty-rows", "broken-encoding", "contradictory-labels", "duplicates", "overlap", "near-overlap", "balance",
+         "class-missing", "imbalance", "one-class", "label-shift", "lengths", "truncation", "unknown-tokens",
+         "equal-choices", "vocabulary", "padding", "pad", "causal-mask", "attention")  # fmt: skip
+"""All findings; `data.accept` names those that shall not end a run."""
+SHOWN = 5
+"""Rows that a finding names."""
+
+
+class Level(Enum):
+    fact = "fact"
+    warning = "warning"
+    error = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found, with the rows it is about and the word that would change it."""
+
+    name: str
+    level: Level
+    text: str
+    hint: str = ""
+    where: tuple[str, ...] = ()
+    """`file:line` of the first rows at fault."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values."""
+        return asdict(self) | {"level": self.level.value, "where": list(self.where)}
+
+    @property
+    def line(self) -> str:
+        """Text and places in one line."""
+        return self.text + (f" ({', '.join(self.where)})" if self.where else "")
+
+
+def places(rows: Rows, numbers: Iterable[int]) -> tuple[str, ...]:
+    """Returns where the first of some rows stand."""
+    return tuple(rows.where(number) for number, _ in zip(numbers, range(SHOWN), strict=False))
+
+
+def share_level(count: int, of: int, limit: float) -> Level:
+    """Returns error where more than a share is at fault, warning where less is."""
+    return Level.error if count > limit * of else Level.warning
+
+
+def refuse(findings: Sequence[Finding]) -> None:
+    """Raises DataError with every error among the findings."""
+    errors = [finding for finding in findings if finding.level is Level.error]
+    if errors:
+        accept = "data.accept=[NAME] goes on all the same"
+        raise DataError(
+            *(Problem(f.name, f.line, f"{f.hint}; {accept.replace('NAME', f.name)}") for f in errors)
+        )
