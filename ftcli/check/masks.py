@@ -100,7 +100,7 @@ def _learned(
     try:
         with torch.enable_grad():
             loss = task.compute_loss(model, batch, train=False).loss_sum
-            gradients = torch.autograd.grad(loss, seen, allow_unused=True)
+            gradients = torch.autograd.grad(loss, seen, allow_unused=True) if seen else (None,)
     finally:
         hook.remove()
     # Encoder-decoders read the same embeddings twice, the second time shifted: only the first has this mask.

@@ -20,7 +20,7 @@ MAX_CONTRADICTIONS = 0.02
 """Share of training rows that may contradict another."""
 MAX_BROKEN = 0.01
 """Share of rows that may be empty or hold a broken encoding."""
-NEAR = 0.8
+NEAR = 0.7
 """Jaccard similarity of word trigrams from which two texts are nearly the same."""
 NEAR_ROWS = 2000
 """Rows of a part that are looked up among the training rows."""
@@ -36,6 +36,8 @@ class Part:
     rows: Rows
     texts: list[str]
     labels: list[bytes] | None
+    broken: list[int]
+    """Rows that hold characters of a wrong decoding."""
     rejected: dict[int, str] = field(default_factory=dict)
     """Row -> why it should not be trained on."""
 
@@ -50,7 +52,18 @@ def read_part(rows: Rows, fields: Sequence[Field], table: TokenTable) -> Part:
     columns = [rows.columns[f.column] for f in fields if not f.is_label]
     texts = ["\0".join(_normal(value) for value in values) for values in zip(*columns, strict=True)]
     labels = None if table.labels is None else [table.label(row).tobytes() for row in range(len(rows))]
-    return Part(rows, texts, labels)
+    return Part(rows, texts, labels, _broken(columns))
+
+
+def _broken(columns: list[list[Any]]) -> list[int]:
+    """Returns the rows in which some text holds characters of a wrong decoding."""
+    found = set()
+    for values in columns:
+        for row, value in enumerate(values):
+            texts = [value] if isinstance(value, str) else value
+            if any(MOJIBAKE.search(text) for text in texts):
+                found.add(row)
+    return sorted(found)
 
 
 def _normal(value: Any) -> str:
@@ -61,14 +74,14 @@ def _normal(value: Any) -> str:
 def check_texts(part: Part) -> list[Finding]:
     """Finds rows without text, and rows whose text was decoded wrongly."""
     empty = [row for row, text in enumerate(part.texts) if not text.strip("\0\1 ")]
-    broken = [row for row, text in enumerate(part.texts) if MOJIBAKE.search(text)]
-    part.rejected |= dict.fromkeys(empty, "empty text") | dict.fromkeys(broken, "broken-encoding")
+    broken = part.broken
+    part.rejected |= dict.fromkeys(empty, "empty text") | dict.fromkeys(broken, "broken encoding")
     found = []
     for rows, name, what, hint in (
         (empty, "empty-rows", "have no text", "remove them, or name the right data.columns.text"),
         (
             broken,
-            "broken encoding",
+            "broken-encoding",
             "hold characters of a wrong decoding",
             "save the file as UTF-8 from its source",
         ),

@@ -70,7 +70,7 @@ def _settle_length(config: TokenizerConfig, max_positions: int | None, lines: li
         limit = f"the model's {max_positions} positions" if max_positions else "no limit in the model"
         lines.append(f"max_length {length}: {limit}, {_DEFAULT_LENGTH} at most unless set")
     elif length < _SHORTEST:
-        raise ConfigError(Problem(key, f"is {length}; expected at least {_SHORTEST}"))
+        raise ConfigError(Problem(key, f"is {length}; expected at least {_SHORTEST}", f"set {key}=128"))
     elif max_positions is not None and length > max_positions:
         message = f"is {length}; the model has {max_positions} positions"
         raise ConfigError(Problem(key, message, f"set {key}={max_positions} or less"))
