@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.batching.cache import cached_table
 from ftcli.errors import CheckpointError, ConfigError, DataError, Problem
+from ftcli.mistakes import confusion, draw_confusion, show_confusion, show_mistakes, worst_mistakes
 from ftcli.rowfile import RowWriter, format_of, opened
 
 if TYPE_CHECKING:
@@ -25,26 +26,55 @@ if TYPE_CHECKING:
 CHUNK_ROWS = 4096
 
 
-def evaluate_part(finished: Finished, part: str, screen: Screen) -> dict[str, Any]:
-    """Returns the metrics of one labelled part.
+def evaluate_part(
+    finished: Finished, part: str, screen: Screen, *, mistakes: int = 5, picture: Path | None = None
+) -> dict[str, Any]:
+    """Returns the metrics of one labelled part and its worst mistakes, and prints both.
+
+    Args:
+        finished: the model.
+        part: `validation`, `test` or `train`.
+        screen: where tables go.
+        mistakes: how many of the worst mistakes are listed.
+        picture: PNG or SVG of the confusion matrix.
 
     Raises:
         DataError: the part does not exist or has no labels.
+        ConfigError: a picture of a task without classes.
     """
     ground = finished.ground
+    task = ground.task
     screen.notes(ground.decisions)
     rows = getattr(ground.parts, part)
     if rows is None:
         raise DataError(Problem("--split", f"there is no {part} part", f"type data.files.{part}=FILE"))
-    table, lines = cached_table(rows, ground.tokenizer, ground.task, ground.labels)
+    table, lines = cached_table(rows, ground.tokenizer, task, ground.labels)
     screen.notes(lines)
     if table.labels is None:
         raise DataError(
             Problem("--split", f"the {part} part has no labels", "ftcli predict writes predictions for it")
         )
-    scores = finished.evaluator.score(finished.model, table)
+    scores = finished.evaluator.score(finished.model, table, keep=True)
+    assert scores.records is not None
+    counts = confusion(
+        task, [task.prediction_row(r, table, rows, i) for i, r in enumerate(scores.records)], ground.labels
+    )
+    if picture is not None:
+        if counts is None:
+            raise ConfigError(
+                Problem(
+                    "--output", f"task={finished.composed.config.choices['task']} has no confusion matrix"
+                )
+            )
+        draw_confusion(counts, ground.labels, picture)
+    worst = worst_mistakes(task, table, rows, scores.records, mistakes)
+    figures = [(name, f"{value:.4f}") for name, value in scores.figures.items()]
+    screen.table(f"{part} of {finished.origin}", ["", ""], [*figures, ("rows", len(table))])
+    show_confusion(screen, counts, ground.labels)
+    show_mistakes(screen, worst)
     return {"metrics": scores.figures, "part": part, "rows": len(table), "data": rows.origin,
-            "model": finished.origin, "labels": ground.labels}  # fmt: skip
+            "model": finished.origin, "labels": ground.labels, "mistakes": worst,
+            "confusion": None if counts is None else counts.tolist()}  # fmt: skip
 
 
 def predict_file(finished: Finished, source: str, target: str) -> int:

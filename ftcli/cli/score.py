@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +29,12 @@ def evaluate(
     words: Words = None,
     checkpoint: Checkpoint = "best",
     split: Annotated[Split, typer.Option("--split", help="Which part to score.")] = Split.validation,
+    mistakes: Annotated[
+        int, typer.Option("--mistakes", min=0, help="How many of the worst mistakes to list.")
+    ] = 5,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="PNG or SVG file for the confusion matrix.")
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -41,10 +48,7 @@ def evaluate(
 
     screen = Screen(quiet=quiet, as_json=as_json)
     finished = open_predictor(run, checkpoint, words or [], with_rows=True)
-    result = evaluate_part(finished, split.value, screen)
-    figures = [(name, f"{value:.4f}") for name, value in result["metrics"].items()]
-    screen.table(f"{split.value} of {finished.origin}", ["", ""], [*figures, ("rows", result["rows"])])
-    screen.result(result)
+    screen.result(evaluate_part(finished, split.value, screen, mistakes=mistakes, picture=output))
 
 
 def predict(

@@ -196,6 +196,10 @@ class Task:
         """Returns what metrics count, from lines of a predictions file."""
         raise NotImplementedError
 
+    def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
+        """Returns how wrong a row's prediction is, 0 for a right one: for ordering mistakes."""
+        raise NotImplementedError
+
     def added_columns(self) -> list[str]:
         """Returns the columns that `ftcli predict` adds."""
         raise NotImplementedError
@@ -203,6 +207,11 @@ class Task:
     def added_cells(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> list[Any]:
         """Returns the values of the added columns for a row."""
         raise NotImplementedError
+
+
+def overconfidence(probabilities: np.ndarray, label: int) -> float:
+    """Returns how much more probable the prediction is than the label; 0 where it is the label."""
+    return float(probabilities.max() - probabilities[label])
 
 
 def require_two(found: int, rows: Rows, column: str, only: str) -> None:

@@ -185,6 +185,12 @@ class MultiLabel(Task):
         labels = [[float(name in line["label"]) for name in self.label_names] for line in lines]
         return {"multilabel": (found, torch.tensor(labels))}
 
+    def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
+        """Returns the largest distance of a probability from its label, 0 where all are right."""
+        assert table.labels is not None
+        distance = np.abs(record - table.labels[row]).max()
+        return float(distance) if ((record >= THRESHOLD) != (table.labels[row] > 0)).any() else 0.0
+
     def added_columns(self) -> list[str]:
         """Returns `prediction` and a column a label."""
         return ["prediction", *(f"probability_{name}" for name in self.label_names or [])]

@@ -13,7 +13,7 @@ from ftcli.batching.table import TokenTable
 from ftcli.config import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.registry import register
-from ftcli.task.base import Scored, Task, Tokenizer
+from ftcli.task.base import Scored, Task, Tokenizer, overconfidence
 from ftcli.task.labels import WHOLE_NUMBER
 from ftcli.task.output import StepOutput
 
@@ -231,6 +231,11 @@ class MultipleChoice(Task):
             found[row, : len(line["probabilities"])] = torch.tensor(list(line["probabilities"].values()))
         places = [list(line["probabilities"]).index(line["label"]) for line in lines]
         return {"ranking": (found, torch.tensor(places))}
+
+    def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
+        """Returns how much more probable the prediction is than the label."""
+        assert table.labels is not None
+        return overconfidence(record, int(table.labels[row]))
 
     def added_columns(self) -> list[str]:
         """Returns the best choice, all of them from the best to the worst, and their probabilities in the row's order."""

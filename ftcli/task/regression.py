@@ -131,6 +131,11 @@ class Regression(Task):
         found, right = ([line[name] for line in lines] for name in ("prediction", "label"))
         return {"values": (torch.tensor(found), torch.tensor(right))}
 
+    def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
+        """Returns the distance of the two numbers."""
+        assert table.labels is not None
+        return abs(float(record) - float(table.labels[row]))
+
     def added_columns(self) -> list[str]:
         """Returns `prediction`."""
         return ["prediction"]

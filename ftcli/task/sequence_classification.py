@@ -11,7 +11,7 @@ from ftcli.batching.rows import Parts, Rows
 from ftcli.batching.table import TokenTable
 from ftcli.config import TaskConfig
 from ftcli.registry import register
-from ftcli.task.base import Scored, Task, require_two
+from ftcli.task.base import Scored, Task, overconfidence, require_two
 from ftcli.task.labels import label_ids, learn_names
 from ftcli.task.output import StepOutput
 
@@ -111,6 +111,11 @@ class SequenceClassification(Task):
         ids = {name: i for i, name in enumerate(self.label_names)}
         found = torch.tensor([list(line["probabilities"].values()) for line in lines])
         return {"classes": (found, torch.tensor([ids[line["label"]] for line in lines]))}
+
+    def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
+        """Returns how much more probable the prediction is than the label."""
+        assert table.labels is not None
+        return overconfidence(record, int(table.labels[row]))
 
     def added_columns(self) -> list[str]:
         """Returns `prediction` and a column a label."""

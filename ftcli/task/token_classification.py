@@ -268,6 +268,12 @@ class TokenClassification(Task):
         flat = [torch.tensor([ids[tag] for row in rows for tag in row]) for rows in (found, right)]
         return {"tags": (found, right), "ids": (flat[0], flat[1])}
 
+    def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
+        """Returns the sum over wrong tags of the probability given to them."""
+        ends = table.extras["word_offsets"]
+        wrong = record[0].astype(np.int64) != table.extras["tags"][ends[row] : ends[row + 1]]
+        return float(record[1][wrong].sum())
+
     def added_columns(self) -> list[str]:
         """Returns the tags and the probability of each."""
         return ["prediction", "probabilities"]
