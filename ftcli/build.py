@@ -130,7 +130,7 @@ def lay_ground(
     if with_rows:
         held_out = config.data.validation_share is not None and config.data.files.validation is None
         parts = lookup("data", config.uses["data"]).build(
-            config.data, seed=config.seed, needs_train=labels is None or held_out, fields=task.fields()
+            config.data, seed=rows_seed(config), needs_train=labels is None or held_out, fields=task.fields()
         )
         decisions += parts.decisions
     if labels is None:
@@ -141,6 +141,11 @@ def lay_ground(
 def build_task(config: RunConfig, labels: list[str] | None = None) -> Any:
     task_class = lookup("task", config.uses["task"]).build
     return task_class(config.task, columns=config.data.columns, label_names=labels or config.data.label_names)
+
+
+def rows_seed(config: RunConfig) -> int:
+    """Returns the seed that draws the rows of a limit."""
+    return config.seed if config.data.seed is None else config.data.seed
 
 
 def assumed_labels(config: RunConfig) -> list[str]:

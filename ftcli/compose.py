@@ -31,7 +31,8 @@ from ftcli.registry import lookup
 
 QUICKSTART = "quickstart"
 RESOLVER = re.compile(r"\$\{\s*[^}]*:")
-TOP_LEVEL = ("recipe", "seed")
+TOP_LEVEL = ("recipe", "seed", "seeds", "num_seeds")
+TOP_TYPES: dict[str, Any] = {"seed": int, "seeds": list[int], "num_seeds": int}
 PATHS = (
     "model.path",
     "tokenizer.path",
@@ -118,6 +119,7 @@ def restore(saved: dict[str, Any], words: list[str], origins: dict[str, str] | N
         for key, value in _leaves({role: saved[role]}):
             tree.set(key, value, came.get(key, "run"))
     tree.set("seed", saved["seed"], came.get("seed", "run"))
+    tree.set("seeds", saved.get("seeds", []), came.get("seeds", "run"))
     tree.origins |= {role: origin for role, origin in came.items() if role in ROLES}
     before = dict(tree.origins)
     swaps, settings = _sort_words(parsed, problems)
@@ -379,14 +381,15 @@ class _Tree:
 
     def __init__(self, choices: dict[str, str], uses: dict[str, str], problems: list[Problem]) -> None:
         self.choices, self.uses, self.problems = dict(choices), dict(uses), problems
-        self.origins: dict[str, str] = {"seed": "default"}
+        self.origins: dict[str, str] = dict.fromkeys(TOP_TYPES, "default")
         self.classes = {
             role: lookup(role, self.uses[role]).config_class for role in ROLES if role != "trainer"
         }
         self.classes["trainer"] = get_type_hints(RunConfig)["trainer"]
         self.tree = OmegaConf.create({role: OmegaConf.structured(cls) for role, cls in self.classes.items()})
-        self.tree.seed = 42
-        self.known = {key for role, cls in self.classes.items() for key in _schema_keys(cls, role)} | {"seed"}
+        self.tree.seed, self.tree.seeds, self.tree.num_seeds = 42, [], 1
+        self.known = {key for role, cls in self.classes.items() for key in _schema_keys(cls, role)}
+        self.known |= set(TOP_TYPES)
         self.origins |= dict.fromkeys(self.known, "default")
 
     def set(self, key: str, value: Any, origin: str, where: str = "") -> None:
@@ -399,13 +402,11 @@ class _Tree:
         try:
             OmegaConf.update(self.tree, key, _clean(value), merge=False)
             resolved = OmegaConf.select(self.tree, key)
-            if key == "seed" and (
-                not isinstance(resolved, int) or isinstance(resolved, bool) or resolved < 0
-            ):
-                raise ValueError("expected a whole number of at least 0")
+            if key in TOP_TYPES and (wrong := _wrong_seed(key, resolved)):
+                raise ValueError(wrong)
             self.origins[key] = origin
         except (OmegaConfBaseException, ValueError) as error:
-            hint = self._expected(key)
+            hint = str(error) if key in TOP_TYPES else self._expected(key)
             message = f"got {_shown(value)!r}"
             self.problems.append(Problem(shown, message, hint or str(error).splitlines()[0]))
 
@@ -435,7 +436,18 @@ class _Tree:
         except OmegaConfBaseException as error:
             raise ConfigError(Problem("${...}", str(error).splitlines()[0])) from error
         parts: dict[str, Any] = {role: OmegaConf.to_object(self.tree[role]) for role in ROLES}
-        config = RunConfig(recipe=recipe, seed=self.tree.seed, choices=self.choices, uses=self.uses, **parts)
+        seeds, number = list(self.tree.seeds), self.tree.num_seeds
+        if seeds and number > 1:
+            raise ConfigError(
+                Problem("num_seeds", "seeds are listed already", "keep one of seeds and num_seeds")
+            )
+        self.tree.seeds = seeds = seeds or (
+            list(range(self.tree.seed, self.tree.seed + number)) if number > 1 else []
+        )
+        self.tree.num_seeds = 1
+        config = RunConfig(
+            recipe=recipe, seed=self.tree.seed, seeds=seeds, choices=self.choices, uses=self.uses, **parts
+        )
         return Composed(config, self.tree, self.origins, notes)
 
     def _unknown(self, key: str, shown: str) -> Problem:
@@ -462,8 +474,21 @@ class _Tree:
         return _field_type(self.classes, key) in (str, str | None)
 
     def _expected(self, key: str) -> str:
-        kind = int if key == "seed" else _field_type(self.classes, key)
+        kind = TOP_TYPES.get(key) or _field_type(self.classes, key)
         return "expected " + _type_name(kind)
+
+
+def _wrong_seed(key: str, value: Any) -> str:
+    """Returns what a seed, a list of seeds or their number should be, or ''."""
+    low = 1 if key == "num_seeds" else 0
+    values = list(value) if key == "seeds" and OmegaConf.is_list(value) else [value]
+    if all(isinstance(v, int) and not isinstance(v, bool) and v >= low for v in values):
+        return "expected seeds that differ" if len(set(values)) < len(values) else ""
+    return (
+        "expected a list of whole numbers such as [1,2,3]"
+        if key == "seeds"
+        else f"expected a whole number of at least {low}"
+    )
 
 
 def _clean(value: Any) -> Any:

@@ -159,6 +159,8 @@ class DataConfig:
     """Rows used for training, drawn by seed. None: all."""
     limit_validation: int | None = None
     """Rows used for validation, drawn by seed. None: all."""
+    seed: int | None = None
+    """Draws the rows of a limit. None: the run's seed; the members of an ensemble share their parent's."""
     accept: list[str] = field(default_factory=list)
     """Errors of `ftcli check-data` that shall not end a run, by name, such as overlap."""
     validation_share: float | None = None
@@ -288,3 +290,5 @@ class RunConfig:
     """Role -> choice, such as `optimizer: adamw`."""
     uses: dict[str, str]
     """Role -> module that builds it; differs from the choice where several share a builder."""
+    seeds: list[int] = field(default_factory=list)
+    """Seeds of the members of an ensemble; empty: one run, of `seed`."""

@@ -51,6 +51,8 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
     from ftcli.trainer.trainer import load_tensors
 
     composed = restored(run.path / "config.yaml", words)
+    if composed.config.seeds:
+        return _load_ensemble(run, composed.config.seeds, checkpoint, words, with_rows=with_rows)
     for key in sorted(composed.changed):
         if not key.startswith(CHANGEABLE):
             raise ConfigError(
@@ -84,6 +86,27 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
     model = blueprint.model.to(runtime.device).eval()
     evaluator = build.build_evaluator(composed.config, ground, runtime)
     return Finished(composed, ground, runtime, model, evaluator, f"{run.path} ({found.name})")
+
+
+def _load_ensemble(
+    run: RunDir, seeds: list[int], checkpoint: str, words: list[str], *, with_rows: bool
+) -> Finished:
+    """Loads every member; rows, tokenizer and evaluator are those of the first."""
+    import torch
+
+    members = [
+        load_run(
+            RunDir(run.path / f"seed-{seed}"), checkpoint, words, with_rows=with_rows and seed == seeds[0]
+        )
+        for seed in seeds
+    ]
+    first = members[0]
+    if any(one.labels != first.labels for one in members):
+        raise RunDirError(
+            Problem(str(run.path), "its members have different labels", "train them on the same rows")
+        )
+    model = torch.nn.ModuleList([one.model for one in members])
+    return replace(first, model=model, origin=f"{run.path} ({len(members)} members, {checkpoint})")
 
 
 def load_folder(spec: str, words: list[str]) -> Finished:

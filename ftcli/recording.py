@@ -18,6 +18,8 @@ def render_config(composed: Composed) -> str:
     config = composed.config
     values = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
     lines = [f"recipe: {_scalar(config.recipe)}", f"seed: {config.seed}  # {composed.origins['seed']}"]
+    if config.seeds:
+        lines.append(f"seeds: {_scalar(config.seeds)}  # {composed.origins['seeds']}")
     for name in ("choices", "uses"):
         lines.append(f"{name}:")
         for role in ROLES:

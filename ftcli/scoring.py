@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ftcli.batching.table import TokenTable
     from ftcli.finished import Finished
     from ftcli.screen import Screen
-    from ftcli.trainer.evaluation import Evaluator
+    from ftcli.trainer.evaluation import Evaluator, Scores
 
 CHUNK_ROWS = 4096
 
@@ -48,13 +48,11 @@ def evaluate_part(
     rows = getattr(ground.parts, part)
     if rows is None:
         raise DataError(Problem("--split", f"there is no {part} part", f"type data.files.{part}=FILE"))
-    table, lines = cached_table(rows, ground.tokenizer, task, ground.labels)
-    screen.notes(lines)
-    if table.labels is None:
+    table, scores = score_part(finished, part)
+    if scores is None:
         raise DataError(
             Problem("--split", f"the {part} part has no labels", "ftcli predict writes predictions for it")
         )
-    scores = finished.evaluator.score(finished.model, table, keep=True)
     assert scores.records is not None
     counts = confusion(
         task, [task.prediction_row(r, table, rows, i) for i, r in enumerate(scores.records)], ground.labels
@@ -75,6 +73,20 @@ def evaluate_part(
     return {"metrics": scores.figures, "part": part, "rows": len(table), "data": rows.origin,
             "model": finished.origin, "labels": ground.labels, "mistakes": worst,
             "confusion": None if counts is None else counts.tolist()}  # fmt: skip
+
+
+def score_part(finished: Finished, part: str) -> tuple[TokenTable, Scores | None]:
+    """Returns a part's rows as tokens and, where they have labels, the scores with every row's prediction."""
+    ground = finished.ground
+    table, _ = cached_table(getattr(ground.parts, part), ground.tokenizer, ground.task, ground.labels)
+    return table, None if table.labels is None else finished.evaluator.score(finished.model, table, keep=True)
+
+
+def save_predictions(path: Path, finished: Finished, part: str, table: TokenTable, scores: Scores) -> None:
+    """Writes every row's prediction, and scores the file once more: both must agree."""
+    assert scores.records is not None
+    write_predictions(path, finished.ground.task, table, getattr(finished.ground.parts, part), scores.records)
+    check_predictions(path, finished.evaluator, scores.figures)
 
 
 def predict_file(finished: Finished, source: str, target: str) -> int:

@@ -83,6 +83,8 @@ def _values(config: RunConfig) -> Iterator[Problem]:
     share = config.data.validation_share
     if share is not None and not 0 < share <= 0.5:
         yield Problem("data.validation_share", f"got {share}", "expected a share above 0 and at most 0.5")
+    if config.data.seed is not None and config.data.seed < 0:
+        yield Problem("data.seed", f"got {config.data.seed}", "expected 0 or more, or null")
     for name in config.data.accept:
         if name not in NAMES:
             yield Problem("data.accept", f"there is no finding {name!r}", did_you_mean(name, NAMES))

@@ -64,17 +64,22 @@ def train(
 
         screen.result(rehearse(composed, run_dir, screen))
         return
+    from ftcli.seeds import resume_seeds, train_seeds
     from ftcli.training import resume_as, start
 
+    begin = train_seeds if composed.config.seeds else start
     if resume:
         from ftcli.rundir import RunDir
 
         assert run_dir is not None
         existing = RunDir.existing(run_dir)
+        if existing is not None and composed.config.seeds:
+            _run(screen, lambda: resume_seeds(composed, existing, screen))
+            return
         if existing is not None:
             _run(screen, lambda: resume_as(composed, existing, screen, allowed=_allowed(allow_change)))
             return
-    _run(screen, lambda: start(composed, words or [], run_dir=run_dir, screen=screen))
+    _run(screen, lambda: begin(composed, words or [], run_dir=run_dir, screen=screen))
 
 
 def resume(
@@ -88,12 +93,19 @@ def resume(
 
     Example: ftcli resume last          ftcli resume last trainer.epochs=5
     """
+    from ftcli.recording import restored
     from ftcli.rundir import RunDir
     from ftcli.screen import Screen
+    from ftcli.seeds import resume_seeds
     from ftcli.training import resume as continue_run
 
     screen = Screen(quiet=quiet, as_json=as_json)
-    _run(screen, lambda: continue_run(RunDir.find(run), words or [], screen, allowed=_allowed(allow_change)))
+    found = RunDir.find(run)
+    saved = restored(found.config_yaml, words or [])
+    if saved.config.seeds:
+        _run(screen, lambda: resume_seeds(saved, found, screen))
+        return
+    _run(screen, lambda: continue_run(found, words or [], screen, allowed=_allowed(allow_change)))
 
 
 def _allowed(roles: list[str] | None) -> frozenset[str]:

@@ -114,7 +114,7 @@ def _rows_at_hand(config: RunConfig) -> tuple[int | None, str]:
         return None, ""
     try:
         fields = build.build_task(config).fields()
-        parts = lookup("data", config.uses["data"]).build(data, seed=config.seed, fields=fields)
+        parts = lookup("data", config.uses["data"]).build(data, seed=build.rows_seed(config), fields=fields)
     except FtcliError as error:
         return None, f" ({error.problems[0].key}: {error.problems[0].message})"
     return len(parts.train) if parts.train is not None else None, ""

@@ -171,6 +171,19 @@ class Task:
         """Says whether all labels of these rows are equal, so that fitting them proves nothing."""
         return len(np.unique(np.concatenate([np.atleast_1d(table.label(row)) for row in rows]))) < 2
 
+    def combine(self, outputs: Sequence[StepOutput], batch: dict[str, torch.Tensor]) -> StepOutput:
+        """Returns the output of an ensemble: the mean probability of its members, as logits."""
+        import torch
+
+        logits = self.mean_logits(torch.stack([output.logits for output in outputs]))
+        if "labels" not in batch:
+            return StepOutput(logits.new_zeros(()), 0, logits)
+        return StepOutput(*self.loss(logits, batch, train=False), logits)
+
+    def mean_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """Returns the log of the mean probability over the first dimension, the members."""
+        return logits.softmax(-1).mean(0).log()
+
     # Predictions
 
     def scored(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> Scored:

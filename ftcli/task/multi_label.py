@@ -150,6 +150,10 @@ class MultiLabel(Task):
         """Returns how many of the yeses and noes are right."""
         return int(((output.logits.sigmoid() >= THRESHOLD) == (batch["labels"] > 0)).sum())
 
+    def mean_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """Returns the logit of the mean probability of each label."""
+        return logits.sigmoid().mean(0).logit()
+
     def constant(self, table: TokenTable, rows: np.ndarray) -> bool:
         """Says whether all rows have the same labels."""
         assert table.labels is not None

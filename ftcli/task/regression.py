@@ -106,6 +106,10 @@ class Regression(Task):
         """No number is right or wrong."""
         return
 
+    def mean_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """Returns the mean number."""
+        return logits.mean(0)
+
     def fit_goal(self, table: TokenTable, rows: np.ndarray) -> tuple[float, float]:
         """Returns (0, a hundredth of the variance of these rows' labels)."""
         assert table.labels is not None

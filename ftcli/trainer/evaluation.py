@@ -100,7 +100,11 @@ class Evaluator:
 
     @torch.no_grad()
     def outputs(self, model: torch.nn.Module, table: TokenTable) -> Iterator[tuple[np.ndarray, dict, Any]]:
-        """Yields (row numbers, batch, task output), longest rows first, the model in eval mode."""
+        """Yields (row numbers, batch, task output), longest rows first, the model in eval mode.
+
+        A ModuleList of models is one predictor: the task combines what each of them gives.
+        """
+        members = list(model) if isinstance(model, torch.nn.ModuleList) else [model]
         training = {module for module in model.modules() if module.training}
         model.eval()
         try:
@@ -110,7 +114,8 @@ class Evaluator:
                 batch = self.task.collate(table, rows, pad_id=self.pad_id, padding_side=self.padding_side)
                 batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
                 with autocast(self.device, self.precision):
-                    output = self.task.compute_loss(model, batch, train=False)
+                    outputs = [self.task.compute_loss(one, batch, train=False) for one in members]
+                output = outputs[0] if len(outputs) == 1 else self.task.combine(outputs, batch)
                 yield rows, batch, output
         finally:
             for module in training:

@@ -1,0 +1,136 @@
+"""One run a seed under one parent, their mean and spread, and the ensemble of them all.
+
+The parent is a run directory too: config.yaml with the seeds, seed-N/ for each member, and the ensemble's own
+predictions and result.json, so that evaluate, predict, compare and runs take it for one predictor.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftcli.compose import Composed
+from ftcli.environment import command_line
+from ftcli.recording import render_config
+from ftcli.rundir import RunDir
+from ftcli.training import check, resume_as, start
+
+if TYPE_CHECKING:
+    from ftcli.screen import Screen
+
+
+def train_seeds(
+    composed: Composed, words: list[str], *, run_dir: Path | None, screen: Screen
+) -> dict[str, Any]:
+    """Trains a new run for each seed and scores the ensemble; returns the parent's result."""
+    check(composed)
+    with RunDir.create(composed.config.recipe, run_dir=run_dir) as parent:
+        parent.write_text("command.txt", command_line("train", words) + "\n")
+        parent.write_text("config.yaml", render_config(composed))
+        return _members(composed, parent, screen)
+
+
+def resume_seeds(composed: Composed, parent: RunDir, screen: Screen) -> dict[str, Any]:
+    """Continues the members that are not finished, begins those that are not there, scores the ensemble."""
+    check(composed)
+    with parent.locked():
+        return _members(composed, parent, screen)
+
+
+def member(parent: RunDir, seed: int) -> Path:
+    """Returns where the run of a seed lies."""
+    return parent.path / f"seed-{seed}"
+
+
+def _members(composed: Composed, parent: RunDir, screen: Screen) -> dict[str, Any]:
+    began = time.perf_counter()
+    results: dict[int, dict[str, Any]] = {}
+    for seed in composed.config.seeds:
+        screen.heading(f"seed {seed}: {len(results) + 1} of {len(composed.config.seeds)}")
+        own, place = _with_seed(composed, seed), member(parent, seed)
+        existing = RunDir.existing(place)
+        words = [f"recipe={composed.config.recipe}", f"seed={seed}"]
+        results[seed] = (
+            start(own, words, run_dir=place, screen=screen)
+            if existing is None
+            else resume_as(own, existing, screen)
+        )
+    return _close(parent, results, time.perf_counter() - began, screen)
+
+
+def _with_seed(composed: Composed, seed: int) -> Composed:
+    """Returns the configuration of one member."""
+    values = copy.deepcopy(composed.values)
+    values.seed, values.seeds, values.num_seeds = seed, [], 1
+    # All members are trained and scored on the same rows.
+    drawn_by = composed.config.seed if composed.config.data.seed is None else composed.config.data.seed
+    values.data.seed = drawn_by
+    data = dataclasses.replace(composed.config.data, seed=drawn_by)
+    config = dataclasses.replace(composed.config, seed=seed, seeds=[], data=data)
+    return dataclasses.replace(composed, config=config, values=values)
+
+
+def _close(
+    parent: RunDir, results: dict[int, dict[str, Any]], seconds: float, screen: Screen
+) -> dict[str, Any]:
+    """Scores the ensemble, saves its predictions, writes result.json and prints members, mean and spread."""
+    from ftcli.build import describe_data
+    from ftcli.finished import load_run
+    from ftcli.scoring import save_predictions, score_part
+
+    finished = load_run(parent, "best", [], with_rows=True)
+    scored, tables = {}, {}
+    for part in ("validation", "test"):
+        if getattr(finished.ground.parts, part) is not None:
+            tables[part], scores = score_part(finished, part)
+            if scores is not None:
+                scored[part] = scores.figures
+                save_predictions(parent.predictions / f"{part}.jsonl", finished, part, tables[part], scores)
+    parent.write_json("data.json", describe_data(finished.ground, tables))
+    members = {str(seed): result["metrics"] for seed, result in results.items()}
+    first = next(iter(results.values()))
+    table = {name: np.array([one[name] for one in members.values()]) for name in first["metrics"]}
+    spread = {name: float(values.std(ddof=1)) for name, values in table.items()} if len(members) > 1 else {}
+    result = {
+        "metrics": scored["validation"],
+        "version": 1,
+        "run": parent.path.name,
+        "recipe": first["recipe"],
+        "monitor": first["monitor"],
+        "seeds": list(results),
+        "members": members,
+        "mean": {name: float(values.mean()) for name, values in table.items()},
+        "standard_deviation": spread,
+        "test": scored.get("test"),
+        "steps": sum(one["steps"] for one in results.values()),
+        "train": first["train"],
+        "wall_seconds": sum(one["wall_seconds"] for one in results.values()),
+        "session_seconds": seconds,
+        "trainable_parameters": sum(one["trainable_parameters"] for one in results.values()),
+        "total_parameters": sum(one["total_parameters"] for one in results.values()),
+    }
+    parent.write_json("result.json", result)
+    _show(result, parent, screen)
+    return result
+
+
+def _show(result: dict[str, Any], parent: RunDir, screen: Screen) -> None:
+    names = list(result["mean"])
+    rows: list[list[str]] = [
+        [f"seed {s}", *(f"{one[n]:.4f}" for n in names)] for s, one in result["members"].items()
+    ]
+    rows.append(["mean", *(f"{result['mean'][n]:.4f}" for n in names)])
+    if result["standard_deviation"]:
+        rows.append(["standard deviation", *(f"{result['standard_deviation'][n]:.4f}" for n in names)])
+    rows.append(["ensemble", *(f"{result['metrics'][n]:.4f}" for n in names)])
+    screen.table(
+        "validation, the best checkpoint of each seed", ["", *names], rows, right=range(1, len(names) + 1)
+    )
+    screen.note(
+        f"next: ftcli evaluate {parent.path}   ftcli predict {parent.path} --input FILE --output FILE"
+    )
