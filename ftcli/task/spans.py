@@ -34,7 +34,8 @@ def window_spans(
     scores = (first[..., None] + ahead).flatten(1)
     best, place = scores.topk(min(KEPT, scores.shape[1]))
     begins = place // reach
-    return best.cpu().numpy(), begins.cpu().numpy(), (begins + place % reach).cpu().numpy()
+    lasts = (begins + place % reach).clamp(max=logits.shape[1] - 1)  # beyond it there are only scores of -inf
+    return best.cpu().numpy(), begins.cpu().numpy(), lasts.cpu().numpy()
 
 
 def choose(
