@@ -1,15 +1,18 @@
-"""Answers as they stand in a file -> spans of characters of the context, checked."""
+"""Answers as they stand in a file -> spans of characters of the context, checked, and as arrays."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+import numpy as np
+
 from ftcli.batching.rows import Rows
 from ftcli.errors import DataError, Problem
 
 Span = tuple[int, int]
 """First character of the context, and the one after the last."""
+NO_ANSWER = (-1, -1)
 
 FORMS = '{"text": [...], "answer_start": [...]}, or a list of {"text": ..., "answer_start": ...}; empty where there is none'
 
@@ -75,3 +78,33 @@ def _found(text: str, context: str) -> str:
     if not places:
         return "the context does not hold this text: an answer is cut out of it, character by character"
     return f"it stands at {' and '.join(places)}: answer_start counts characters from 0"
+
+
+def firsts(answers: list[list[Span]]) -> np.ndarray:
+    """Returns the first answer of each row, (num_rows, 2) int32."""
+    found = [spans[0] if spans else NO_ANSWER for spans in answers]
+    return np.array(found, dtype=np.int32).reshape(-1, 2)
+
+
+def stored(contexts: list[str], answers: list[list[Span]]) -> dict[str, np.ndarray]:
+    """Returns answers and contexts as arrays; a context that many questions share is held once."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(contexts))}
+    texts = [text.encode() for text in numbers]
+    return {
+        "answers": np.array([span for spans in answers for span in spans], dtype=np.int32).reshape(-1, 2),
+        "answer_ends": np.cumsum([0, *map(len, answers)], dtype=np.int64),
+        "contexts": np.frombuffer(b"".join(texts), dtype=np.uint8),
+        "context_ends": np.cumsum([0, *map(len, texts)], dtype=np.int64),
+        "context": np.array([numbers[text] for text in contexts], dtype=np.int32),
+    }
+
+
+def taken(extras: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns answers and contexts of some rows, end to end."""
+    found = {}
+    own = (("answers", "num_answers", "answer_ends", rows), ("contexts", "num_bytes", "context_ends", extras["context"][rows]))  # fmt: skip
+    for name, count, ends, numbers in own:
+        bounds = extras[ends][np.stack([numbers, numbers + 1])].T
+        found[name] = np.concatenate([extras[name][slice(*pair)] for pair in bounds])
+        found[count] = bounds[:, 1] - bounds[:, 0]
+    return found

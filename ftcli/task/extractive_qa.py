@@ -13,7 +13,7 @@ from ftcli.batching.table import TokenTable
 from ftcli.config import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.registry import register
-from ftcli.task.answers import Span, read_answers
+from ftcli.task.answers import firsts, read_answers, stored, taken
 from ftcli.task.base import Scored, Task, Tokenizer
 from ftcli.task.output import StepOutput
 from ftcli.task.spans import choose, window_spans
@@ -21,7 +21,6 @@ from ftcli.task.spans import choose, window_spans
 if TYPE_CHECKING:
     import torch
 
-NO_ANSWER = (-1, -1)
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -111,7 +110,7 @@ class ExtractiveQA(Task):
         """Returns the characters of each row's first answer, (num_rows, 2) int32, -1 and -1 for none."""
         if self.unlabelled(rows):
             return None
-        return _firsts(read_answers(rows, self.columns.label, self.context))
+        return firsts(read_answers(rows, self.columns.label, self.context))
 
     def encode(self, rows: Rows, tokenizer: Tokenizer, *, labelled: bool = True) -> TokenTable:
         """Returns the rows as groups of windows.
@@ -125,13 +124,13 @@ class ExtractiveQA(Task):
         answers = None
         if labelled and not self.unlabelled(rows):
             answers = read_answers(rows, self.columns.label, self.context)
-        labels = None if answers is None else _firsts(answers)
+        labels = None if answers is None else firsts(answers)
         table = tokenizer.encode_windows(
             rows.columns[self.columns.text], contexts, step=self.config.doc_stride, spans=labels, where=rows.where
         )  # fmt: skip
         table.labels = labels
         if answers is not None:
-            table.extras |= _stored(contexts, answers)
+            table.extras |= stored(contexts, answers)
         return table
 
     def collate(
@@ -161,7 +160,7 @@ class ExtractiveQA(Task):
         arrays |= {"first": first, "windows": table.groups[rows + 1] - table.groups[rows]}
         if table.labels is not None:
             arrays["labels"] = table.extras["positions"][sequences] + first[:, None]
-            arrays |= _taken(table.extras, rows)
+            arrays |= taken(table.extras, rows)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def logits(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -241,35 +240,6 @@ class ExtractiveQA(Task):
         """Returns the text as it stands in the context, the sum of logits, and the probability."""
         start, end = record[:2].astype(int)
         return [rows.columns[self.context][row][start:end], float(record[2]), float(record[3])]
-
-
-def _firsts(answers: list[list[Span]]) -> np.ndarray:
-    found = [spans[0] if spans else NO_ANSWER for spans in answers]
-    return np.array(found, dtype=np.int32).reshape(-1, 2)
-
-
-def _stored(contexts: list[str], answers: list[list[Span]]) -> dict[str, np.ndarray]:
-    """Returns answers and contexts as arrays; a context that many questions share is held once."""
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(contexts))}
-    texts = [text.encode() for text in numbers]
-    return {
-        "answers": np.array([span for spans in answers for span in spans], dtype=np.int32).reshape(-1, 2),
-        "answer_ends": np.cumsum([0, *map(len, answers)], dtype=np.int64),
-        "contexts": np.frombuffer(b"".join(texts), dtype=np.uint8),
-        "context_ends": np.cumsum([0, *map(len, texts)], dtype=np.int64),
-        "context": np.array([numbers[text] for text in contexts], dtype=np.int32),
-    }
-
-
-def _taken(extras: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns answers and contexts of some rows, end to end."""
-    found = {}
-    own = (("answers", "num_answers", "answer_ends", rows), ("contexts", "num_bytes", "context_ends", extras["context"][rows]))  # fmt: skip
-    for name, count, ends, numbers in own:
-        bounds = extras[ends][np.stack([numbers, numbers + 1])].T
-        found[name] = np.concatenate([extras[name][slice(*pair)] for pair in bounds])
-        found[count] = bounds[:, 1] - bounds[:, 0]
-    return found
 
 
 def _split(array: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
