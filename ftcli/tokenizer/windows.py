@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 CHUNK = 1024
 """Rows encoded at a time; bounds the memory of the Rust encodings."""
 SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()], dtype=np.uint32)
+MARKS = np.array([code for code in range(0x300, 0x10000) if unicodedata.category(chr(code)) == "Mn"], dtype=np.uint32)  # fmt: skip
+"""Accents that stand behind their letter; tokenizers that strip them leave them out of their tokens."""
 
 
 @dataclass(slots=True)
@@ -121,16 +124,19 @@ def _pair(tokenizer: TextTokenizer, encoding: Any, context: str) -> _Pair:
 
 
 def _trimmed(offsets: np.ndarray, context: str) -> tuple[np.ndarray, np.ndarray]:
-    """Takes white space off both ends of each token: many tokenizers count the space before a word in."""
+    """Takes white space off both ends of each token, which many tokenizers count in, and adds its last letter's accents."""
     starts, ends = offsets[:, 0].copy(), offsets[:, 1].copy()
     if not context:
         return starts, ends
-    is_space = np.isin(np.frombuffer(context.encode("utf-32-le"), dtype=np.uint32), SPACES)
-    last = len(is_space) - 1
+    codes = np.frombuffer(context.encode("utf-32-le"), dtype=np.uint32)
+    is_space, is_mark = np.isin(codes, SPACES), np.isin(codes, MARKS)
+    last = len(codes) - 1
     while (lead := (starts < ends) & is_space[np.minimum(starts, last)]).any():
         starts += lead
     while (trail := (starts < ends) & is_space[np.clip(ends - 1, 0, last)]).any():
         ends -= trail
+    while (accent := (starts < ends) & (ends <= last) & is_mark[np.minimum(ends, last)]).any():
+        ends += accent
     return starts, ends
 
 
