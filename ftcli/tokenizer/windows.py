@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 CHUNK = 1024
 """Rows encoded at a time; bounds the memory of the Rust encodings."""
-SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()], dtype=np.uint32)
-MARKS = np.array([code for code in range(0x300, 0x10000) if unicodedata.category(chr(code)) == "Mn"], dtype=np.uint32)  # fmt: skip
-"""Accents that stand behind their letter; tokenizers that strip them leave them out of their tokens."""
+SPACES = np.array([chr(code).isspace() for code in range(0x10000)])
+MARKS = np.array([unicodedata.category(chr(code)) == "Mn" for code in range(0x10000)])
+"""By code: accents that stand behind their letter; tokenizers that strip them leave them out of their tokens."""
 
 
 @dataclass(slots=True)
@@ -128,8 +128,8 @@ def _trimmed(offsets: np.ndarray, context: str) -> tuple[np.ndarray, np.ndarray]
     starts, ends = offsets[:, 0].copy(), offsets[:, 1].copy()
     if not context:
         return starts, ends
-    codes = np.frombuffer(context.encode("utf-32-le"), dtype=np.uint32)
-    is_space, is_mark = np.isin(codes, SPACES), np.isin(codes, MARKS)
+    codes = np.minimum(np.frombuffer(context.encode("utf-32-le"), dtype=np.uint32), 0xFFFF)
+    is_space, is_mark = SPACES[codes], MARKS[codes]
     last = len(codes) - 1
     while (lead := (starts < ends) & is_space[np.minimum(starts, last)]).any():
         starts += lead

@@ -157,7 +157,7 @@ def test_spans_of_odd_characters_come_back_exactly(pieces, drawn, data):
     text = context[starts[a] : starts[b] + len(drawn[b][0])]
     rows = make(question=["was the film good"], context=[context],
                 answers=[{"text": [text], "answer_start": [int(starts[a])]}])  # fmt: skip
-    built = task(doc_stride=4)
+    built = task(doc_stride=4, max_answer_tokens=99)
     table = built.encode(rows, pieces)
     found = [marked(table, window, context) for window in range(table.groups[-1])]
     assert set(found) <= {None, text}
