@@ -93,7 +93,12 @@ LABELS = {
     "mrpc": {"positive": "equivalent", "negative": "not_equivalent"},
     "cola": {"positive": "acceptable", "negative": "unacceptable"},
 }
-TASKS = {"stsb": "regression", "commonsenseqa": "multiple-choice", "wnut17": "token-classification"}
+TASKS = {
+    "stsb": "regression",
+    "commonsenseqa": "multiple-choice",
+    "wnut17": "token-classification",
+    "squad": "extractive-qa",
+}
 """Data sets of the hub recipes -> their task, where rows are no columns of text with a class."""
 
 

@@ -1,4 +1,4 @@
-"""Files -> columns: tsv, csv, json, jsonl, parquet and conll, read strictly.
+"""Files -> columns: tsv, csv, json, jsonl, parquet, conll and squad, read strictly.
 
 Values stay what they are in the file: "NA", "null" and "" are texts. Every mistake is named with
 its line.
@@ -18,7 +18,7 @@ from typing import Any
 
 from ftcli.errors import DataError, Problem, SourceError, nearest
 
-SUFFIXES = (".tsv", ".csv", ".json", ".jsonl", ".parquet", ".conll")
+SUFFIXES = (".tsv", ".csv", ".json", ".jsonl", ".parquet", ".conll", ".squad")
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ def read_shards(files: Sequence[Path], key: str) -> Content:
 
 def parse(data: bytes, suffix: str, origin: str, key: str = "data.path") -> Content:
     """Reads bytes, such as a file's or those of stdin, in the format of `suffix` (`.tsv`, ...)."""
-    functions = (_read_tsv, _read_csv, _read_json, _read_jsonl, _read_parquet, _read_conll)
+    functions = (_read_tsv, _read_csv, _read_json, _read_jsonl, _read_parquet, _read_conll, _read_squad)
     readers = dict(zip(SUFFIXES, functions, strict=True))
     if suffix not in readers:
         message = f"{origin} is in no known format: {suffix!r} is its suffix"
@@ -193,21 +193,34 @@ def _separator_hint(origin: str) -> str:
     return "quote a text with commas or line breaks"
 
 
-def _read_json(data: bytes, origin: str) -> Content:
+def _json(data: bytes, origin: str) -> Any:
     try:
-        rows = json.loads(_text(data, origin))
+        return json.loads(_text(data, origin))
     except json.JSONDecodeError as error:
         hint = "rows one a line are jsonl: rename the file" if error.msg == "Extra data" else ""
         message = f"is not valid JSON: {error.msg}"
         raise DataError(Problem(f"{origin}:{error.lineno}", message, hint)) from error
     except (ValueError, RecursionError) as error:
         raise DataError(Problem(origin, f"is not valid JSON: {error}")) from error
+
+
+def _read_json(data: bytes, origin: str) -> Content:
+    rows = _json(data, origin)
     if not isinstance(rows, list):
-        raise DataError(Problem(origin, f"holds {kind_of(rows)}", "expected a list of objects, one a row"))
+        expected = "expected a list of objects, one a row"
+        if isinstance(rows, dict) and isinstance(rows.get("data"), list):
+            expected += "; a file of SQuAD is read by data.format=squad"
+        raise DataError(Problem(origin, f"holds {kind_of(rows)}", expected))
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise DataError(Problem(f"{origin}, row {number}", f"holds {kind_of(row)}", "expected an object"))
     return objects(rows, None)
+
+
+def _read_squad(data: bytes, origin: str) -> Content:
+    from ftcli.data.paragraphs import flattened
+
+    return flattened(_json(data, origin), origin)
 
 
 def _read_jsonl(data: bytes, origin: str) -> Content:

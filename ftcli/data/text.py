@@ -29,6 +29,7 @@ class FileFormat(Enum):
     jsonl = "jsonl"
     parquet = "parquet"
     conll = "conll"
+    squad = "squad"
 
     @property
     def suffix(self) -> str | None:

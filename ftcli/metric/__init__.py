@@ -10,6 +10,7 @@ given, so its memory does not grow with the rows. A task states which kinds it g
     multilabel  probabilities (n, num_labels) and 0 or 1 for each (n, num_labels)
     values      numbers (n,) and numbers (n,)
     tags        lists of predicted tags, one a row, and lists of the right ones
+    answers     predicted texts, one a row, and lists of the right ones, empty where there is no answer
 
 `map@3` is the metric `map` with the parameter `3`.
 """

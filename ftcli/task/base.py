@@ -6,7 +6,7 @@ metrics can score them. The trainer sees sums of losses over numbers of targets,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -31,6 +31,15 @@ class Tokenizer(Protocol):
 
     def encode(self, texts: list[str], pairs: list[str] | None = None) -> TokenTable: ...
     def encode_words(self, rows: list[list[str]]) -> TokenTable: ...
+    def encode_windows(
+        self,
+        questions: list[str],
+        contexts: list[str],
+        *,
+        step: int,
+        spans: np.ndarray | None,
+        where: Callable[[int], str],
+    ) -> TokenTable: ...
 
 
 class Task:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from ftcli.batching.table import TokenTable
 from ftcli.errors import ConfigError, DataError, Problem
+from ftcli.tokenizer.windows import encode_windows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -102,6 +103,18 @@ class TextTokenizer:
             start += len(chunk)
         table.extras["words"] = first
         return table
+
+    def encode_windows(
+        self,
+        questions: list[str],
+        contexts: list[str],
+        *,
+        step: int,
+        spans: np.ndarray | None,
+        where: Callable[[int], str],
+    ) -> TokenTable:
+        """Tokenises questions with windows of their contexts, as `ftcli.tokenizer.windows` describes."""
+        return encode_windows(self, questions, contexts, step=step, spans=spans, where=where)
 
     def _offsets(self, texts: list[str]) -> list[np.ndarray]:
         """Returns where each token stands in its text, (length, 2), (0, 0) for special tokens."""

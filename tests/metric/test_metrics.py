@@ -187,7 +187,49 @@ def test_reset_forgets_and_nothing_counted_has_no_value(name):
     assert metric.compute() == fresh.compute()
 
 
+ANSWERS = [  # predicted, right ones, exact match and F1 by hand
+    ("the Eiffel Tower!", ["Eiffel  tower"], 1, 1),
+    ("in Paris", ["Paris", "the city of Paris"], 0, 2 / 3),
+    ("a b c c", ["c c d"], 0, 4 / 6),
+    ("Oslo", ["Rome"], 0, 0),
+    ("", [], 1, 1),
+    ("Oslo", [], 0, 0),
+    ("", ["Oslo"], 0, 0),
+    ("the", ["an", "!"], 1, 1),
+    ("Zoë's café", ["zoës café"], 1, 1),
+]
+
+
+def test_answers_by_hand():
+    found, right, exact, f1 = map(list, zip(*ANSWERS, strict=True))
+    assert feed(build("exact-match"), found, right, batch=2) == pytest.approx(sum(exact) / len(ANSWERS))
+    for one in zip(found, right, f1, strict=True):
+        assert feed(build("answer-f1"), [one[0]], [one[1]]) == pytest.approx(one[2]), one
+    assert feed(build("answer-f1"), found, right, batch=4) == pytest.approx(sum(f1) / len(ANSWERS))
+
+
+texts = st.lists(st.sampled_from(["a", "The", "Oslo", "oslo.", "New", "York", "U.S.", "an"]), min_size=1, max_size=5).map(" ".join)  # fmt: skip
+
+
+@given(rows=st.lists(st.tuples(texts, st.lists(texts, min_size=1, max_size=3)), min_size=1, max_size=8))
+def test_answers_equal_torchmetrics(rows):
+    from torchmetrics.functional.text import squad
+
+    # The script of version 1.1, which torchmetrics follows, knows no rows without an answer.
+    words = {"a", "the", "an"}
+    rows = [(p, r) for p, r in rows if not any(set(text.lower().split()) <= words for text in [p, *r])]
+    if not rows:
+        return
+    found, right = map(list, zip(*rows, strict=True))
+    predictions = [{"id": str(i), "prediction_text": text} for i, text in enumerate(found)]
+    target = [{"id": str(i), "answers": {"text": of, "answer_start": [0] * len(of)}} for i, of in enumerate(right)]  # fmt: skip
+    expected = squad(predictions, target)
+    assert 100 * feed(build("exact-match"), found, right) == pytest.approx(float(expected["exact_match"]), rel=1e-5)  # fmt: skip
+    assert 100 * feed(build("answer-f1"), found, right) == pytest.approx(float(expected["f1"]), rel=1e-5)
+
+
 @pytest.mark.parametrize(("name", "said"), [
+    ("exact-match@1", "takes nothing"),
     ("accuracy@3", "takes nothing"),
     ("map", "needs its k"),
     ("map@0", "no k"),

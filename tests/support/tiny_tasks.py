@@ -52,15 +52,30 @@ def token_classification(draw: random.Random, number: int) -> dict:
     return {"text": words, "label": tags}
 
 
+def extractive_qa(draw: random.Random, number: int) -> dict:
+    """The answer is the good word; every third context is too long for a window of 24 tokens."""
+    question = f"was the {draw.choice(THINGS)} good"
+    before, after = (draw.sample(REST, draw.randint(0, 12 if number % 3 == 0 else 3)) for _ in range(2))
+    answer = draw.choice(GOOD[1:])
+    context = " ".join(["the", draw.choice(THINGS), "was", *before, answer, *after])
+    start = context.index(answer)
+    return {"question": question, "context": context, "label": {"text": [answer], "answer_start": [start]}}
+
+
 TASKS: dict[str, Callable[[random.Random, int], dict]] = {
     "sequence-classification": classification,
     "multi-label": multi_label,
     "regression": regression,
     "multiple-choice": multiple_choice,
     "token-classification": token_classification,
+    "extractive-qa": extractive_qa,
 }
 WORDS_OF = {
-    "multiple-choice": ["data.columns.text=question.stem", 'data.columns.choices=["question.choices[].text"]']
+    "multiple-choice": [
+        "data.columns.text=question.stem",
+        'data.columns.choices=["question.choices[].text"]',
+    ],
+    "extractive-qa": ["data.columns.text=question", "data.columns.text_pair=context"],
 }
 
 

@@ -1,0 +1,246 @@
+"""The answer to a question, cut out of a context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftcli.batching.padding import pad
+from ftcli.batching.rows import Field, Kind, Parts, Rows
+from ftcli.batching.table import TokenTable
+from ftcli.config import TaskConfig
+from ftcli.errors import ConfigError, DataError, Problem
+from ftcli.registry import register
+from ftcli.task.answers import firsts, read_answers, stored, taken
+from ftcli.task.base import Scored, Task, Tokenizer
+from ftcli.task.output import StepOutput
+from ftcli.task.spans import choose, window_spans
+
+if TYPE_CHECKING:
+    import torch
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+@dataclass(kw_only=True, slots=True)
+class ExtractiveQAConfig(TaskConfig):
+    doc_stride: int = 128
+    """Tokens from the beginning of a context's window to that of the next one, at most half a window's stretch."""
+    max_answer_tokens: int = 30
+    """Most tokens of a predicted answer."""
+    null_threshold: float | None = None
+    """No answer is predicted where its score is this much above the best span's. None: there always is one."""
+
+    def problems(self) -> list[Problem]:
+        """Returns what is wrong before rows are read."""
+        problems = []
+        for name in ("doc_stride", "max_answer_tokens"):
+            if (value := getattr(self, name)) < 1:
+                problems.append(Problem(f"task.{name}", f"got {value}", "expected at least 1"))
+        if self.label_smoothing:
+            problems.append(Problem("task.label_smoothing", "extractive-qa has none", "task.label_smoothing=0"))  # fmt: skip
+        if self.num_labels not in (None, 2):
+            message = "two outputs score each token, as the first and as the last of the answer"
+            problems.append(Problem("task.num_labels", message, "task.num_labels=null"))
+        return problems
+
+
+@register("task", ExtractiveQAConfig)
+class ExtractiveQA(Task):
+    """First and last token of the answer, each by a softmax over a window (Devlin et al., 2018, arXiv:1810.04805, section 4.2).
+
+    A row is as many sequences as its context has windows. Training takes the first of its answers; where a
+    window does not hold all of it, or there is none, the window's first token (CLS, where there is one) is
+    both first and last.
+    """
+
+    auto_classes = ("AutoModelForQuestionAnswering",)
+    kinds = ("answers",)
+
+    config: ExtractiveQAConfig
+
+    def fields(self) -> tuple[Field, ...]:
+        """Returns the columns of question, context and answers."""
+        if self.columns.text_pair is None:
+            hint = "type data.columns.text_pair=context"
+            raise ConfigError(Problem("data.columns.text_pair", "names no column of contexts", hint))
+        return (
+            Field("text", self.columns.text),
+            Field("text_pair", self.columns.text_pair),
+            Field("label", self.columns.label, Kind.label),
+        )
+
+    @property
+    def context(self) -> str:
+        """The column of the contexts."""
+        assert self.columns.text_pair is not None, "fields comes first"
+        return self.columns.text_pair
+
+    def learn_labels(self, parts: Parts) -> list[str]:
+        """Checks every part's answers; the head has two outputs.
+
+        Raises:
+            DataError: an answer that does not stand where it should, or training rows of which none has one.
+            ConfigError: training rows without an answer, and task.null_threshold never predicts that.
+        """
+        self.label_names = ["start", "end"]
+        for rows in (parts.validation, parts.test):
+            if rows is not None and not self.unlabelled(rows):
+                read_answers(rows, self.columns.label, self.context)
+        train = parts.train
+        assert train is not None, "labels are learned from training rows"
+        free = sum(not spans for spans in read_answers(train, self.columns.label, self.context))
+        if free == len(train):
+            hint = f"is {self.columns.label!r} the right column?"
+            raise DataError(Problem("data.columns.label", f"none of the {free:,} training rows has an answer", hint))  # fmt: skip
+        if free and self.config.null_threshold is None:
+            message = f"is null, so that there always is an answer, but {free:,} of {len(train):,} training rows have none"
+            raise ConfigError(Problem("task.null_threshold", message, "type task.null_threshold=0"))
+        return self.label_names
+
+    def unlabelled(self, rows: Rows) -> bool:
+        """Says whether a part has no answers: no column, or all null. An empty list is an answer: there is none."""
+        values = rows.columns.get(self.columns.label)
+        free = rows.name not in ("train", "validation")
+        return free and (values is None or all(value in (None, "") for value in values))
+
+    def read_labels(self, rows: Rows) -> np.ndarray | None:
+        """Returns the characters of each row's first answer, (num_rows, 2) int32, -1 and -1 for none."""
+        if self.unlabelled(rows):
+            return None
+        return firsts(read_answers(rows, self.columns.label, self.context))
+
+    def encode(self, rows: Rows, tokenizer: Tokenizer, *, labelled: bool = True) -> TokenTable:
+        """Returns the rows as groups of windows.
+
+        Labels are those of `read_labels`. Extras: `starts`, `ends` and `positions` of the tokenizer's windows;
+        for metrics `answers` (num_answers, 2) int32, the characters of all answers, with `answer_ends`
+        (num_rows + 1,), and `contexts`, the bytes of all distinct contexts in UTF-8, with `context_ends`
+        (num_contexts + 1,) and `context` (num_rows,), the number of each row's.
+        """
+        contexts = rows.columns[self.context]
+        answers = None
+        if labelled and not self.unlabelled(rows):
+            answers = read_answers(rows, self.columns.label, self.context)
+        labels = None if answers is None else firsts(answers)
+        table = tokenizer.encode_windows(
+            rows.columns[self.columns.text], contexts, step=self.config.doc_stride, spans=labels, where=rows.where
+        )  # fmt: skip
+        table.labels = labels
+        if answers is not None:
+            table.extras |= stored(contexts, answers)
+        return table
+
+    def collate(
+        self,
+        table: TokenTable,
+        rows: np.ndarray,
+        *,
+        pad_id: int,
+        padding_side: str,
+        pad_to_multiple: int | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Pads all windows of the rows to the longest of them.
+
+        Returns:
+            `input_ids` and its like (num_windows, seq_len); `starts` and `ends`, characters of the context;
+            `first` (num_windows,), the place of each window's first token; `windows` (batch,), how many a
+            row has. With labels: `labels` (num_windows, 2) int64, the places of first and last token, and
+            the rows' `answers`, `num_answers`, `contexts` and `num_bytes`.
+        """
+        import torch
+
+        assert table.groups is not None
+        sequences = table.sequences(rows)
+        padded = pad(table, sequences, pad_id=pad_id, padding_side=padding_side, pad_to_multiple=pad_to_multiple)  # fmt: skip
+        first = padded.arrays["attention_mask"].argmax(1)
+        arrays = padded.arrays | {name: padded.spread(table.extras[name], 0) for name in ("starts", "ends")}
+        arrays |= {"first": first, "windows": table.groups[rows + 1] - table.groups[rows]}
+        if table.labels is not None:
+            arrays["labels"] = table.extras["positions"][sequences] + first[:, None]
+            arrays |= taken(table.extras, rows)
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def logits(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Returns the scores of first and last tokens, (num_windows, seq_len, 2) fp32, -inf at padding."""
+        import torch
+
+        output = model(**{name: batch[name] for name in INPUTS if name in batch})
+        logits = torch.stack([output.start_logits, output.end_logits], -1).float()
+        return logits.masked_fill(batch["attention_mask"][..., None] == 0, float("-inf"))
+
+    def loss(
+        self, logits: torch.Tensor, batch: dict[str, torch.Tensor], *, train: bool
+    ) -> tuple[torch.Tensor, int]:
+        """Returns the sum over windows of the mean of both cross entropies, and how many windows they are."""
+        import torch.nn.functional as F
+
+        return F.cross_entropy(logits, batch["labels"], reduction="sum") / 2, len(logits)
+
+    def num_targets(self, table: TokenTable, rows: np.ndarray) -> int:
+        """Returns how many windows these rows have."""
+        return len(table.sequences(rows))
+
+    def num_correct(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> int:
+        """Returns how many windows have the right first and last token."""
+        return int((output.logits.argmax(1) == batch["labels"]).all(1).sum())
+
+    def constant(self, table: TokenTable, rows: np.ndarray) -> bool:
+        """Says whether first and last token stand at the same place in all windows of these rows."""
+        return len(np.unique(table.extras["positions"][table.sequences(rows)], axis=0)) < 2
+
+    def scored(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> Scored:
+        """Returns predicted texts and the lists of right ones."""
+        own = {
+            name: batch[name].cpu().numpy() for name in ("contexts", "num_bytes", "answers", "num_answers")
+        }
+        contexts = [piece.tobytes().decode() for piece in _split(own["contexts"], own["num_bytes"])]
+        spans = [record[:2].astype(int).tolist() for record in self.records(output, batch)]
+        found = [context[a:b] for context, (a, b) in zip(contexts, spans, strict=True)]
+        right = [
+            [context[a:b] for a, b in piece.tolist()]
+            for context, piece in zip(contexts, _split(own["answers"], own["num_answers"]), strict=True)
+        ]
+        return {"answers": (found, right)}
+
+    def records(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> list[np.ndarray]:
+        """Returns (4,) fp64 a row: first character of the answer, the one after its last, score, probability."""
+        usable = batch["ends"] > batch["starts"]
+        scores, begins, lasts = window_spans(output.logits, usable, self.config.max_answer_tokens)
+        starts = np.take_along_axis(batch["starts"].cpu().numpy(), begins, 1)
+        ends = np.take_along_axis(batch["ends"].cpu().numpy(), lasts, 1)
+        window = batch["first"].new_tensor(range(len(batch["first"])))
+        nulls = output.logits[window, batch["first"]].sum(-1).cpu().numpy()
+        counts = batch["windows"].cpu().numpy()
+        pieces = zip(*(_split(array, counts) for array in (scores, starts, ends, nulls)), strict=True)
+        threshold = self.config.null_threshold
+        return [choose(s.ravel(), a.ravel(), b.ravel(), float(n.min()), threshold) for s, a, b, n in pieces]
+
+    def prediction_row(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> dict[str, Any]:
+        """Returns the right answers (an empty list where there is none), and what was predicted."""
+        label = None
+        if table.labels is not None:
+            ends = table.extras["answer_ends"][row : row + 2]
+            spans = table.extras["answers"][slice(*ends)].tolist()
+            label = [rows.columns[self.context][row][a:b] for a, b in spans]
+        cells = self.added_cells(record, table, rows, row)
+        return {"label": label, **dict(zip(self.added_columns(), cells, strict=True))}
+
+    def read_back(self, lines: list[dict[str, Any]]) -> Scored:
+        """Returns the texts of prediction rows."""
+        return {"answers": ([line["prediction"] for line in lines], [line["label"] for line in lines])}
+
+    def added_columns(self) -> list[str]:
+        """Returns the answer (empty for none), its score and its probability."""
+        return ["prediction", "score", "probability"]
+
+    def added_cells(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> list[Any]:
+        """Returns the text as it stands in the context, the sum of logits, and the probability."""
+        start, end = record[:2].astype(int)
+        return [rows.columns[self.context][row][start:end], float(record[2]), float(record[3])]
+
+
+def _split(array: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
+    return np.split(array, np.cumsum(counts)[:-1])
