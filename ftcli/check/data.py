@@ -85,9 +85,10 @@ def example_of(ground: build.Ground, table: TokenTable) -> list[tuple[str, str]]
     backend, pieces = ground.tokenizer.backend, list[tuple[str, str]]()
     first, last = (0, 1) if table.groups is None else table.groups[:2].tolist()
     whole = table.labels is not None and len(table.labels) == len(table)
+    choice = int(table.labels[0]) if whole and table.groups is not None and table.labels.ndim == 1 else -1  # type: ignore[union-attr, index]
     for number, sequence in enumerate(range(first, last)):
         start, end = table.offsets[sequence : sequence + 2]
-        right = table.groups is not None and whole and int(table.labels[0]) == number  # type: ignore[index]
+        right = number == choice
         pieces += [("\n" + " " * 9 if table.groups is not None else "", "")]
         for place in range(start, min(end, start + SHOWN_TOKENS)):
             pieces.append(

@@ -55,7 +55,7 @@ def _unknown(rows: Rows, table: TokenTable, tokenizer: Any) -> Finding | None:
 
 def _equal_choices(rows: Rows, table: TokenTable) -> Finding | None:
     """Two choices of a row that are the same tokens cannot be told apart."""
-    if table.groups is None or table.labels is None or len(table.labels) != len(table):
+    if table.groups is None or table.labels is None or table.labels.ndim != 1:
         return None
     equal = [row for row in range(len(table)) if _repeats(table, row)]
     if not equal:

@@ -187,6 +187,10 @@ class ExtractiveQA(Task):
         """Returns how many windows have the right first and last token."""
         return int((output.logits.argmax(1) == batch["labels"]).all(1).sum())
 
+    def mean_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """Returns the log of the mean probability of each token, as the first and as the last of the answer."""
+        return logits.softmax(2).mean(0).log()
+
     def constant(self, table: TokenTable, rows: np.ndarray) -> bool:
         """Says whether first and last token stand at the same place in all windows of these rows."""
         return len(np.unique(table.extras["positions"][table.sequences(rows)], axis=0)) < 2
@@ -231,6 +235,12 @@ class ExtractiveQA(Task):
     def read_back(self, lines: list[dict[str, Any]]) -> Scored:
         """Returns the texts of prediction rows."""
         return {"answers": ([line["prediction"] for line in lines], [line["label"] for line in lines])}
+
+    def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
+        """Returns the probability of an answer that is none of the right ones."""
+        right = table.extras["answers"][slice(*table.extras["answer_ends"][row : row + 2])].tolist()
+        span = record[:2].astype(int).tolist()
+        return 0.0 if span in right or (not right and span[0] == span[1]) else float(record[3])
 
     def added_columns(self) -> list[str]:
         """Returns the answer (empty for none), its score and its probability."""

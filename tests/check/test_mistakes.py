@@ -180,7 +180,7 @@ def blind(monkeypatch):
 def test_a_mask_that_is_not_used(ftcli, tmp_path, monkeypatch):
     blind(monkeypatch)
     done = ftcli("train", *prepare(tmp_path, CLASSES, None, []), "--run-dir", "run")
-    assert done.code == 2 and "padding changes the scores" in done.err and "learned from padding" in done.err
+    assert done.code == 2 and "padding changes the loss" in done.err and "learned from padding" in done.err
 
 
 def test_a_decoder_that_sees_later_tokens(ftcli, tmp_path, monkeypatch):
