@@ -115,7 +115,9 @@ def _holds(config: RunConfig) -> Iterator[Problem]:
         message = f"data={choices['data']} holds {config.data.holds}, task={choices['task']} takes {takes}"
         yield Problem("data", message, f"type data={'images' if takes == 'images' else 'text'} data.path=DIR")
     if config.tokenizer.takes != takes:
-        message = f"tokenizer={choices['tokenizer']} takes {config.tokenizer.takes}, task={choices['task']} {takes}"
+        message = (
+            f"tokenizer={choices['tokenizer']} takes {config.tokenizer.takes}, task={choices['task']} {takes}"
+        )
         yield Problem("tokenizer", message, f"type tokenizer={'processor' if takes == 'images' else 'auto'}")
 
 

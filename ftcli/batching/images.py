@@ -31,7 +31,13 @@ class ImageTable(TokenTable):
 
     @classmethod
     def of(
-        cls, pixels: np.ndarray, *, patches: int, scale: float, mean: tuple[float, ...], std: tuple[float, ...]
+        cls,
+        pixels: np.ndarray,
+        *,
+        patches: int,
+        scale: float,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
     ) -> ImageTable:
         """Returns a table of `pixels`, (num_rows, height, width, channels) uint8."""
         size = int(np.prod(pixels.shape[1:]))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ftcli.batching.pictures import ImageRows, Place, read_idx
 from ftcli.batching.rows import Field, Kind, Parts, Rows
@@ -185,5 +185,5 @@ def _rows(
     whole = hashlib.sha256()
     for content, label in zip(contents, labels, strict=True):
         whole.update(f"{content} {len(label)}:{label}\n".encode())
-    columns = {config.columns.image: places, config.columns.label: labels, CONTENT: contents}
+    columns: dict[str, list[Any]] = {config.columns.image: places, config.columns.label: labels, CONTENT: contents}
     return ImageRows(part, columns, str(origin), whole.hexdigest(), derived=frozenset([CONTENT]))

@@ -79,9 +79,7 @@ class ImageProcessor:
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", self._fingerprint())
 
-    def encode_images(
-        self, places: Sequence[Place], base: Path, where: Callable[[int], str]
-    ) -> ImageTable:
+    def encode_images(self, places: Sequence[Place], base: Path, where: Callable[[int], str]) -> ImageTable:
         """Opens, resizes and crops images.
 
         Args:
@@ -101,9 +99,7 @@ class ImageProcessor:
                 expected = f"expected {self.size[0]} x {self.size[1]}"
                 raise DataError(Problem(where(row), message, expected))
             pixels[row] = np.asarray(done).reshape(*self.size, self.channels)
-        return ImageTable.of(
-            pixels, patches=self.max_length, scale=self.scale, mean=self.mean, std=self.std
-        )
+        return ImageTable.of(pixels, patches=self.max_length, scale=self.scale, mean=self.mean, std=self.std)
 
     def _fingerprint(self) -> str:
         geometry = self.geometry

@@ -59,7 +59,7 @@ def build(
         model_source: the model's folder.
         random_weights: True lifts the demand that there is a processor.
         model_config: says the size and the channels the model takes.
-        max_positions: taken by every tokenizer choice; patches are counted from the settled size.
+        max_positions: patches of an image; None where the architecture has none.
         padding_side: taken by every tokenizer choice.
 
     Raises:
@@ -78,7 +78,7 @@ def build(
     colour = "grey" if channels == 1 else "red, green, blue"
     decisions.append(f"images {_shown(geometry, size)}, {colour}; {_normalised(mean, std)}")
     return ImageProcessor(
-        geometry, size, channels, scale, mean, std, _patches(model_config, size), decisions=decisions
+        geometry, size, channels, scale, mean, std, max_positions or 1, decisions=decisions
     )
 
 
@@ -195,20 +195,13 @@ def _statistics(
     return found[0], found[1]
 
 
-def _patches(model_config: PreTrainedConfig, size: tuple[int, int]) -> int:
-    """Returns patches of an image; 1 where the architecture has none."""
-    patch = getattr(model_config, "patch_size", None)
-    if not patch:
-        return 1
-    height, width = _pair(patch)
-    return max(1, (size[0] // height) * (size[1] // width))
-
-
 def _shown(geometry: Geometry, size: tuple[int, int]) -> str:
     fixed = f"{size[0]} x {size[1]}"
     filtered = FILTERS.get(geometry.resample, str(geometry.resample))
     if geometry.shortest_edge is not None:
-        return f"resized to a shorter side of {geometry.shortest_edge} ({filtered}), the middle {fixed} cut out"
+        return (
+            f"resized to a shorter side of {geometry.shortest_edge} ({filtered}), the middle {fixed} cut out"
+        )
     if geometry.resize is None:
         return f"of {fixed} pixels, as they are"
     cut = f", the middle {fixed} cut out" if geometry.crop else ""
