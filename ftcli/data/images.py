@@ -185,5 +185,9 @@ def _rows(
     whole = hashlib.sha256()
     for content, label in zip(contents, labels, strict=True):
         whole.update(f"{content} {len(label)}:{label}\n".encode())
-    columns: dict[str, list[Any]] = {config.columns.image: places, config.columns.label: labels, CONTENT: contents}
+    columns: dict[str, list[Any]] = {
+        config.columns.image: places,
+        config.columns.label: labels,
+        CONTENT: contents,
+    }
     return ImageRows(part, columns, str(origin), whole.hexdigest(), derived=frozenset([CONTENT]))

@@ -77,9 +77,7 @@ def build(
     mean, std = _statistics(stated, channels, model_source)
     colour = "grey" if channels == 1 else "red, green, blue"
     decisions.append(f"images {_shown(geometry, size)}, {colour}; {_normalised(mean, std)}")
-    return ImageProcessor(
-        geometry, size, channels, scale, mean, std, max_positions or 1, decisions=decisions
-    )
+    return ImageProcessor(geometry, size, channels, scale, mean, std, max_positions or 1, decisions=decisions)
 
 
 def _read(source: Source, random_weights: bool, decisions: list[str]) -> dict[str, Any]:

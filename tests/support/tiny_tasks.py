@@ -78,7 +78,13 @@ def write_rows(folder: Path, task: str, *, train: int = 48, validation: int = 16
     for name, count in (("train", train), ("validation", validation)):
         rows = [json.dumps(TASKS[task](draw, number)) for number in range(count)]
         (folder / f"{name}.jsonl").write_text("\n".join(rows) + "\n")
-    return [f"task={task}", "data=text", f"data.path={folder}", "tokenizer.max_length=24", *WORDS_OF.get(task, [])]
+    return [
+        f"task={task}",
+        "data=text",
+        f"data.path={folder}",
+        "tokenizer.max_length=24",
+        *WORDS_OF.get(task, []),
+    ]
 
 
 def write_images(folder: Path, draw: random.Random, counts: dict[str, int]) -> None:
