@@ -25,6 +25,12 @@ ANY_SIZE = ("bit", "convnext", "convnextv2", "cvt", "mobilenet_v1", "mobilenet_v
 """Architectures of convolutions alone: images need not have the size that config.json names."""
 DEFAULTS = {"do_resize": True, "do_rescale": True, "do_normalize": True, "do_center_crop": False,
             "rescale_factor": 1 / 255, "resample": 2}  # fmt: skip
+FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
+    "ConvNextImageProcessor": {"crop_pct": 224 / 256, "resample": 3},
+    "DeiTImageProcessor": {"resample": 3, "do_center_crop": True},
+    "BitImageProcessor": {"resample": 3, "do_center_crop": True},
+}
+"""What a file that says nothing means in transformers, where that is not as in DEFAULTS."""
 FLAGS = ("do_flip_channel_order", "do_pad", "do_reduce_labels", "include_top", "rescale_offset")
 """Steps that are not taken here: each would change pixels or their order."""
 FILTERS = {0: "nearest", 1: "Lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "Hamming"}
@@ -95,11 +101,13 @@ def _read(source: Source, random_weights: bool, decisions: list[str]) -> dict[st
         raise SourceError(Problem(source.key, f"{file} is not JSON: {error}")) from error
     if not isinstance(stated, dict):
         raise SourceError(Problem(source.key, f"{file} is not a JSON object"))
-    _check_known(stated, source)
-    return {**DEFAULTS, **{key: value for key, value in stated.items() if value is not None}}
+    family = _family(stated, source)
+    own = FAMILY_DEFAULTS.get(family, {})
+    return {**DEFAULTS, **own, **{key: value for key, value in stated.items() if value is not None}}
 
 
-def _check_known(stated: dict[str, Any], source: Source) -> None:
+def _family(stated: dict[str, Any], source: Source) -> str:
+    """Returns the class the file is of; raises ConfigError for one, or a step, that is not known."""
     name = str(stated.get("image_processor_type") or stated.get("feature_extractor_type") or "")
     family = name.removesuffix("Fast").removesuffix("Pil").replace("FeatureExtractor", "ImageProcessor")
     if family and family not in FAMILIES:
@@ -108,6 +116,7 @@ def _check_known(stated: dict[str, Any], source: Source) -> None:
     for flag in FLAGS:
         if stated.get(flag):
             raise ConfigError(_wrong(source, f"asks for {flag}, a step that is not taken here"))
+    return family
 
 
 def _wrong(source: Source, message: str, hint: str = "") -> Problem:
@@ -148,6 +157,8 @@ def _geometry(
         if not stated["do_resize"]:
             return Geometry(None, None, crop, resample), crop or default
         edge = size.get("shortest_edge") if isinstance(size, dict) else None
+        if isinstance(size, int) and "crop_pct" in stated:  # as older files of ConvNeXt and ResNet have it
+            edge = size
         if edge is None:
             return Geometry(_pair(size), None, crop, resample), crop or _pair(size)
     except (KeyError, IndexError, TypeError, ValueError) as error:

@@ -67,6 +67,13 @@ def test_pixels_are_those_of_transformers(tmp_path, case):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * max(1.0, np.abs(expected).max()))
 
 
+def test_an_older_file_of_convnext_means_a_shorter_side(tmp_path):
+    older = {"feature_extractor_type": "ConvNextFeatureExtractor", "size": 224}
+    ours = settled(tmp_path, ConvNextConfig(), {**older, "image_mean": 0.5, "image_std": 0.5})
+    expected = ConvNextImageProcessorPil(size=224)(picture(300, 280), return_tensors="np")["pixel_values"]
+    np.testing.assert_allclose(values(ours, tmp_path, [picture(300, 280)]), expected, rtol=0, atol=1e-6)
+
+
 def test_grey_pixels_are_those_of_transformers(tmp_path):
     ours = settled(tmp_path, ViTConfig(num_channels=1, image_size=28), GREY)
     one = picture(50, 40, "L")
