@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import ClassVar
 
 ROLES = (
     "model",
@@ -110,6 +111,8 @@ class ModelConfig:
 
 @dataclass(kw_only=True, slots=True)
 class TokenizerConfig:
+    takes: ClassVar[str] = "texts"
+    """What the rows must hold: `texts` or `images`."""
     overlength: Overlength | None = None
     """What becomes of rows longer than max_length: `truncate` cuts them, `drop` leaves them out of
     training, `error` refuses them. None: cut, but refused where more than a tenth of the rows are."""
@@ -133,6 +136,8 @@ class ColumnsConfig:
     """Column of the text, or of the first text of a pair."""
     text_pair: str | None = None
     """Column of the second text of a pair. None: single texts."""
+    image: str = "image"
+    """Column of the image, a path, in a file to predict."""
     label: str = "label"
     """Column of the label."""
     choices: list[str] = field(default_factory=list)
@@ -143,6 +148,8 @@ class ColumnsConfig:
 
 @dataclass(kw_only=True, slots=True)
 class DataConfig:
+    holds: ClassVar[str] = "texts"
+    """`texts` or `images`."""
     path: str | None = None
     """Local folder with train/validation/dev/test files found by name. Wins over `id`."""
     id: str | None = None

@@ -24,7 +24,15 @@ CONFIG = "config.json"
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
-_SMALL_FILES = [CONFIG, "tokenizer*", "vocab*", "merges.txt", "added_tokens.json", "special_tokens_map.json"]
+_SMALL_FILES = [
+    CONFIG,
+    "preprocessor_config.json",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+]
 _SMALL_FILES += ["*.model"]
 _LARGE_FILES = [SINGLE, INDEX, "model-*.safetensors"]
 _SHARD = re.compile(r"[^/\\]+\.safetensors")

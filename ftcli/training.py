@@ -47,9 +47,9 @@ class Job:
     trainer: Trainer
 
 
-def check(composed: Composed) -> None:
-    """Raises ConfigError with every problem between fields."""
-    problems = problems_of(composed.config)
+def check(composed: Composed, *, with_data: bool = True) -> None:
+    """Raises ConfigError with every problem between fields, save what only concerns rows `with_data` false."""
+    problems = [p for p in problems_of(composed.config) if with_data or not p.key.startswith("data")]
     if problems:
         raise ConfigError(*problems)
 

@@ -98,6 +98,7 @@ def _roles(config: RunConfig) -> Iterator[Problem]:
     if not config.task.metrics:
         yield Problem("task.metrics", "the list is empty", "name at least one, such as [accuracy]")
     yield from _metrics(config)
+    yield from _holds(config)
     if not (config.model.path or config.model.id or getattr(config.model, "package", None)):
         yield Problem(
             "model.path",
@@ -110,6 +111,20 @@ def _roles(config: RunConfig) -> Iterator[Problem]:
         and config.choices["peft"] == "none"
     ):
         yield Problem("model.dtype", "fp16 training keeps fp32 weights", "type model.dtype=float32")
+
+
+def _holds(config: RunConfig) -> Iterator[Problem]:
+    """Rows, tokenizer and task must all be of texts, or all of images."""
+    takes = lookup("task", config.uses["task"]).build.takes  # type: ignore[attr-defined]
+    choices = config.choices
+    if config.data.holds != takes:
+        message = f"data={choices['data']} holds {config.data.holds}, task={choices['task']} takes {takes}"
+        yield Problem("data", message, f"type data={'images' if takes == 'images' else 'text'} data.path=DIR")
+    if config.tokenizer.takes != takes:
+        message = (
+            f"tokenizer={choices['tokenizer']} takes {config.tokenizer.takes}, task={choices['task']} {takes}"
+        )
+        yield Problem("tokenizer", message, f"type tokenizer={'processor' if takes == 'images' else 'auto'}")
 
 
 def _metrics(config: RunConfig) -> Iterator[Problem]:

@@ -42,13 +42,12 @@ def test_the_most_confident_mistake_comes_first_and_right_rows_not_at_all():
 
 @pytest.mark.parametrize("task", tiny_tasks.TASKS)
 def test_evaluate_lists_them(ftcli, tmp_path, monkeypatch, task):
-    model = tiny_models.write_model(tmp_path / "model", "bert")
+    model = tiny_models.write_model(tmp_path / "model", tiny_tasks.MODELS.get(task, "bert"))
     rows = tiny_tasks.write_rows(tmp_path / "rows", task)
     words = [
         "model=local",
         f"model.path={model}",
         "model.weights=random",
-        "tokenizer.max_length=32",
         "trainer.max_steps=1",
     ]
     assert ftcli("train", *words, *rows, "--run-dir", "run").code == 0

@@ -21,13 +21,13 @@ def lines(file: str) -> list[dict]:
 
 
 def words_for(tmp_path, task):
-    model = tiny_models.write_model(tmp_path / "model", "bert")
+    model = tiny_models.write_model(tmp_path / "model", tiny_tasks.MODELS.get(task, "bert"))
     rows = tiny_tasks.write_rows(tmp_path / "rows", task)
-    return ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=32", "logger=jsonl",
+    return ["model=local", f"model.path={model}", "model.weights=random", "logger=jsonl",
             "trainer.batch_size=8", "trainer.precision=fp32", "trainer.max_steps=4", "optimizer.lr=3e-3", *rows]  # fmt: skip
 
 
-@pytest.mark.parametrize("task", tiny_tasks.TASKS)
+@pytest.mark.parametrize("task", tiny_tasks.NAMES)
 def test_the_ensemble_is_the_mean_of_its_members(ftcli, tmp_path, task):
     words = words_for(tmp_path, task)
     assert ftcli("train", *words, "seeds=[1,2,3]", "--run-dir", "run").code == 0

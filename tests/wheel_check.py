@@ -98,6 +98,8 @@ TASKS = {
     "commonsenseqa": "multiple-choice",
     "wnut17": "token-classification",
     "squad": "extractive-qa",
+    "mnist": "image-classification",
+    "cifar10": "image-classification",
 }
 """Data sets of the hub recipes -> their task, where rows are no columns of text with a class."""
 
@@ -115,7 +117,7 @@ def write_rows(folder: Path, columns: list[str]) -> Path:
 
 
 def check_recipes(folder: Path, python: str) -> None:
-    model = models.write_model(folder / "gpt2", "gpt2")
+    texts, images = (models.write_model(folder / name, name) for name in ("gpt2", "vit"))
     rows = {name: write_rows(folder / name, columns) for name, columns in COLUMNS.items()}
     work = folder / "work"
     work.mkdir()
@@ -125,11 +127,12 @@ def check_recipes(folder: Path, python: str) -> None:
         words = [f"recipe={recipe}"]
         name = recipe.partition("-")[0]
         if name in rows:
-            words += [f"data.path={rows[name]}"]
+            words += [f"data.path={rows[name]}", "tokenizer.max_length=24"]
         elif name in TASKS:
             words += tiny_tasks.write_rows(folder / name, TASKS[name])
         if len(words) > 1:
-            words += ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=24"]
+            model = images if TASKS.get(name) == "image-classification" else texts
+            words += ["model=local", f"model.path={model}", "model.weights=random"]
         printed = run(python, "-m", "ftcli", "train", *words, "--dry-run", cwd=work, env=env)
         if "steps in all" not in printed or list(work.iterdir()):
             sys.exit(f"{recipe}: the dry run printed no arithmetic, or wrote something")

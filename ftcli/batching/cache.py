@@ -40,6 +40,7 @@ class Encoder(Protocol):
 
     columns: ColumnsConfig
     config: TaskConfig
+    table_class: type[TokenTable]
 
     def encode(self, rows: Rows, tokenizer: Any) -> TokenTable: ...
 
@@ -79,13 +80,14 @@ def cached_table(
         DataError: the rows cannot be encoded; nothing is cached then.
     """
     entry = cache_folder() / "tables" / table_key(rows, tokenizer, task, labels)
+    unit = task.table_class.unit
     lines = []
     if _exists(entry):
         try:
             verify(entry)
-            return TokenTable.load(entry / TABLE), [f"{rows.name}: tokens from the cache"]
+            return task.table_class.load(entry / TABLE), [f"{rows.name}: {unit} from the cache"]
         except (DataError, CheckpointError):
-            lines.append(f"{rows.name}: the cached tokens were damaged and are built again")
+            lines.append(f"{rows.name}: the cached {unit} were damaged and are built again")
     table = task.encode(rows, tokenizer)
     try:
         _store(entry, table)
@@ -93,7 +95,7 @@ def cached_table(
         # Of processes that start together the first one's entry stays, and it holds the same bytes.
         if not _exists(entry):
             reason = " ".join(str(error).split())
-            lines.append(f"{rows.name}: tokens are not cached, {reason} (FTCLI_CACHE=DIR moves the cache)")
+            lines.append(f"{rows.name}: {unit} are not cached, {reason} (FTCLI_CACHE=DIR moves the cache)")
     return table, lines
 
 

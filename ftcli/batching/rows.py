@@ -47,6 +47,11 @@ def text_fields(columns: ColumnsConfig, label: Kind = Kind.classes) -> tuple[Fie
     return (*fields, Field("label", columns.label, label))
 
 
+def image_fields(columns: ColumnsConfig) -> tuple[Field, ...]:
+    """Returns the fields of an image with a label."""
+    return Field("image", columns.image), Field("label", columns.label, Kind.classes)
+
+
 @dataclass(slots=True)
 class Rows:
     """The rows of one part, column by column.
@@ -86,7 +91,7 @@ class Rows:
         digest.update(np.ascontiguousarray(positions, dtype="<i8").tobytes())
         columns = {key: [values[i] for i in positions] for key, values in self.columns.items()}
         lines = None if self.line_numbers is None else self.line_numbers[positions]
-        return Rows(
+        return type(self)(
             name or self.name, columns, self.origin, digest.hexdigest(), lines, self.class_names, self.derived
         )
 

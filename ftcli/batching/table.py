@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ EXTRA = "extra."
 class TokenTable:
     """Token ids of all sequences, end to end; sequence i is `ids[offsets[i]:offsets[i + 1]]`."""
 
+    unit: ClassVar[str] = "tokens"
+    """What the table holds, as messages name it."""
     ids: np.ndarray
     """(num_tokens,) int32"""
     offsets: np.ndarray

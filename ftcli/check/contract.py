@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ftcli.batching.images import ImageTable
 from ftcli.check.findings import Finding, Level
+from ftcli.check.images import check_images
 from ftcli.check.rows import Part, check_balance, check_overlap, check_texts, check_twins, read_part
 from ftcli.check.tokens import check_tokens
 
@@ -39,12 +41,16 @@ def check_contract(ground: Ground, tables: dict[str, TokenTable], model: torch.n
     """
     contract = Contract()
     found = contract.findings
-    found += check_vocabulary(ground)
+    if ground.task.takes != "images":
+        found += check_vocabulary(ground)
     for name, table in tables.items():
         rows = getattr(ground.parts, name)
         contract.parts[name] = part = read_part(rows, ground.task.fields(), table)
         found += check_texts(part)
-        found += check_tokens(rows, table, ground.tokenizer)
+        if isinstance(table, ImageTable):
+            found += check_images(rows, table)
+        else:
+            found += check_tokens(rows, table, ground.tokenizer)
     train = contract.parts["train"]
     found += check_twins(train)
     for name, part in contract.parts.items():

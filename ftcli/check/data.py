@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftcli import build
+from ftcli.batching.images import ImageTable
 from ftcli.check.contract import Contract, check_contract
 from ftcli.check.findings import Finding, Level
 from ftcli.compose import Composed
@@ -82,6 +83,9 @@ def _show(finding: Finding, screen: Screen) -> None:
 
 def example_of(ground: build.Ground, table: TokenTable) -> list[tuple[str, str]]:
     """Returns the first training row as the model sees it, (text, style) piece by piece, its label coloured."""
+    if isinstance(table, ImageTable):
+        assert ground.parts is not None and ground.parts.train is not None
+        return [(ground.parts.train.where(0), ""), *_label(ground, table)]
     backend, pieces = ground.tokenizer.backend, list[tuple[str, str]]()
     first, last = (0, 1) if table.groups is None else table.groups[:2].tolist()
     whole = table.labels is not None and len(table.labels) == len(table)

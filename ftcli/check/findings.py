@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NAMES = ("empty-rows", "broken-encoding", "contradictory-labels", "duplicates", "overlap", "near-overlap", "balance",
          "class-missing", "imbalance", "one-class", "label-shift", "lengths", "truncation", "unknown-tokens",
-         "equal-choices", "vocabulary", "padding", "pad", "causal-mask", "attention")  # fmt: skip
+         "equal-choices", "vocabulary", "pixels", "blank-images", "padding", "pad", "causal-mask", "attention")  # fmt: skip
 """All findings; `data.accept` names those that shall not end a run."""
 SHOWN = 5
 """Rows that a finding names."""

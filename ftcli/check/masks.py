@@ -132,6 +132,8 @@ def _causal(
     if base is None or model.config.is_encoder_decoder:
         return None
     batch = _batch(model, task, table, rows, options)
+    if "input_ids" not in batch:
+        return None
     ids, mask = batch["input_ids"][:1].clone(), batch["attention_mask"][:1]
     last = int(mask[0].nonzero()[-1])
     if last == 0:

@@ -6,10 +6,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
+from ftcli.batching.images import ImageTable
 from ftcli.batching.rows import Field, Rows
 from ftcli.batching.table import TokenTable
 from ftcli.check.findings import Finding, Level, places, share_level
@@ -49,9 +51,13 @@ class Part:
 
 def read_part(rows: Rows, fields: Sequence[Field], table: TokenTable) -> Part:
     """Returns a part whose texts differ only where case and white space apart they do."""
+    labels = None if table.labels is None else [table.label(row).tobytes() for row in range(len(rows))]
+    if isinstance(table, ImageTable):  # an image is its pixels, wherever it lies
+        return Part(
+            rows, [blake2b(table.row(row).tobytes()).hexdigest() for row in range(len(rows))], labels, []
+        )
     columns = [rows.columns[f.column] for f in fields if not f.is_label]
     texts = ["\0".join(_normal(value) for value in values) for values in zip(*columns, strict=True)]
-    labels = None if table.labels is None else [table.label(row).tobytes() for row in range(len(rows))]
     return Part(rows, texts, labels, _broken(columns))
 
 

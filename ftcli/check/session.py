@@ -93,6 +93,6 @@ def schedule_text(composed: Composed, *, by: str = "block", phases: int | None =
     from ftcli.plan.schedule import write_schedule
     from ftcli.planning import scaled_lr
 
-    check(composed)
+    check(composed, with_data=False)
     model = draw_bare(composed.config)
     return write_schedule(read_anatomy(model), scaled_lr(composed.config), by=by, phases=phases)

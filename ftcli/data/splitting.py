@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from ftcli.batching.rows import Field, Kind, Rows
+from ftcli.config import DataConfig
+from ftcli.errors import ConfigError, DataError, Problem
 
 LIMIT_STREAMS = {"train": (1, 0), "validation": (1, 1)}
 """Keeps the draws of the limits apart from each other and from the order of the epochs, all of one seed."""
@@ -68,3 +70,55 @@ def limit_rows(rows: Rows, limit: int, seed: int) -> Rows:
     sequence = np.random.SeedSequence(seed, spawn_key=LIMIT_STREAMS[rows.name])
     drawn = np.random.Generator(np.random.Philox(sequence)).permutation(len(rows))[:limit]
     return rows.take(np.sort(drawn))
+
+
+def settle_validation(
+    config: DataConfig,
+    parts: dict[str, Rows],
+    fields: Sequence[Field],
+    decisions: list[str],
+    *,
+    other: tuple[str, str],
+) -> None:
+    """Holds rows out where a share is set and there is no validation part.
+
+    Args:
+        config: of the data.
+        parts: part -> rows; gets the validation part.
+        fields: what makes the content of a row, and its label.
+        decisions: gets a line on what was decided.
+        other: the key a missing part is named under, and what would give one without a share.
+
+    Raises:
+        ConfigError: neither a part nor a share, or a share out of its range.
+        DataError: no row can be held out.
+    """
+    share, train = config.validation_share, parts["train"]
+    if "validation" in parts:
+        if share is not None:
+            used = parts["validation"].origin
+            decisions.append(f"data.validation_share={share} is not used: {used} is the validation part")
+        return
+    if share is None:
+        hint = f"type data.validation_share=0.1 to hold out training rows, or {other[1]}"
+        message = f"{train.origin} comes without a validation part"
+        raise ConfigError(Problem(other[0], message, hint))
+    if not 0 < share <= 0.5:
+        expected = "expected a share above 0 and at most 0.5"
+        raise ConfigError(Problem("data.validation_share", f"got {share}", expected))
+    parts["train"], parts["validation"] = hold_out(train, fields, share)
+    if not len(parts["validation"]):
+        message = f"no row can be held out: no label of {train.origin} has two different {config.holds}"
+        raise DataError(Problem("data.validation_share", message, f"type {other[1]}"))
+    held = f"{len(parts['validation']):,} of {len(train):,} training rows are held out"
+    decisions.append(f"validation: {held} by label and content (data.validation_share={share})")
+
+
+def limit_parts(config: DataConfig, parts: dict[str, Rows], seed: int, decisions: list[str]) -> None:
+    """Draws the rows that data.limit_train and data.limit_validation leave, with a line for each."""
+    for name, limit in (("train", config.limit_train), ("validation", config.limit_validation)):
+        if limit is not None and name in parts:
+            whole, parts[name] = parts[name], limit_rows(parts[name], limit, seed)
+            if len(parts[name]) < len(whole):
+                drawn = f"{len(parts[name]):,} of {len(whole):,} rows drawn by seed={seed}"
+                decisions.append(f"{name}: {drawn} (data.limit_{name}={limit})")

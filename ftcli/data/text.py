@@ -15,7 +15,7 @@ from ftcli.data.checks import check_columns, check_texts
 from ftcli.data.nested import add_nested
 from ftcli.data.parts import NAMES, find_parts, match_splits, read_part
 from ftcli.data.reading import Content, read_file
-from ftcli.data.splitting import hold_out, limit_rows
+from ftcli.data.splitting import limit_parts, settle_validation
 from ftcli.errors import ConfigError, DataError, FtcliError, Problem, did_you_mean
 from ftcli.paths import bundled
 from ftcli.registry import register
@@ -87,13 +87,10 @@ def build(
             decisions.append(f"{rows.name}: {empty}")
     if needs_train:
         _require_train(config, parts)
-        _settle_validation(config, parts, fields, decisions)
-    for name, limit in (("train", config.limit_train), ("validation", config.limit_validation)):
-        if limit is not None and name in parts:
-            whole, parts[name] = parts[name], limit_rows(parts[name], limit, seed)
-            if len(parts[name]) < len(whole):
-                drawn = f"{len(parts[name]):,} of {len(whole):,} rows drawn by seed={seed}"
-                decisions.append(f"{name}: {drawn} (data.limit_{name}={limit})")
+        settle_validation(
+            config, parts, fields, decisions, other=("data.files.validation", "data.files.validation=FILE")
+        )
+    limit_parts(config, parts, seed, decisions)
     return Parts(parts.get("train"), parts.get("validation"), parts.get("test"), decisions)
 
 
@@ -203,28 +200,3 @@ def _require_train(config: TextConfig, parts: dict[str, Rows]) -> None:
     if "train" not in parts:
         held = " and ".join(f"{name} ({rows.origin})" for name, rows in parts.items())
         raise DataError(Problem("data.files.train", f"there is only {held}", "type data.files.train=FILE"))
-
-
-def _settle_validation(
-    config: TextConfig, parts: dict[str, Rows], fields: Sequence[Field], decisions: list[str]
-) -> None:
-    """Holds rows out where a share is set and there is no validation part."""
-    share, train = config.validation_share, parts["train"]
-    if "validation" in parts:
-        if share is not None:
-            used = parts["validation"].origin
-            decisions.append(f"data.validation_share={share} is not used: {used} is the validation part")
-        return
-    if share is None:
-        hint = "type data.validation_share=0.1 to hold out training rows, or data.files.validation=FILE"
-        message = f"{train.origin} comes without a validation part"
-        raise ConfigError(Problem("data.files.validation", message, hint))
-    if not 0 < share <= 0.5:
-        expected = "expected a share above 0 and at most 0.5"
-        raise ConfigError(Problem("data.validation_share", f"got {share}", expected))
-    parts["train"], parts["validation"] = hold_out(train, fields, share)
-    if not len(parts["validation"]):
-        message = f"no row can be held out: no label of {train.origin} has two different texts"
-        raise DataError(Problem("data.validation_share", message, "type data.files.validation=FILE"))
-    held = f"{len(parts['validation']):,} of {len(train):,} training rows are held out"
-    decisions.append(f"validation: {held} by label and content (data.validation_share={share})")

@@ -1,14 +1,17 @@
-"""One measured step of a plan: the real trainer on rows of random tokens."""
+"""One measured step of a plan: the real trainer on random rows."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftcli import build
 from ftcli.config import RunConfig, Weights
 from ftcli.paper import paper_ground
+
+if TYPE_CHECKING:
+    from ftcli.batching.table import TokenTable
 
 
 def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) -> dict[str, Any]:
@@ -27,20 +30,13 @@ def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) ->
     """
     import numpy as np
 
-    from ftcli.batching.table import TokenTable
     from ftcli.check.overfit import silent
     from ftcli.device import memory_used
     from ftcli.trainer.signals import StopFlag
 
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, weights=Weights.random))
     rows = config.trainer.batch_size
-    ids = (
-        np.random.default_rng(config.seed)
-        .integers(5, int(hf_config.vocab_size), rows * tokens)
-        .astype(np.int32)
-    )
-    labels = np.arange(rows, dtype=np.int64) % (config.task.num_labels or 2)
-    table = TokenTable(ids, np.arange(rows + 1, dtype=np.int64) * tokens, labels=labels)
+    table = _random_rows(config, hf_config, rows, tokens)
     ground = paper_ground(config)
     runtime = build.decide_runtime(config, tokens)
     blueprint = build.draw(ground, attention=runtime.attention)
@@ -61,3 +57,24 @@ def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) ->
         "device": runtime.device,
         "precision": runtime.precision,
     }
+
+
+def _random_rows(config: RunConfig, hf_config: Any, rows: int, tokens: int) -> TokenTable:
+    """Returns labelled rows of random tokens, or random images where the task takes them."""
+    import numpy as np
+
+    from ftcli.batching.images import ImageTable
+    from ftcli.batching.table import TokenTable
+
+    draw = np.random.default_rng(config.seed)
+    labels = np.arange(rows, dtype=np.int64) % (config.task.num_labels or 2)
+    if config.tokenizer.takes == "texts":
+        ids = draw.integers(5, int(hf_config.vocab_size), rows * tokens).astype(np.int32)
+        return TokenTable(ids, np.arange(rows + 1, dtype=np.int64) * tokens, labels=labels)
+    height, width = np.broadcast_to(getattr(hf_config, "image_size", None) or 224, 2)
+    channels = int(getattr(hf_config, "num_channels", 3))
+    pixels = draw.integers(0, 256, (rows, height, width, channels)).astype(np.uint8)
+    half = (0.5,) * channels
+    table = ImageTable.of(pixels, patches=tokens, scale=1 / 255, mean=half, std=half)
+    table.labels = labels
+    return table

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from ftcli import build
 from ftcli.compose import Composed
 from ftcli.config import RunConfig
-from ftcli.errors import ConfigError, FtcliError, Problem, RunDirError
+from ftcli.errors import FtcliError, Problem, RunDirError
 from ftcli.explain.course import Length, Stretch, follow, longest_run
 from ftcli.explain.memory import bytes_needed
 from ftcli.paper import paper_ground
 from ftcli.phase_kit import build_factor
 from ftcli.registry import lookup
 from ftcli.trainer.trainer import total_steps
-from ftcli.validate import problems_of
+from ftcli.training import check
 
 if TYPE_CHECKING:
     from ftcli.screen import Screen
@@ -37,7 +37,7 @@ def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: b
     from ftcli.explain.picture import draw, terminal_lines
     from ftcli.show import show_plan
 
-    _require_all_but_data(composed)
+    check(composed, with_data=False)
     if output is not None:
         _require_picture(output)
     config = composed.config
@@ -68,13 +68,6 @@ def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: b
             f"{measured['device']} in {measured['precision']}; peak {measured['peak_bytes'] / 2**30:.2f} GiB"
         )
     return _object(plan.to_json(), course, length, longest_run(plan, length), needs, measured)
-
-
-def _require_all_but_data(composed: Composed) -> None:
-    """Raises every problem between fields, save what only concerns the rows: none are needed."""
-    problems = [p for p in problems_of(composed.config) if not p.key.startswith("data")]
-    if problems:
-        raise ConfigError(*problems)
 
 
 def _require_picture(output: Path) -> None:

@@ -36,12 +36,16 @@ def positions_start_after_pad(hf_config: PreTrainedConfig) -> bool:
 def max_positions(hf_config: PreTrainedConfig) -> int | None:
     """Returns the most tokens, special ones included, a row may have; None where no length is too long.
 
+    Of an image model it is the patches of an image of its own size.
+
     For rotary positions (Llama, Qwen2) it is the length the model was made for; nothing breaks beyond it, but
     nothing was trained there either.
     """
     kind = hf_config.model_type
     text_config = hf_config.get_text_config()
     size = getattr(text_config, "max_position_embeddings", None)
+    if not hasattr(text_config, "vocab_size"):
+        return _num_patches(hf_config)
     if kind in _RELATIVE_ONLY or not isinstance(size, int) or size <= 0:
         return None
     if kind in _RELATIVE_UNLESS_BIASED and not getattr(hf_config, "position_biased_input", True):
@@ -50,6 +54,15 @@ def max_positions(hf_config: PreTrainedConfig) -> int | None:
         pad_id = hf_config.pad_token_id
         return size - (1 if pad_id is None else pad_id) - 1
     return size
+
+
+def _num_patches(hf_config: PreTrainedConfig) -> int | None:
+    size, patch = getattr(hf_config, "image_size", None), getattr(hf_config, "patch_size", None)
+    if not size or not patch:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    down, across = (patch, patch) if isinstance(patch, int) else patch
+    return max(1, (height // down) * (width // across))
 
 
 def padding_side(hf_config: PreTrainedConfig) -> str:

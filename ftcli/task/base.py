@@ -57,6 +57,10 @@ class Task:
     """What config.json says of the head."""
     kinds: ClassVar[tuple[str, ...]]
     """What metrics get from `scored`."""
+    takes: ClassVar[str] = "texts"
+    """What the rows hold: `texts` or `images`."""
+    table_class: ClassVar[type[TokenTable]] = TokenTable
+    """What `encode` returns."""
     one_output: ClassVar[bool] = False
     """Whether the head has one output, whatever the rows hold."""
 

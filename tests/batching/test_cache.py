@@ -24,6 +24,7 @@ class LengthTask:
     """Encodes a text as its length, and counts how often it had to."""
 
     config = TaskConfig()
+    table_class = TokenTable
 
     def __init__(self, columns=None):
         self.columns, self.calls = columns or ColumnsConfig(), 0

@@ -127,18 +127,18 @@ MISTAKES = {
 
 
 def prepare(tmp_path: Path, task: str, spoil, words: list[str]) -> list[str]:
-    model = tiny_models.write_model(tmp_path / "model", "bert")
+    model = tiny_models.write_model(tmp_path / "model", tiny_tasks.MODELS.get(task, "bert"))
     own = tiny_tasks.write_rows(tmp_path / "rows", task)
     if spoil is not None:
         spoil(tmp_path / "rows")
     given = {word.partition("=")[0] for word in words}
-    base = ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=32",
+    base = ["model=local", f"model.path={model}", "model.weights=random",
             "trainer.precision=fp32", "trainer.batch_size=8", *own]  # fmt: skip
     return [*(w for w in base if w.partition("=")[0] not in given), *words]
 
 
 def test_rows_without_a_mistake_hold(ftcli, tmp_path):
-    for task in tiny_tasks.TASKS:
+    for task in tiny_tasks.NAMES:
         words = prepare(tmp_path / task, task, None, [])
         done = ftcli("check-data", *words)
         assert done.code == 0, (task, done.out, done.err)
@@ -199,7 +199,6 @@ def test_the_proofs_hold_on_every_architecture(ftcli, tmp_path, architecture):
         "model=local",
         f"model.path={model}",
         "model.weights=random",
-        "tokenizer.max_length=32",
         *rows,
         "--json",
     )
@@ -275,7 +274,7 @@ def test_rows_too_long_are_left_out_of_training_where_asked(ftcli, tmp_path):
 
     typed = prepare(tmp_path, CLASSES, long, ["tokenizer.overlength=drop", "trainer.max_steps=2"])
     done = ftcli("train", *typed, "--run-dir", "run")
-    assert done.code == 0 and "12 of 48 rows are longer than 32 tokens: they are left out" in done.out
+    assert done.code == 0 and "12 of 48 rows are longer than 24 tokens: they are left out" in done.out
     data = json.loads((tmp_path / "work/run/data.json").read_text())
     assert data["parts"]["train"]["rows"] == 36 and data["parts"]["train"]["rows_truncated"] == 0
     random.seed(0)

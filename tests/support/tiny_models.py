@@ -98,6 +98,12 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Architecture -> fields of its config.json."""
 
+IMAGES: dict[str, dict[str, Any]] = {
+    "vit": {**_WIDTH, "image_size": 16, "patch_size": 4},
+    "convnext": {"hidden_sizes": [8, 16, 24], "depths": [1, 2, 1], "num_stages": 3, "image_size": 32, "layer_scale_init_value": 0.5},
+}  # fmt: skip
+"""Image architectures -> fields of their config.json."""
+
 NO_SPECIAL = ("gpt2", "llama", "qwen2")
 """Tokenizers of these add nothing to a text."""
 NO_PAD = ("gpt2", "llama")
@@ -110,6 +116,10 @@ def write_model(folder: Path, name: str) -> Path:
     from transformers import PreTrainedTokenizerFast
 
     folder.mkdir(parents=True, exist_ok=True)
+    if name in IMAGES:
+        fields = {"model_type": name, "initializer_range": 0.2, **IMAGES[name]}
+        (folder / "config.json").write_text(json.dumps(fields))
+        return folder
     wide = {"initializer_range": 0.2, "init_std": 0.2}
     fields = {"model_type": name, "vocab_size": VOCABULARY, **wide, **ARCHITECTURES[name]}
     if name not in NO_PAD:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from PIL import Image
 from tiny_models import WORDS
 
 GOOD, BAD, THINGS, REST = WORDS[11:16], WORDS[16:21], WORDS[2:7], WORDS[21:]
@@ -70,6 +71,9 @@ TASKS: dict[str, Callable[[random.Random, int], dict]] = {
     "token-classification": token_classification,
     "extractive-qa": extractive_qa,
 }
+NAMES = [*TASKS, "image-classification"]
+MODELS = {"image-classification": "vit"}
+"""Task -> architecture that has its head; the others take bert."""
 WORDS_OF = {
     "multiple-choice": [
         "data.columns.text=question.stem",
@@ -82,8 +86,33 @@ WORDS_OF = {
 def write_rows(folder: Path, task: str, *, train: int = 48, validation: int = 16) -> list[str]:
     """Writes train.jsonl and validation.jsonl; returns the words that choose task and rows."""
     draw = random.Random(7)
+    if task == "image-classification":
+        write_images(folder, draw, {"train": train, "validation": validation})
+        return [f"task={task}", "data=images", f"data.path={folder}", "tokenizer=processor"]
     folder.mkdir(parents=True, exist_ok=True)
     for name, count in (("train", train), ("validation", validation)):
         rows = [json.dumps(TASKS[task](draw, number)) for number in range(count)]
         (folder / f"{name}.jsonl").write_text("\n".join(rows) + "\n")
-    return [f"task={task}", "data=text", f"data.path={folder}", *WORDS_OF.get(task, [])]
+    return [
+        f"task={task}",
+        "data=text",
+        f"data.path={folder}",
+        "tokenizer.max_length=24",
+        *WORDS_OF.get(task, []),
+    ]
+
+
+def write_images(folder: Path, draw: random.Random, counts: dict[str, int]) -> None:
+    """Writes PART/CLASS/NUMBER.png, noise that is redder or greener, and PART.jsonl with the paths."""
+    for part, count in counts.items():
+        lines = []
+        for number in range(count):
+            label, tint = ("red", (70, 0)) if number % 2 == 0 else ("green", (0, 70))
+            picture = Image.new("RGB", (20, 12))
+            picture.putdata([(draw.randrange(150) + tint[0], draw.randrange(150) + tint[1], draw.randrange(200))
+                             for _ in range(240)])  # fmt: skip
+            file = folder / part / label / f"{number:03}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(file)
+            lines.append(json.dumps({"image": str(file), "label": label}))
+        (folder / f"{part}.jsonl").write_text("\n".join(lines) + "\n")

@@ -13,7 +13,7 @@ import torch
 from ftcli import build
 from ftcli.compose import load
 
-TASKS = list(tiny_tasks.TASKS)
+TASKS = tiny_tasks.NAMES
 
 
 @pytest.fixture(params=TASKS)
@@ -24,9 +24,9 @@ def task(request):
 @pytest.fixture
 def words(tmp_path, monkeypatch, task):
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
-    model = tiny_models.write_model(tmp_path / "model", "bert")
+    model = tiny_models.write_model(tmp_path / "model", tiny_tasks.MODELS.get(task, "bert"))
     rows = tiny_tasks.write_rows(tmp_path / "rows", task)
-    return ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=24", "trainer.precision=fp32",
+    return ["model=local", f"model.path={model}", "model.weights=random", "trainer.precision=fp32",
             "trainer.batch_size=8", "optimizer.lr=3e-3", "model.dropout=0", "seed=3", "logger=jsonl", *rows]  # fmt: skip
 
 
@@ -49,6 +49,8 @@ def loss_of(ready, rows, **options):
     batch = task.collate(
         table, np.array(rows), pad_id=ground.tokenizer.pad_id, padding_side="right", **options
     )
+    if "pixel_values" in batch:
+        batch["pixel_values"] = batch["pixel_values"].to(model.dtype)
     output = task.compute_loss(model, batch, train=True)
     assert output.num_targets == task.num_targets(table, np.array(rows))
     return output
