@@ -76,7 +76,8 @@ class Grouped(torch.utils.data.Sampler):
 class Module(L.LightningModule):
     def __init__(self):
         super().__init__()
-        self.model = AutoModelForSequenceClassification.from_pretrained(spec["model"], num_labels=2)
+        # Transformers returns it in eval mode, and Lightning leaves modes as they are: without this, no dropout.
+        self.model = AutoModelForSequenceClassification.from_pretrained(spec["model"], num_labels=2).train()
         self.no_decay = ["bias", "LayerNorm"]
         self.right = self.seen = 0
     def training_step(self, batch, _):
