@@ -7,14 +7,14 @@ from pathlib import Path
 
 from ftcli.compose import recipes
 from ftcli.config import ROLES
-from ftcli.paths import bundled
+from ftcli.paths import conf_files
 
 
 def catalogue() -> dict[str, dict[str, str]]:
     """Returns kind -> name -> the first comment line of its file (a metric: its docstring)."""
     listed = {"recipe": {name: _first_comment(file) for name, file in sorted(recipes().items())}}
     for role in ROLES:
-        files = sorted((bundled("conf") / role).glob("*.yaml"))
+        files = conf_files(role).values()
         listed[role] = {file.stem: _first_comment(file) for file in files}
     metrics = sorted((Path(__file__).parent / "metric").glob("*.py"))
     listed["metric"] = {

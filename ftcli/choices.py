@@ -12,13 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ftcli.errors import ConfigError, Problem, did_you_mean
-from ftcli.paths import bundled
+from ftcli.paths import conf_files
 from ftcli.registry import lookup
 
 
 def choices_of(role: str) -> list[str]:
     """Returns the names of the YAML files of a role."""
-    return sorted(p.stem for p in (bundled("conf") / role).glob("*.yaml"))
+    return list(conf_files(role))
 
 
 def configured(
@@ -38,7 +38,7 @@ def configured(
     """
     if choice not in (known := choices_of(role)):
         raise ConfigError(Problem(where, f"there is no {role} named {choice!r}", did_you_mean(choice, known)))
-    stated = DictConfig(OmegaConf.load(bundled("conf") / role / f"{choice}.yaml"))
+    stated = DictConfig(OmegaConf.load(conf_files(role)[choice]))
     uses = str(stated.pop("uses", choice))
     schema = OmegaConf.structured(lookup(role, uses).config_class if base is None else base)
     tree = OmegaConf.merge(schema, stated) if base is None else schema

@@ -26,7 +26,7 @@ from yaml import YAMLError
 from ftcli.choices import choices_of
 from ftcli.config import ROLES, RunConfig
 from ftcli.errors import ConfigError, Problem, did_you_mean, nearest
-from ftcli.paths import bundled
+from ftcli.paths import bundled, conf_folders
 from ftcli.registry import lookup
 
 QUICKSTART = "quickstart"
@@ -255,7 +255,7 @@ def _sort_words(words: list[Word], problems: list[Problem]) -> tuple[dict[str, s
 
 def _compose(folder: Path, name: str, overrides: list[str]) -> DictConfig:
     """Composes one primary config with conf/ behind it; Hydra's messages become one problem."""
-    search = [f"file://{bundled('conf')}"]
+    search = [f"file://{place}" for place in conf_folders()]
     try:
         with initialize_config_dir(str(folder), version_base="1.3"):
             quoted = ",".join("'" + s.replace("\\", "\\\\").replace("'", "\\'") + "'" for s in search)

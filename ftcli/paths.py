@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -17,3 +19,26 @@ def bundled(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise FileNotFoundError(f"ftcli was installed without its {name} folder; install it again")
+
+
+def conf_folders() -> list[Path]:
+    """Returns the folders of choices: ours first, then `conf/` of each installed plugin.
+
+    A plugin names its package in the entry point group `ftcli.conf`; the package is not imported for it.
+    """
+    folders = [bundled("conf")]
+    for entry in entry_points(group="ftcli.conf"):
+        spec = find_spec(entry.module)
+        for place in (spec.submodule_search_locations or []) if spec else []:
+            if (Path(place) / "conf").is_dir():
+                folders.append(Path(place) / "conf")
+    return folders
+
+
+def conf_files(role: str) -> dict[str, Path]:
+    """Returns choice -> its YAML file, by name; ours win over a plugin's."""
+    found: dict[str, Path] = {}
+    for folder in conf_folders():
+        for file in sorted((folder / role).glob("*.yaml")):
+            found.setdefault(file.stem, file)
+    return dict(sorted(found.items()))

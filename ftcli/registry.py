@@ -2,7 +2,8 @@
 
 `ftcli/<role>/<choice>.py` registers itself with a decorator; `conf/<role>/<choice>.yaml` gives its
 values. A YAML that shares another choice's module says `uses: <module>`. Nothing else is edited to
-add a choice, and no name ever becomes an import path outside `ftcli/<role>/`.
+add a choice. A name becomes no import path outside `ftcli/<role>/` but by the entry points of installed
+packages (groups `ftcli.<role>`, and `ftcli.conf` for their YAML).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from ftcli.errors import ConfigError, Problem, did_you_mean
@@ -46,10 +48,18 @@ def register(role: str, config_class: Any = None) -> Callable[[T], T]:
 
 
 def names_of(role: str) -> list[str]:
-    """Returns the names of a role's modules; those that begin with an underscore are no choices."""
+    """Returns the names of a role's modules and plugins; those that begin with an underscore are no choices."""
     package = importlib.import_module(f"ftcli.{role}")
-    found = sorted(m.name for m in pkgutil.iter_modules(package.__path__))
-    return [name.replace("_", "-") for name in found if not name.startswith("_")]
+    found = {m.name.replace("_", "-") for m in pkgutil.iter_modules(package.__path__)}
+    return sorted(name for name in found | _plugins(role).keys() if not name.startswith(("_", "-")))
+
+
+def _plugins(role: str) -> dict[str, EntryPoint]:
+    """Returns name -> entry point of the installed packages that add a choice to a role.
+
+    The group is `ftcli.<role>`, the name that of the choice, the value the module that registers it.
+    """
+    return {entry.name.replace("_", "-"): entry for entry in entry_points(group=f"ftcli.{role}")}
 
 
 def lookup(role: str, name: str) -> Entry:
@@ -63,7 +73,9 @@ def lookup(role: str, name: str) -> Entry:
     module = name.replace("-", "_")
     if module in modules:
         importlib.import_module(f"ftcli.{role}.{module}")
+    elif name in (plugins := _plugins(role)):
+        plugins[name].load()
     if (role, name) not in _ENTRIES:
-        known = [m.replace("_", "-") for m in modules]
-        raise ConfigError(Problem(role, f"there is no {role} named {name!r}", did_you_mean(name, known)))
+        message = f"there is no {role} named {name!r}"
+        raise ConfigError(Problem(role, message, did_you_mean(name, names_of(role))))
     return _ENTRIES[role, name]
