@@ -235,6 +235,13 @@ class Task:
         raise NotImplementedError
 
 
+def without_values(rows: Rows, column: str) -> bool:
+    """Says whether a part may go without labels and does: no such column, or all of it null or empty."""
+    values = rows.columns.get(column)
+    free = rows.name not in ("train", "validation")
+    return free and (values is None or all(value in (None, "") for value in values))
+
+
 def overconfidence(probabilities: np.ndarray, label: int) -> float:
     """Returns how much more probable the prediction is than the label; 0 where it is the label."""
     return float(probabilities.max() - probabilities[label])

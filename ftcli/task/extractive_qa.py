@@ -14,7 +14,7 @@ from ftcli.config import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.registry import register
 from ftcli.task.answers import firsts, read_answers, stored, taken
-from ftcli.task.base import Scored, Task, Tokenizer
+from ftcli.task.base import Scored, Task, Tokenizer, without_values
 from ftcli.task.output import StepOutput
 from ftcli.task.spans import choose, window_spans
 
@@ -102,9 +102,7 @@ class ExtractiveQA(Task):
 
     def unlabelled(self, rows: Rows) -> bool:
         """Says whether a part has no answers: no column, or all null. An empty list is an answer: there is none."""
-        values = rows.columns.get(self.columns.label)
-        free = rows.name not in ("train", "validation")
-        return free and (values is None or all(value in (None, "") for value in values))
+        return without_values(rows, self.columns.label)
 
     def read_labels(self, rows: Rows) -> np.ndarray | None:
         """Returns the characters of each row's first answer, (num_rows, 2) int32, -1 and -1 for none."""
@@ -133,15 +131,7 @@ class ExtractiveQA(Task):
             table.extras |= stored(contexts, answers)
         return table
 
-    def collate(
-        self,
-        table: TokenTable,
-        rows: np.ndarray,
-        *,
-        pad_id: int,
-        padding_side: str,
-        pad_to_multiple: int | None = None,
-    ) -> dict[str, torch.Tensor]:
+    def collate(self, table: TokenTable, rows: np.ndarray, **options: Any) -> dict[str, torch.Tensor]:
         """Pads all windows of the rows to the longest of them.
 
         Returns:
@@ -154,7 +144,7 @@ class ExtractiveQA(Task):
 
         assert table.groups is not None
         sequences = table.sequences(rows)
-        padded = pad(table, sequences, pad_id=pad_id, padding_side=padding_side, pad_to_multiple=pad_to_multiple)  # fmt: skip
+        padded = pad(table, sequences, **options)  # fmt: skip
         first = padded.arrays["attention_mask"].argmax(1)
         arrays = padded.arrays | {name: padded.spread(table.extras[name], 0) for name in ("starts", "ends")}
         arrays |= {"first": first, "windows": table.groups[rows + 1] - table.groups[rows]}

@@ -44,15 +44,7 @@ class ImageClassification(OneClass):
         table.labels = labels
         return table
 
-    def collate(
-        self,
-        table: TokenTable,
-        rows: np.ndarray,
-        *,
-        pad_id: int,
-        padding_side: str,
-        pad_to_multiple: int | None = None,
-    ) -> dict[str, torch.Tensor]:
+    def collate(self, table: TokenTable, rows: np.ndarray, **options: Any) -> dict[str, torch.Tensor]:
         """Joins images; nothing is padded, for all have one size.
 
         Returns:

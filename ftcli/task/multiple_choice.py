@@ -13,7 +13,7 @@ from ftcli.batching.table import TokenTable
 from ftcli.config import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.registry import register
-from ftcli.task.base import Scored, Task, Tokenizer, overconfidence
+from ftcli.task.base import Scored, Task, Tokenizer, overconfidence, without_values
 from ftcli.task.labels import WHOLE_NUMBER
 from ftcli.task.output import StepOutput
 
@@ -81,9 +81,7 @@ class MultipleChoice(Task):
 
     def unlabelled(self, rows: Rows) -> bool:
         """Says whether a part has no answers: no column, or all empty."""
-        values = rows.columns.get(self.columns.label)
-        free = rows.name not in ("train", "validation")
-        return free and (values is None or all(value in (None, "") for value in values))
+        return without_values(rows, self.columns.label)
 
     def read_labels(self, rows: Rows) -> np.ndarray | None:
         """Returns the place of the right choice, (num_rows,) int64, or None for an unlabelled part.

@@ -13,7 +13,7 @@ from ftcli.batching.table import TokenTable
 from ftcli.config import TaskConfig
 from ftcli.errors import DataError, Problem
 from ftcli.registry import register
-from ftcli.task.base import Scored, Task, require_two
+from ftcli.task.base import Scored, Task, require_two, without_values
 from ftcli.task.output import StepOutput
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ class Regression(Task):
 
     def unlabelled(self, rows: Rows) -> bool:
         """Says whether a part has no label column; -1 is a number like any other."""
-        values = rows.columns.get(self.columns.label)
-        free = rows.name not in ("train", "validation")
-        return free and (values is None or all(value in (None, "") for value in values))
+        return without_values(rows, self.columns.label)
 
     def read_labels(self, rows: Rows) -> np.ndarray | None:
         """Returns (num_rows,) fp32, or None for an unlabelled part."""

@@ -158,15 +158,7 @@ class TokenClassification(Task):
         counts = np.bincount(table.extras["tags"], minlength=len(self.label_names))
         return dict(zip(self.label_names, counts.tolist(), strict=True))
 
-    def collate(
-        self,
-        table: TokenTable,
-        rows: np.ndarray,
-        *,
-        pad_id: int,
-        padding_side: str,
-        pad_to_multiple: int | None = None,
-    ) -> dict[str, torch.Tensor]:
+    def collate(self, table: TokenTable, rows: np.ndarray, **options: Any) -> dict[str, torch.Tensor]:
         """Pads rows and their labels to the longest of them.
 
         Returns:
@@ -176,7 +168,7 @@ class TokenClassification(Task):
         """
         import torch
 
-        padded = pad(table, rows, pad_id=pad_id, padding_side=padding_side, pad_to_multiple=pad_to_multiple)
+        padded = pad(table, rows, **options)
         ends = table.extras["word_offsets"]
         arrays = padded.arrays | {
             "words": padded.spread(table.extras["words"], -1),
