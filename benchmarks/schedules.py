@@ -20,7 +20,7 @@ from machine import ROOT, conditions, data_folder, publish
 
 RECIPES = ("rte-baseline", "rte-gradual", "rte-schedule")
 SETS = {
-    "rte": ["tokenizer.max_length=128"],
+    "rte": ["tokenizer.max_length=128", "tokenizer.overlength=truncate"],
     "sst2": ["data=sst2", "data.limit_train=4000", "tokenizer.max_length=64"],
 }
 

@@ -105,8 +105,12 @@ def check_twins(part: Part) -> list[Finding]:
     for row, text in enumerate(part.texts):
         groups[text].append(row)
     twins = [rows for text, rows in groups.items() if len(rows) > 1 and text.strip("\0\1 ")]
-    torn = [rows for rows in twins if part.labels and len({part.labels[row] for row in rows}) > 1]
-    copies = [row for rows in twins if rows not in torn for row in rows[1:]] if len(torn) < 1000 else []
+    torn, copies = [], []
+    for rows in twins:
+        if part.labels and len({part.labels[row] for row in rows}) > 1:
+            torn.append(rows)
+        else:
+            copies += rows[1:]
     found = []
     if torn:
         rows = [row for group in torn for row in group]
@@ -129,6 +133,8 @@ def check_overlap(train: Part, other: Part) -> list[Finding]:
     near = _near(train, other, set(exact))
     for row in exact:
         train.rejected.setdefault(known[other.texts[row]], f"stands in the {other.name} part")
+    for number in near.values():
+        train.rejected.setdefault(number, f"stands almost word for word in the {other.name} part")
     found = []
     for rows, name, what in (
         (exact, "overlap", "stand"),

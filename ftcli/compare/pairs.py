@@ -130,7 +130,9 @@ def read_predictions(summary: Summary, letter: str, part: str) -> Predictions:
     said = number(mapping(mapping(summary.data.get("parts")).get(part)).get("rows"))
     if said is not None and said != len(pairs):
         raise NotComparable(f"{where} holds {len(pairs)} rows, data.json says {said}")
-    return Predictions([label for label, _ in pairs], np.array([label == guess for label, guess in pairs]))
+    return Predictions(
+        [label for label, _ in pairs], np.array([_is_right(label, guess) for label, guess in pairs])
+    )
 
 
 def _label_and_prediction(line: str, where: str) -> tuple[Any, Any]:
@@ -139,9 +141,16 @@ def _label_and_prediction(line: str, where: str) -> tuple[Any, Any]:
     except (ValueError, RecursionError):
         raise NotComparable(f"{where} is no JSON") from None
     for key in ("label", "prediction"):
-        if not isinstance(mapping(row).get(key), str | int):
-            raise NotComparable(f"{where} has no {key}")
+        if not isinstance(mapping(row).get(key), str | int | list):
+            raise NotComparable(f"{where} has no {key} that is right or wrong")
     return plain(row["label"]), plain(row["prediction"])
+
+
+def _is_right(label: Any, guess: Any) -> bool:
+    """Whether a row is right as a whole: all of its tags or labels, or one of its answers (none: an empty one)."""
+    if isinstance(label, list) and isinstance(guess, str):
+        return guess in label if label else not guess
+    return bool(label == guess)
 
 
 def _rows(count: int) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli import build
 from ftcli.config import RunConfig, Weights
+from ftcli.errors import ConfigError, Problem
 from ftcli.paper import paper_ground
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) ->
 
     Returns:
         seconds, rows_per_s, tokens_per_s, peak_bytes (of the process on the CPU), device, precision.
+
+    Raises:
+        ConfigError: a task whose rows are no single sequence, or image, with one label.
     """
     import numpy as np
 
@@ -34,6 +38,9 @@ def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) ->
     from ftcli.device import memory_used
     from ftcli.trainer.signals import StopFlag
 
+    if not {"classes", "values"} & set(build.build_task(config).kinds):
+        message = f"task={config.choices['task']} has rows of a shape that cannot be drawn at random yet"
+        raise ConfigError(Problem("--probe", message, "leave it out; ftcli overfit-batch times real rows"))
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, weights=Weights.random))
     rows = config.trainer.batch_size
     table = _random_rows(config, hf_config, rows, tokens)

@@ -127,7 +127,7 @@ def test_one_that_cannot_be_compared_does_not_count_as_a_comparison(tmp_path):
     ({"row": 1, "prediction": "no"}, "line 2 has no label"),
     ({"row": 1, "label": None, "prediction": "no"}, "line 2 has no label"),
     ({"row": 1, "label": "no"}, "line 2 has no prediction"),
-    ({"row": 1, "label": ["B-PER"], "prediction": ["O"]}, "line 2 has no label"),
+    ({"row": 1, "label": 0.5, "prediction": 0.25}, "line 2 has no label"),
     ([1], "line 2 has no label"),
     ("{", "line 2 is no JSON"),
     ("", "line 2 is no JSON"),
@@ -154,3 +154,12 @@ def test_predictions_that_are_missing_empty_or_no_text(tmp_path):
         file.unlink() if content is None else file.write_bytes(content)
         with pytest.raises(NotComparable, match=said):
             read_predictions(summary, "A", "validation")
+
+
+def test_rows_of_lists_are_right_as_a_whole():
+    from ftcli.compare.pairs import _is_right
+
+    assert _is_right(["O", "B-x"], ["O", "B-x"]) and not _is_right(["O", "B-x"], ["O", "O"])
+    assert _is_right(["Paris", "paris"], "paris") and not _is_right(["Paris"], "Rome")
+    assert _is_right([], "") and not _is_right([], "Rome")
+    assert _is_right("a", "a") and not _is_right("a", "b")
