@@ -79,7 +79,7 @@ def words(folder: Path, device: str, *, phases: bool) -> list[str]:
     return [
         *(["freezing=schedule", f"freezing.file={file}"] if phases else []),
         "model=local", f"model.path={folder / 'model'}", "model.weights=random", "tokenizer.max_length=24", "data=text",
-        f"data.path={folder / 'rows'}", "trainer.batch_size=9", "trainer.micro_batch_size=3", "trainer.precision=bf16",
+        f"data.path={folder / 'rows'}", "data.accept=[overlap]", "trainer.batch_size=9", "trainer.micro_batch_size=3", "trainer.precision=bf16",
         "trainer.save_every_n_steps=3", "trainer.eval_every_n_steps=7", "trainer.epochs=3", "trainer.threads=1",
         "trainer.log_every_n_steps=2", f"trainer.device={device}", "optimizer.lr=1e-3", "scheduler.warmup=0.1", "logger=jsonl", "seed=5",
     ]  # fmt: skip

@@ -66,6 +66,11 @@ def _trainer(config: RunConfig) -> Iterator[Problem]:
         message = f"{trainer.micro_batch_size} is more than trainer.batch_size={trainer.batch_size}"
         yield Problem("trainer.micro_batch_size", message, "it only splits the batch: type a smaller one")
     figures = [*config.task.metrics, "loss"]
+    deciding = trainer.monitor or next(iter(config.task.metrics), "loss")
+    if split_name(deciding)[1] == "class":
+        key = "trainer.monitor" if trainer.monitor else "task.metrics"
+        message = f"{deciding} is a figure for each label: it cannot decide which checkpoint is best"
+        yield Problem(key, message, f"name {split_name(deciding)[0]} first, or as trainer.monitor")
     if trainer.monitor is not None and trainer.monitor not in figures:
         yield Problem(
             "trainer.monitor", f"{trainer.monitor!r} is not measured", did_you_mean(trainer.monitor, figures)

@@ -90,11 +90,11 @@ def _learned(
     model: Any, task: Any, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
 ) -> Finding | None:
     """The gradient of the loss at the embeddings of PAD positions must be zero."""
-    embeddings = model.get_input_embeddings()
     batch = _batch(model, task, table, rows, options)
     mask = batch.get("attention_mask")
-    if embeddings is None or mask is None or "labels" not in batch:
+    if mask is None or "labels" not in batch:  # images have no padding
         return None
+    embeddings = model.get_input_embeddings()
     seen: list[torch.Tensor] = []
 
     def keep(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:

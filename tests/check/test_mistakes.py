@@ -122,6 +122,7 @@ MISTAKES = {
     # metrics
     "metric of another kind": (CLASSES, None, ["task.metrics=[spearman]"], "task.metrics", "accuracy"),
     "no such metric": (CLASSES, None, ["task.metrics=[acuracy]"], "task.metrics", "accuracy"),
+    "a figure for each label decides": (CLASSES, None, ["task.metrics=[f1@class]"], "task.metrics", "name f1 first"),
     "monitor not measured": (CLASSES, None, ["trainer.monitor=f1"], "trainer.monitor", ""),
 }  # fmt: skip
 
