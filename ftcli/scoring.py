@@ -82,11 +82,11 @@ def score_part(finished: Finished, part: str) -> tuple[TokenTable, Scores | None
     return table, None if table.labels is None else finished.evaluator.score(finished.model, table, keep=True)
 
 
-def save_predictions(path: Path, finished: Finished, part: str, table: TokenTable, scores: Scores) -> None:
+def save_predictions(path: Path, evaluator: Evaluator, table: TokenTable, rows: Rows, scores: Scores) -> None:
     """Writes every row's prediction, and scores the file once more: both must agree."""
     assert scores.records is not None
-    write_predictions(path, finished.ground.task, table, getattr(finished.ground.parts, part), scores.records)
-    check_predictions(path, finished.evaluator, scores.figures)
+    write_predictions(path, evaluator.task, table, rows, scores.records)
+    check_predictions(path, evaluator, scores.figures)
 
 
 def predict_file(finished: Finished, source: str, target: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import time
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,19 +48,27 @@ def member(parent: RunDir, seed: int) -> Path:
 
 
 def _members(composed: Composed, parent: RunDir, screen: Screen) -> dict[str, Any]:
-    began = time.perf_counter()
     results: dict[int, dict[str, Any]] = {}
     for seed in composed.config.seeds:
         screen.heading(f"seed {seed}: {len(results) + 1} of {len(composed.config.seeds)}")
         own, place = _with_seed(composed, seed), member(parent, seed)
         existing = RunDir.existing(place)
-        words = [f"recipe={composed.config.recipe}", f"seed={seed}"]
         results[seed] = (
-            start(own, words, run_dir=place, screen=screen)
+            start(own, _words(parent, own), run_dir=place, screen=screen)
             if existing is None
             else resume_as(own, existing, screen)
         )
-    return _close(parent, results, time.perf_counter() - began, screen)
+    parent.write_text("config.yaml", render_config(composed))
+    return _close(parent, results, screen)
+
+
+def _words(parent: RunDir, own: Composed) -> list[str]:
+    """Returns the words that train one member by itself: the parent's, with the member's seeds."""
+    words = shlex.split(parent.command_txt.read_text(encoding="utf-8"))[2:]
+    kept = [
+        word for word in words if word.partition("=")[0] not in ("seed", "seeds", "num_seeds", "data.seed")
+    ]
+    return [*kept, f"seed={own.config.seed}", f"data.seed={own.config.data.seed}"]
 
 
 def _with_seed(composed: Composed, seed: int) -> Composed:
@@ -75,9 +83,7 @@ def _with_seed(composed: Composed, seed: int) -> Composed:
     return dataclasses.replace(composed, config=config, values=values)
 
 
-def _close(
-    parent: RunDir, results: dict[int, dict[str, Any]], seconds: float, screen: Screen
-) -> dict[str, Any]:
+def _close(parent: RunDir, results: dict[int, dict[str, Any]], screen: Screen) -> dict[str, Any]:
     """Scores the ensemble, saves its predictions, writes result.json and prints members, mean and spread."""
     from ftcli.build import describe_data
     from ftcli.finished import load_run
@@ -86,11 +92,12 @@ def _close(
     finished = load_run(parent, "best", [], with_rows=True)
     scored, tables = {}, {}
     for part in ("validation", "test"):
-        if getattr(finished.ground.parts, part) is not None:
+        if (rows := getattr(finished.ground.parts, part)) is not None:
             tables[part], scores = score_part(finished, part)
             if scores is not None:
                 scored[part] = scores.figures
-                save_predictions(parent.predictions / f"{part}.jsonl", finished, part, tables[part], scores)
+                path = parent.predictions / f"{part}.jsonl"
+                save_predictions(path, finished.evaluator, tables[part], rows, scores)
     parent.write_json("data.json", describe_data(finished.ground, tables))
     members = {str(seed): result["metrics"] for seed, result in results.items()}
     first = next(iter(results.values()))
@@ -110,7 +117,6 @@ def _close(
         "steps": sum(one["steps"] for one in results.values()),
         "train": first["train"],
         "wall_seconds": sum(one["wall_seconds"] for one in results.values()),
-        "session_seconds": seconds,
         "trainable_parameters": sum(one["trainable_parameters"] for one in results.values()),
         "total_parameters": sum(one["total_parameters"] for one in results.values()),
     }

@@ -196,13 +196,10 @@ def _prove(ground: build.Ground, tables: dict[str, Any], blueprint: build.Bluepr
 
 
 def _save_predictions(job: Job, part: str, scores: Scores) -> None:
-    """Writes every row's prediction, and scores the file once more: both must agree."""
-    from ftcli.scoring import check_predictions, write_predictions
+    from ftcli.scoring import save_predictions
 
-    assert scores.records is not None
     path, rows = job.run.predictions / f"{part}.jsonl", getattr(job.ground.parts, part)
-    write_predictions(path, job.ground.task, job.tables[part], rows, scores.records)
-    check_predictions(path, job.trainer.parts.evaluator, scores.figures)
+    save_predictions(path, job.trainer.parts.evaluator, job.tables[part], rows, scores)
 
 
 def _show_plan(screen: Screen, blueprint: build.Blueprint, arithmetic: build.Arithmetic) -> None:

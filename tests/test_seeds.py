@@ -66,6 +66,10 @@ def test_members_differ_by_their_seed_alone_and_share_the_rows_of_a_limit(ftcli,
     }
     assert len(shas) == 1
     assert ftcli("train", *words, *limits, "seed=6", "data.seed=5", "--run-dir", "alone").code == 0
+    command = Path("run/seed-6/command.txt").read_text().split()
+    assert "seed=6" in command and "data.seed=5" in command and "num_seeds=2" not in command
+    assert ftcli(*command[1:], "--run-dir", "typed").code == 0
+    assert lines("typed/predictions/validation.jsonl") == lines("run/seed-6/predictions/validation.jsonl")
     one, other = (lines(f"{run}/predictions/validation.jsonl") for run in ("run/seed-6", "alone"))
     assert one == other
 

@@ -247,6 +247,23 @@ def overconfidence(probabilities: np.ndarray, label: int) -> float:
     return float(probabilities.max() - probabilities[label])
 
 
+def unused_fields(config: TaskConfig, outputs: int | None, why: str = "") -> list[Problem]:
+    """Returns a problem for each common field that is set though the task does not read it.
+
+    Args:
+        config: of a task without label smoothing.
+        outputs: how many outputs the head has, whatever the labels; None: as many as labels.
+        why: what they are.
+    """
+    problems = []
+    if config.label_smoothing:
+        message = f"got {config.label_smoothing}; this task smooths no labels"
+        problems.append(Problem("task.label_smoothing", message, "task.label_smoothing=0"))
+    if outputs is not None and config.num_labels not in (None, outputs):
+        problems.append(Problem("task.num_labels", why, "task.num_labels=null"))
+    return problems
+
+
 def require_two(found: int, rows: Rows, column: str, only: str) -> None:
     """Raises DataError where all training rows have one label."""
     if found < 2:

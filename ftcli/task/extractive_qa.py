@@ -14,7 +14,7 @@ from ftcli.config import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.registry import register
 from ftcli.task.answers import firsts, read_answers, stored, taken
-from ftcli.task.base import Scored, Task, Tokenizer, without_values
+from ftcli.task.base import Scored, Task, Tokenizer, unused_fields, without_values
 from ftcli.task.output import StepOutput
 from ftcli.task.spans import choose, window_spans
 
@@ -39,12 +39,8 @@ class ExtractiveQAConfig(TaskConfig):
         for name in ("doc_stride", "max_answer_tokens"):
             if (value := getattr(self, name)) < 1:
                 problems.append(Problem(f"task.{name}", f"got {value}", "expected at least 1"))
-        if self.label_smoothing:
-            problems.append(Problem("task.label_smoothing", "extractive-qa has none", "task.label_smoothing=0"))  # fmt: skip
-        if self.num_labels not in (None, 2):
-            message = "two outputs score each token, as the first and as the last of the answer"
-            problems.append(Problem("task.num_labels", message, "task.num_labels=null"))
-        return problems
+        why = "two outputs score each token, as the first and as the last of the answer"
+        return problems + unused_fields(self, 2, why)
 
 
 @register("task", ExtractiveQAConfig)

@@ -12,7 +12,7 @@ from ftcli.batching.table import TokenTable
 from ftcli.config import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem, did_you_mean
 from ftcli.registry import register
-from ftcli.task.base import Scored, Task
+from ftcli.task.base import Scored, Task, unused_fields
 from ftcli.task.labels import named, order_names
 from ftcli.task.output import StepOutput
 
@@ -32,9 +32,7 @@ class MultiLabelConfig(TaskConfig):
 
     def problems(self) -> list[Problem]:
         """Returns what is wrong before rows are read."""
-        problems = []
-        if self.label_smoothing:
-            problems.append(Problem("task.label_smoothing", "multi-label has none", "task.label_smoothing=0"))
+        problems = unused_fields(self, None)
         if not self.separator and not self.label_columns:
             problems.append(Problem("task.separator", "is empty", "task.separator=,"))
         return problems

@@ -13,7 +13,7 @@ from ftcli.batching.table import TokenTable
 from ftcli.config import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.registry import register
-from ftcli.task.base import Scored, Task, Tokenizer, overconfidence, without_values
+from ftcli.task.base import Scored, Task, Tokenizer, overconfidence, unused_fields, without_values
 from ftcli.task.labels import WHOLE_NUMBER
 from ftcli.task.output import StepOutput
 
@@ -28,15 +28,7 @@ ABSENT = -1.0
 class MultipleChoiceConfig(TaskConfig):
     def problems(self) -> list[Problem]:
         """Returns what is wrong before rows are read."""
-        problems = []
-        if self.label_smoothing:
-            problems.append(
-                Problem("task.label_smoothing", "multiple-choice has none", "task.label_smoothing=0")
-            )
-        if self.num_labels not in (None, 1):
-            message = "one output scores each choice; the number of choices is the row's"
-            problems.append(Problem("task.num_labels", message, "task.num_labels=null"))
-        return problems
+        return unused_fields(self, 1, "one output scores each choice; the number of choices is the row's")
 
 
 @register("task", MultipleChoiceConfig)

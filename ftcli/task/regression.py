@@ -13,7 +13,7 @@ from ftcli.batching.table import TokenTable
 from ftcli.config import TaskConfig
 from ftcli.errors import DataError, Problem
 from ftcli.registry import register
-from ftcli.task.base import Scored, Task, require_two, without_values
+from ftcli.task.base import Scored, Task, require_two, unused_fields, without_values
 from ftcli.task.output import StepOutput
 
 if TYPE_CHECKING:
@@ -27,14 +27,7 @@ FIT_SHARE = 0.01
 class RegressionConfig(TaskConfig):
     def problems(self) -> list[Problem]:
         """Returns what is wrong before rows are read."""
-        problems = []
-        if self.label_smoothing:
-            problems.append(
-                Problem("task.label_smoothing", "a regression has none", "task.label_smoothing=0")
-            )
-        if self.num_labels not in (None, 1):
-            problems.append(Problem("task.num_labels", "a regression has one output", "task.num_labels=null"))
-        return problems
+        return unused_fields(self, 1, "a regression has one output")
 
 
 @register("task", RegressionConfig)

@@ -13,7 +13,7 @@ from ftcli.batching.table import TokenTable
 from ftcli.config import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem, did_you_mean
 from ftcli.registry import register
-from ftcli.task.base import Scored, Task, Tokenizer, require_two
+from ftcli.task.base import Scored, Task, Tokenizer, require_two, unused_fields
 from ftcli.task.labels import named, order_names
 from ftcli.task.output import StepOutput
 
@@ -29,11 +29,7 @@ OUTSIDE = "O"
 class TokenClassificationConfig(TaskConfig):
     def problems(self) -> list[Problem]:
         """Returns what is wrong before rows are read."""
-        if self.label_smoothing:
-            return [
-                Problem("task.label_smoothing", "token-classification has none", "task.label_smoothing=0")
-            ]
-        return []
+        return unused_fields(self, None)
 
 
 @register("task", TokenClassificationConfig)
