@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ftcli.batching.rows import Parts as RowParts
     from ftcli.batching.rows import Rows
     from ftcli.batching.table import TokenTable
+    from ftcli.plan.adapters import PeftResult
     from ftcli.plan.anatomy import Anatomy
     from ftcli.plan.plan import Plan
     from ftcli.trainer.evaluation import Evaluator
@@ -63,7 +64,7 @@ class Blueprint:
 
     model: torch.nn.Module
     fresh: frozenset[str]
-    adapters: frozenset[str]
+    peft: PeftResult
     anatomy: Anatomy
     plan: Plan
     decisions: list[str]
@@ -214,7 +215,7 @@ def draw(
     return Blueprint(
         peft.model,
         frozenset(built.fresh),
-        frozenset(peft.adapter_names),
+        peft,
         anatomy,
         planned.plan,
         decisions,
@@ -325,7 +326,9 @@ def saved_names(blueprint: Blueprint, config: RunConfig) -> frozenset[str]:
         trained |= set(own)
     state = set(blueprint.model.state_dict().keys())
     buffers = {name for name, _ in blueprint.model.named_buffers() if name in state}
-    return frozenset((trained | blueprint.fresh | blueprint.adapters | buffers) & (set(own) | buffers))
+    return frozenset(
+        (trained | blueprint.fresh | blueprint.peft.adapter_names | buffers) & (set(own) | buffers)
+    )
 
 
 def check_memory_mode(config: RunConfig, model: torch.nn.Module) -> None:
@@ -429,5 +432,7 @@ def build_trainer(
         device=runtime.device,
         precision=runtime.precision,
         seed=config.seed,
+        regularisers=blueprint.peft.regularisers,
+        after_step=blueprint.peft.after_step,
     )
     return Trainer(config.trainer, parts, stop)

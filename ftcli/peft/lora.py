@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftcli.config import PeftConfig
 from ftcli.errors import ConfigError, Problem, nearest
@@ -83,7 +83,7 @@ def build(config: LoraConfig, model: nn.Module, *, seed: int) -> PeftResult:
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also seed the GPUs, which fork_rng does not restore here.
         torch.random.default_generator.manual_seed(seed)
-        _inject(config, model, targets)
+        described = _inject(config, model, targets)
     added = {name: p for name, p in model.named_parameters() if id(p) not in before}
     for parameter in added.values():
         # inject_adapter_in_model, unlike get_peft_model, leaves them in the base's precision.
@@ -93,10 +93,11 @@ def build(config: LoraConfig, model: nn.Module, *, seed: int) -> PeftResult:
         f"lora: r={config.r} on {len(targets)} modules ({leaves}, {source}), "
         f"{sum(p.numel() for p in added.values()):,} adapter parameters; the base is frozen, the head trains"
     )
-    return PeftResult(model, frozenset(added), (line,))
+    return PeftResult(model, frozenset(added), (line,), peft_config=described)
 
 
-def _inject(config: LoraConfig, model: nn.Module, targets: Sequence[str]) -> None:
+def _inject(config: LoraConfig, model: nn.Module, targets: Sequence[str]) -> Any:
+    """Returns peft's own config of what was injected."""
     import peft
     from transformers.pytorch_utils import Conv1D
 
@@ -110,6 +111,7 @@ def _inject(config: LoraConfig, model: nn.Module, targets: Sequence[str]) -> Non
         fan_in_fan_out=any(isinstance(model.get_submodule(target), Conv1D) for target in targets),
     )
     peft.inject_adapter_in_model(peft_config, model)
+    return peft_config
 
 
 def _targets(config: LoraConfig, model: nn.Module) -> tuple[list[str], str]:
