@@ -11,6 +11,7 @@ from pathlib import Path
 from ftcli.errors import ConfigError, Problem, SourceError
 
 _PATIENCE_S = 8.0
+_CONVERTER = "SFconvertbot"
 
 
 def download(name: str, revision: str | None, patterns: list[str]) -> Path:
@@ -49,6 +50,24 @@ def download(name: str, revision: str | None, patterns: list[str]) -> Path:
     except failures as error:
         raise SourceError(_why_not(name, revision, silence or error)) from error
     return Path(found)
+
+
+def conversion(name: str) -> str | None:
+    """Returns the revision in which the hub's own converter offers a model's weights as safetensors.
+
+    For a repository that holds pickles only, it opens a pull request with the same weights (transformers looks
+    for the same one). Those of other authors are not taken. None: there is none, or the hub does not answer.
+    """
+    from huggingface_hub import HfApi, errors
+
+    try:
+        with _quiet_hub():
+            found = HfApi().get_repo_discussions(
+                name, author=_CONVERTER, discussion_type="pull_request", discussion_status="open"
+            )
+            return next((one.git_reference for one in found if one.author == _CONVERTER), None)
+    except (errors.HTTPError, OSError):
+        return None
 
 
 def _why_not(name: str, revision: str | None, error: Exception) -> Problem:

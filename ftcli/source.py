@@ -267,16 +267,24 @@ def _without_package(config: ModelConfig, wanted: bool) -> Source:
 
 def _from_hub(config: ModelConfig, wanted: bool) -> Source:
     """Returns the snapshot in the hub's cache, downloaded where needed; without weights unless `wanted`."""
-    name = config.id or ""
+    name, decisions = config.id or "", tuple[str, ...]()
     snapshot = hub.download(name, config.revision, _SMALL_FILES + (_LARGE_FILES if wanted else []))
     if not (snapshot / CONFIG).is_file():
         message = f"{name} has no {CONFIG}, on the hub or in its cache"
         raise SourceError(Problem("model.id", message, hub.local_hint(name)))
-    if wanted and not ((snapshot / SINGLE).is_file() or (snapshot / INDEX).is_file()):
+    if wanted and not _has_weights(snapshot) and config.revision is None and (ref := hub.conversion(name)):
+        snapshot = hub.download(name, ref, _SMALL_FILES + _LARGE_FILES)
+        decisions = (f"{name} holds pickled weights: their conversion by the hub is used, model.revision={ref}",)
+    if wanted and not _has_weights(snapshot):
         message = f"{name} has no {SINGLE}; weights in pickle files (pytorch_model.bin) are never loaded"
         hint = "set model.revision to one with safetensors, or model.path=DIR"
         raise SourceError(Problem("model.id", message, hint))
-    return _from_folder(snapshot, wanted, key="model.id", origin=f"hub {name}@{snapshot.name[:7]}")
+    source = _from_folder(snapshot, wanted, key="model.id", origin=f"hub {name}@{snapshot.name[:7]}")
+    return replace(source, decisions=(*decisions, *source.decisions))
+
+
+def _has_weights(snapshot: Path) -> bool:
+    return (snapshot / SINGLE).is_file() or (snapshot / INDEX).is_file()
 
 
 # --- what the libraries print ---------------------------------------------------------------------------

@@ -331,9 +331,9 @@ def resolve_in_process(
     variables |= {"HF_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1]), **env}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(config), json.dumps(with_weights)],
-        env=variables, capture_output=True, text=True, timeout=60, check=True,
+        env=variables, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
 
 
@@ -417,6 +417,63 @@ def test_the_hub_says_no(tmp_path: Path, status: int, code: str, key: str, text:
     assert answer[:2] == ["SourceError", key]
     assert text in answer[2]
     assert cached[0] == "hub owner/name@0123456"
+
+
+@pytest.mark.parametrize(("author", "used"), [("SFconvertbot", True), ("somebody", False)])
+def test_pickled_weights_are_replaced_by_the_conversion_of_the_hub(
+    tmp_path: Path, author: str, used: bool
+) -> None:
+    folder = folder_with(tmp_path / "m")
+    main = {"config.json": (folder / "config.json").read_bytes(), "pytorch_model.bin": b"never read"}
+    converted = main | {"model.safetensors": (folder / "model.safetensors").read_bytes()}
+    commits = {"a" * 40: main, "b" * 40: converted}
+    fetched = []
+
+    class Hub(http.server.BaseHTTPRequestHandler):
+        def do_GET(self, body: bool = True) -> None:
+            path = self.path.partition("?")[0]
+            commit = "b" * 40 if "refs" in path or "b" * 40 in path else "a" * 40
+            headers = {"X-Repo-Commit": commit}
+            if path.endswith("/discussions"):
+                pull = {"title": "t", "num": 7, "author": {"name": author}, "createdAt": "2024-01-01T00:00:00.000Z",
+                        "status": "open", "isPullRequest": True, "repo": {"name": "owner/name", "type": "model"}}  # fmt: skip
+                answer = json.dumps({"discussions": [pull], "count": 1, "start": 0}).encode()
+            elif "/tree/" in path:
+                files = commits[commit].items()
+                answer = json.dumps([{"type": "file", "path": name, "size": len(content), "oid": name + commit}
+                                     for name, content in files]).encode()  # fmt: skip
+            elif path.startswith("/api/"):
+                files = [{"rfilename": name} for name in commits[commit]]
+                answer = json.dumps({"id": "owner/name", "sha": commit, "siblings": files}).encode()
+            else:
+                name = path.rpartition("/")[2]
+                fetched.append(name)
+                answer = commits[commit][name]
+                headers["ETag"] = f'"{name}{commit}"'
+            self.send_response(200)
+            for key, value in (headers | {"Content-Length": str(len(answer))}).items():
+                self.send_header(key, value)
+            self.end_headers()
+            if body:
+                self.wfile.write(answer)
+
+        def do_HEAD(self) -> None:
+            self.do_GET(body=False)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        answer = resolve_in_process({"id": "owner/name"}, tmp_path, HF_ENDPOINT=endpoint)
+        server.shutdown()
+    if used:
+        assert answer[0] == "hub owner/name@bbbbbbb"
+        assert "model.revision=refs/pr/7" in answer[3][0]
+    else:
+        assert answer[:2] == ["SourceError", "model.id"]
+    assert "pytorch_model.bin" not in fetched
 
 
 def test_a_missing_package_falls_back_to_the_cache_and_then_to_its_line(tmp_path: Path) -> None:

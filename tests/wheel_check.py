@@ -96,6 +96,7 @@ LABELS = {
 TASKS = {
     "stsb": "regression",
     "commonsenseqa": "multiple-choice",
+    "science": "multiple-choice",
     "wnut17": "token-classification",
     "squad": "extractive-qa",
     "mnist": "image-classification",
@@ -133,6 +134,8 @@ def check_recipes(folder: Path, python: str) -> None:
         if len(words) > 1:
             model = images if TASKS.get(name) == "image-classification" else texts
             words += ["model=local", f"model.path={model}", "model.weights=random"]
+        if name == "science":
+            words += ["model.published.lr=1e-4", "model.published.batch_size=256"]
         printed = run(python, "-m", "ftcli", "train", *words, "--dry-run", cwd=work, env=env)
         if "steps in all" not in printed or list(work.iterdir()):
             sys.exit(f"{recipe}: the dry run printed no arithmetic, or wrote something")

@@ -15,7 +15,7 @@ def load(name):
     return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(entry.config_class), values))
 
 
-NAMELESS = ("text", "commonsenseqa-jsonl", "images", "mnist", "cifar10")
+NAMELESS = ("text", "commonsenseqa-jsonl", "science-exam", "images", "mnist", "cifar10")
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in Path(bundled("conf") / "data").glob("*.yaml")))

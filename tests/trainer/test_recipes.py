@@ -12,8 +12,9 @@ from ftcli.compose import load, recipes
 from ftcli.paths import bundled
 
 BUNDLED = sorted(p.stem for p in bundled("recipes").glob("*.yaml"))
-ARCHITECTURES = {"sst2": "gpt2", "rte": "deberta-v2", "boolq": "deberta-v2", "mnist": "vit", "cifar10": "vit"}
-METRICS = {"mrpc": ["task.metrics=[f1@positive]"]}
+ARCHITECTURES = {"sst2": "gpt2", "rte": "deberta-v2", "boolq": "deberta-v2", "science": "deberta-v2", "mnist": "vit", "cifar10": "vit"}
+PUBLISHED = ["model.published.lr=1e-4", "model.published.batch_size=256"]
+MORE_WORDS = {"mrpc": ["task.metrics=[f1@positive]"], "science-exam": PUBLISHED}
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def trained(tmp_path, monkeypatch, make):
         task = load([f"recipe={recipe}"]).config.choices["task"]
         rows = tiny_tasks.write_rows(tmp_path / "rows", task, train=40, validation=8)
         config = load([f"recipe={recipe}", "model=local", f"model.path={model}", "model.weights=random", *rows,
-                       "trainer.batch_size=8", "trainer.micro_batch_size=4", "trainer.precision=fp32", *METRICS.get(recipe, []), *words]).config  # fmt: skip
+                       "trainer.batch_size=8", "trainer.micro_batch_size=4", "trainer.precision=fp32", *MORE_WORDS.get(recipe, []), *words]).config  # fmt: skip
         ground = build.lay_ground(config)
         tables, _ = build.encode_parts(ground)
         blueprint = build.draw(ground, attention="eager")
