@@ -75,9 +75,17 @@ class Screen:
     def heading(self, line: str) -> None:
         self._write(Text(safe(line), style="bold"))
 
-    def styled(self, pieces: Iterable[tuple[str, str]]) -> None:
-        """One line of (text, style) pieces."""
-        self._write(Text.assemble(*((safe(text), style) for text, style in pieces)))
+    def styled(self, pieces: Iterable[tuple[str, str]], *, before: tuple[str, str] | None = None) -> None:
+        """One line of (text, style) pieces; what stands `before` it keeps its margin free where it wraps."""
+        line = Text.assemble(*((safe(text), style) for text, style in pieces))
+        if before is None:
+            self._write(line)
+            return
+        grid = Table.grid()
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_row(Text(safe(before[0]), style=before[1]), line)
+        self._write(grid)
 
     def table(
         self, title: str, columns: list[str], rows: Iterable[Iterable[object]], *, right: Iterable[int] = ()

@@ -274,7 +274,9 @@ def _from_hub(config: ModelConfig, wanted: bool) -> Source:
         raise SourceError(Problem("model.id", message, hub.local_hint(name)))
     if wanted and not _has_weights(snapshot) and config.revision is None and (ref := hub.conversion(name)):
         snapshot = hub.download(name, ref, _SMALL_FILES + _LARGE_FILES)
-        decisions = (f"{name} holds pickled weights: their conversion by the hub is used, model.revision={ref}",)
+        decisions = (
+            f"{name} holds pickled weights: their conversion by the hub is used, model.revision={ref}",
+        )
     if wanted and not _has_weights(snapshot):
         message = f"{name} has no {SINGLE}; weights in pickle files (pytorch_model.bin) are never loaded"
         hint = "set model.revision to one with safetensors, or model.path=DIR"

@@ -58,7 +58,7 @@ def check_contract(ground: Ground, tables: dict[str, TokenTable], model: torch.n
             found += check_overlap(train, part)
     counts = {n: c for n, t in tables.items() if t.labels is not None and (c := ground.task.label_counts(t))}
     if "train" in counts:
-        found += check_balance(counts)
+        found += check_balance(counts, ground.config.task.metrics)
     if model is not None:
         from ftcli.check.masks import prove_masks
 

@@ -47,7 +47,7 @@ def check_data(composed: Composed, screen: Screen, *, write_clean: Path | None =
     for finding in contract.findings:
         _show(finding, screen)
     if example:
-        screen.styled([("example: ", "bold"), *example])
+        screen.styled(example, before=("example: ", "bold"))
     counts = {level: sum(f.level is level for f in contract.findings) for level in Level}
     word = "PASS" if contract.holds else "FAIL"
     screen.heading(
@@ -76,9 +76,9 @@ def _contract(composed: Composed, screen: Screen) -> tuple[Contract, list[tuple[
 
 def _show(finding: Finding, screen: Screen) -> None:
     name = f"{finding.level.value:<8}{finding.name:<21}"
-    screen.styled([(name, STYLES[finding.level]), (finding.line, "")])
+    screen.styled([(finding.line, "")], before=(name, STYLES[finding.level]))
     if finding.hint and finding.level is not Level.fact:
-        screen.styled([(" " * 29 + "-> ", "dim"), (finding.hint, "")])
+        screen.styled([(finding.hint, "")], before=(" " * 29 + "-> ", "dim"))
 
 
 def example_of(ground: build.Ground, table: TokenTable) -> list[tuple[str, str]]:
@@ -93,7 +93,7 @@ def example_of(ground: build.Ground, table: TokenTable) -> list[tuple[str, str]]
     for number, sequence in enumerate(range(first, last)):
         start, end = table.offsets[sequence : sequence + 2]
         right = number == choice
-        pieces += [("\n" + " " * 9 if table.groups is not None else "", "")]
+        pieces += [("\n" if number else "", "")]
         for place in range(start, min(end, start + SHOWN_TOKENS)):
             pieces.append(
                 (f"{backend.convert_ids_to_tokens(int(table.ids[place]))} ", "green" if right else "")

@@ -43,8 +43,13 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """Text and places in one line."""
-        return self.text + (f" ({', '.join(self.where)})" if self.where else "")
+        """Text and places in one line; a file is named once."""
+        shown, last = [], ""
+        for place in self.where:
+            file, _, number = place.rpartition(":")
+            shown.append(f":{number}" if file and file == last else place)
+            last = file
+        return self.text + (f" ({', '.join(shown)})" if shown else "")
 
 
 def places(rows: Rows, numbers: Iterable[int]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from ftcli.batching.images import ImageTable
 from ftcli.batching.rows import Field, Rows
 from ftcli.batching.table import TokenTable
 from ftcli.check.findings import Finding, Level, places, share_level
+from ftcli.metric import split_name
 
 MAX_OVERLAP = 0.01
 """Share of a part's rows that may stand in training too; published sets have some."""
@@ -27,6 +28,7 @@ NEAR = 0.7
 NEAR_ROWS = 2000
 """Rows of a part that are looked up among the training rows."""
 MAX_IMBALANCE = 20
+WEIGH_RARE_LABELS = ("f1", "mcc", "span-f1", "balanced-accuracy", "auroc")
 MOJIBAKE = re.compile("\\ufffd|Ã[\\u0080-\\u00bf©¨¤¶¼]|â€[\\u0080-\\u00bf™œ\\u009d]|Â[\\u00a0-\\u00bf]")
 """The replacement character, and UTF-8 that was read as Latin-1 or Windows-1252."""
 
@@ -176,11 +178,12 @@ def _shingles(text: str) -> set[int]:
     return {hash(tuple(words[i : i + 3])) for i in range(len(words) - 2)}
 
 
-def check_balance(counts: dict[str, dict[str, int]]) -> list[Finding]:
+def check_balance(counts: dict[str, dict[str, int]], metrics: Sequence[str] = ()) -> list[Finding]:
     """Looks at how often each class occurs in each part.
 
     Args:
         counts: part -> label -> rows (or words) that have it.
+        metrics: what is measured; those that weigh rare labels make a hint needless.
     """
     train, found = counts["train"], []
     total = sum(train.values())
@@ -195,7 +198,8 @@ def check_balance(counts: dict[str, dict[str, int]]) -> list[Finding]:
     least = min((count for count in train.values() if count), default=0)
     if least and max(train.values()) > MAX_IMBALANCE * least:
         text = f"train: the most frequent label has {max(train.values()) / least:.0f} times the rows of the rarest"
-        hint = "accuracy says little here: task.metrics=[f1,mcc] weighs rare labels"
+        fair = any(split_name(name)[0] in WEIGH_RARE_LABELS for name in metrics)
+        hint = "" if fair else "accuracy says little here: task.metrics=[f1,mcc] weighs rare labels"
         found.append(Finding("imbalance", Level.warning, text, hint))
     for part, own in counts.items():
         if part != "train" and own:

@@ -12,7 +12,14 @@ from ftcli.compose import load, recipes
 from ftcli.paths import bundled
 
 BUNDLED = sorted(p.stem for p in bundled("recipes").glob("*.yaml"))
-ARCHITECTURES = {"sst2": "gpt2", "rte": "deberta-v2", "boolq": "deberta-v2", "science": "deberta-v2", "mnist": "vit", "cifar10": "vit"}
+ARCHITECTURES = {
+    "sst2": "gpt2",
+    "rte": "deberta-v2",
+    "boolq": "deberta-v2",
+    "science": "deberta-v2",
+    "mnist": "vit",
+    "cifar10": "vit",
+}
 PUBLISHED = ["model.published.lr=1e-4", "model.published.batch_size=256"]
 MORE_WORDS = {"mrpc": ["task.metrics=[f1@positive]"], "science-exam": PUBLISHED}
 
