@@ -1,0 +1,104 @@
+"""Which PEFT methods train which architectures and tasks: every pair tried on a tiny model with random weights.
+
+    python benchmarks/peft_support.py [--methods lora ia3 ...] [--check]
+
+A pair is supported when overfit-batch passes and a row scores alone as in a padded batch. Architectures are tried with sequence
+classification (images: image classification), tasks with BERT (images: ViT). Writes ftcli/peft/support.json, which `ftcli list peft` shows
+and every run consults; --check compares with it instead, and ends with 1 where they differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+TABLE = ROOT / "ftcli" / "peft" / "support.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--methods", nargs="+")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    import tiny_models
+    import tiny_tasks
+
+    known = json.loads(TABLE.read_text())["methods"] if TABLE.is_file() else {}
+    found = {} if options.methods is None else dict(known)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ |= {"FTCLI_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        for method in options.methods or methods():
+            architectures = {
+                one: attempt(folder, method, one, "sequence-classification")
+                for one in tiny_models.ARCHITECTURES
+            }
+            architectures |= {
+                one: attempt(folder, method, one, "image-classification") for one in tiny_models.IMAGES
+            }
+            tasks = {
+                one: attempt(folder, method, tiny_tasks.MODELS.get(one, "bert"), one)
+                for one in tiny_tasks.NAMES
+            }
+            found[method] = {"architectures": architectures, "tasks": tasks}
+            good = sum(not why for why in architectures.values())
+            print(f"{method}: {good} of {len(architectures)} architectures, {sum(not w for w in tasks.values())} of {len(tasks)} tasks",
+                  flush=True)  # fmt: skip
+            for one, why in (architectures | tasks).items():
+                if why:
+                    print(f"    {one}: {why}")
+    if options.check:
+        sys.exit(found != known)
+    versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+    table = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "versions": versions, "methods": found}
+    TABLE.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
+
+
+def methods() -> list[str]:
+    return sorted(file.stem for file in (ROOT / "conf" / "peft").glob("*.yaml") if file.stem != "none")
+
+
+def attempt(folder: Path, method: str, architecture: str, task: str) -> str:
+    """Returns why a pair does not work, or nothing."""
+    import tiny_models
+    import tiny_tasks
+
+    from ftcli import build
+    from ftcli.check.masks import prove_masks
+    from ftcli.check.session import run_overfit
+    from ftcli.compose import load
+    from ftcli.errors import FtcliError
+    from ftcli.screen import Screen
+
+    model = tiny_models.write_model(folder / architecture, architecture)
+    rows = tiny_tasks.write_rows(folder / task, task)
+    words = [f"peft={method}", "model=local", f"model.path={model}", "model.weights=random", *rows,
+             "trainer.batch_size=8", "trainer.precision=fp32", "optimizer.lr=1e-2", "trainer.threads=1"]  # fmt: skip
+    if task in ("extractive-qa",):
+        words.append("data.accept=[unknown-tokens]")
+    try:
+        verdict = run_overfit(load(words), folder / "curves.png", Screen(quiet=True))
+        if not verdict.passed:
+            return f"overfit-batch fails: {'; '.join(one.name for one in verdict.diagnoses)}"
+        ground = build.lay_ground(load(words).config)
+        tables, _ = build.encode_parts(ground)
+        model = build.draw(ground).model.eval()
+        options = {"pad_id": ground.tokenizer.pad_id, "padding_side": ground.tokenizer.padding_side}
+        wrong = [
+            f for f in prove_masks(model, ground.task, tables["train"], **options) if f.level.value == "error"
+        ]
+        return "; ".join(finding.text for finding in wrong)
+    except FtcliError as error:
+        return error.problems[0].message
+
+
+if __name__ == "__main__":
+    main()
