@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export FTCLI_CACHE ?= $(CURDIR)/$(VENV)/cache
 
-.PHONY: demo test check lint types wheel kills interruptions bench-schedules bench-speed bench-quality clean help
+.PHONY: demo test check lint types wheel kills interruptions support bench-methods bench-tasks bench-schedules bench-speed bench-quality clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -40,6 +40,15 @@ kills: $(BIN)/ftcli  ## real kill -9 at random moments; writes benchmarks/result
 
 interruptions: $(BIN)/ftcli  ## a three-phase run of 60 steps interrupted at each of them
 	FTCLI_EVERY_STEP=1 $(BIN)/python -m pytest tests/trainer/test_phases.py -k interrupt
+
+support: $(BIN)/ftcli  ## try every PEFT method on every architecture and task; writes ftcli/peft/support.json
+	$(BIN)/python benchmarks/peft_support.py
+
+bench-methods: $(BIN)/ftcli  ## eleven ways to fine-tune on the same rows of SST-2 (needs FTCLI_DATA)
+	$(BIN)/python benchmarks/sst2_methods.py
+
+bench-tasks: $(BIN)/ftcli  ## multiple choice and token classification beside the Trainer (needs FTCLI_DATA)
+	$(BIN)/python benchmarks/task_speed.py
 
 bench-schedules: $(BIN)/ftcli  ## baseline, generated and written schedule on RTE and SST-2 (needs FTCLI_DATA)
 	$(BIN)/python benchmarks/schedules.py

@@ -77,6 +77,7 @@ def attempt(folder: Path, method: str, architecture: str, task: str) -> str:
     from ftcli.compose import load
     from ftcli.errors import FtcliError
     from ftcli.screen import Screen
+    from ftcli.support import REFUSED
 
     model = tiny_models.write_model(folder / architecture, architecture)
     rows = tiny_tasks.write_rows(folder / task, task)
@@ -97,7 +98,7 @@ def attempt(folder: Path, method: str, architecture: str, task: str) -> str:
         ]
         return "; ".join(finding.text for finding in wrong)
     except FtcliError as error:
-        return error.problems[0].message
+        return REFUSED + error.problems[0].message
 
 
 if __name__ == "__main__":

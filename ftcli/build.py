@@ -17,6 +17,7 @@ from ftcli.config import Attention, Overlength, RunConfig, Weights
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.metric import split_name
 from ftcli.registry import lookup
+from ftcli.support import consult
 
 if TYPE_CHECKING:
     import torch
@@ -205,13 +206,14 @@ def draw(
         meta=meta,
     )
     peft = lookup("peft", config.uses["peft"]).build(config.peft, built.model, seed=config.seed)
+    untried = consult(config.choices["peft"], str(ground.hf_config.model_type), config.choices["task"])
     anatomy = read_anatomy(peft.model)
     candidates = None
     if peft.adapter_names:
         candidates = peft.adapter_names | frozenset(anatomy.head.tensors)
     chosen = lookup("freezing", config.uses["freezing"]).build(config.freezing, anatomy)
     planned = plan_run(config, anatomy, chosen, candidates=candidates, allow_empty=allow_empty)
-    decisions = [*built.decisions, *peft.decisions]
+    decisions = [*built.decisions, *peft.decisions, *untried]
     return Blueprint(
         peft.model,
         frozenset(built.fresh),

@@ -25,6 +25,7 @@ def list_(
     from ftcli.catalogue import catalogue
     from ftcli.errors import ConfigError, Problem, did_you_mean
     from ftcli.screen import Screen
+    from ftcli.support import failing, support_table
 
     listed = catalogue()
     if what is not None and what not in listed:
@@ -32,8 +33,19 @@ def list_(
     shown = {what: listed[what]} if what else listed
     screen = Screen(as_json=as_json)
     for name, choices in shown.items():
-        screen.table(name, ["name", "what"], choices.items())
-    screen.result(shown)
+        if name == "peft":
+            rows = [(choice, text, failing(choice)) for choice, text in choices.items()]
+            screen.table(name, ["name", "what", "tried, and does not train"], rows)
+        else:
+            screen.table(name, ["name", "what"], choices.items())
+    if what == "peft":
+        table = support_table()
+        versions = ", ".join(f"{package} {version}" for package, version in table["versions"].items())
+        tried = sorted({name for own in table["methods"].values() for name in own["architectures"]})
+        screen.note(f"tried on {table['date']} with {versions}: {', '.join(tried)}, and every task")
+        screen.result({"peft": shown["peft"], "support": table})
+    else:
+        screen.result(shown)
 
 
 def config(words: Words = None, as_json: Json = False) -> None:
