@@ -1,0 +1,53 @@
+"""A trainer on a tiny model and tiny rows, built as `ftcli train` builds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tiny_models
+import tiny_tasks
+
+
+class Events:
+    """Keeps what the loop says."""
+
+    def __init__(self) -> None:
+        self.logged: list[dict] = []
+
+    def log(self, event: dict) -> None:
+        self.logged.append(event)
+
+    def flush(self) -> None: ...
+    def note(self, line: str) -> None: ...
+    def train(self, event: dict, total_steps: int) -> None: ...
+    def advance(self, state, total_steps: int) -> None: ...
+    def evaluation(self, event: dict, best: bool) -> None: ...
+
+
+def words_for(folder: Path, architecture: str, *, train: int = 24) -> list[str]:
+    """Writes model and rows; returns the words that choose them."""
+    model = tiny_models.write_model(folder / architecture, architecture)
+    task = "image-classification" if architecture in tiny_models.IMAGES else "sequence-classification"
+    rows = tiny_tasks.write_rows(folder / f"rows-{task}-{train}", task, train=train, validation=8)
+    return ["model=local", f"model.path={model}", "model.weights=random", *rows, "trainer.threads=1",
+            "trainer.batch_size=8", "trainer.precision=fp32", "optimizer.lr=1e-2", "trainer.log_every_n_steps=1"]  # fmt: skip
+
+
+def build_run(folder: Path, words: list[str], *, saved: str = "saved"):
+    """Returns (trainer at step 0, blueprint, ground); checkpoints go to `folder/saved`."""
+    from ftcli import build
+    from ftcli.checkpoint.store import CheckpointStore
+    from ftcli.compose import load
+    from ftcli.trainer.signals import StopFlag
+
+    config = load(words).config
+    ground = build.lay_ground(config)
+    tables, _ = build.encode_parts(ground)
+    blueprint = build.draw(ground, attention="eager")
+    runtime = build.Runtime("cpu", "fp32", "eager", 1)
+    arithmetic = build.count_steps(config, len(tables["train"]))
+    events = Events()
+    trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
+                                  store=CheckpointStore(folder / saved, keep=3), events=events, reporter=events,
+                                  stop=StopFlag())  # fmt: skip
+    return trainer, blueprint, ground
