@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from pathlib import Path
 
 import tiny_models
@@ -33,14 +35,34 @@ def words_for(folder: Path, architecture: str, *, train: int = 24) -> list[str]:
             "trainer.batch_size=8", "trainer.precision=fp32", "optimizer.lr=1e-2", "trainer.log_every_n_steps=1"]  # fmt: skip
 
 
-def build_run(folder: Path, words: list[str], *, saved: str = "saved"):
-    """Returns (trainer at step 0, blueprint, ground); checkpoints go to `folder/saved`."""
+def config_of(words: list[str], peft: str = "none", *, trainer: dict | None = None, **fields):
+    """Returns the run's configuration: that of `words`, composed once, with a PEFT method and its fields."""
+    from ftcli.choices import configured
+
+    base = _composed(tuple(words))
+    uses, own = configured("peft", peft, fields, "test")
+    return replace(
+        base,
+        peft=own,
+        choices=base.choices | {"peft": peft},
+        uses=base.uses | {"peft": uses},
+        trainer=replace(base.trainer, **(trainer or {})),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _composed(words: tuple[str, ...]):
+    from ftcli.compose import load
+
+    return load(list(words)).config
+
+
+def build_run(config, saved: Path):
+    """Returns (trainer at step 0, blueprint); checkpoints go to `saved`."""
     from ftcli import build
     from ftcli.checkpoint.store import CheckpointStore
-    from ftcli.compose import load
     from ftcli.trainer.signals import StopFlag
 
-    config = load(words).config
     ground = build.lay_ground(config)
     tables, _ = build.encode_parts(ground)
     blueprint = build.draw(ground, attention="eager")
@@ -48,6 +70,6 @@ def build_run(folder: Path, words: list[str], *, saved: str = "saved"):
     arithmetic = build.count_steps(config, len(tables["train"]))
     events = Events()
     trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
-                                  store=CheckpointStore(folder / saved, keep=3), events=events, reporter=events,
+                                  store=CheckpointStore(saved, keep=3), events=events, reporter=events,
                                   stop=StopFlag())  # fmt: skip
-    return trainer, blueprint, ground
+    return trainer, blueprint
