@@ -55,7 +55,8 @@ def inject(peft_config: Any, model: nn.Module, *, seed: int) -> Added:
         except ValueError as error:
             raise ConfigError(Problem("peft", f"the peft library refuses: {error}")) from error
     added = {name: p for name, p in model.named_parameters() if id(p) not in before}
-    trained = {name: p for name, p in added.items() if p.requires_grad}
+    # By peft's own rule, not by requires_grad: on the meta device it makes parameters anew, without it.
+    trained = {name: p for name, p in added.items() if tuner.prefix in name}
     for parameter in trained.values():
         # get_peft_model does the same; left alone, they have the base's precision.
         parameter.data = parameter.data.float()

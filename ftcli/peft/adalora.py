@@ -114,8 +114,9 @@ def build(config: AdaloraConfig, model: nn.Module, *, seed: int) -> PeftResult:
     """
     import peft
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_ADALORA_TARGET_MODULES_MAPPING as THEIRS
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as LORAS
 
-    targets = find_targets(config, model, (THEIRS, OUR_TARGETS))
+    targets = find_targets(config, model, (THEIRS, {**LORAS, **OUR_TARGETS}))
     described = peft.AdaLoraConfig(
         init_r=config.init_r,
         target_r=config.target_r,

@@ -200,6 +200,13 @@ def _ranks_that_fit(
 ) -> list[Problem]:
     """A factor of a weight has no more columns than the weight's smaller side."""
     init = config.init_lora_weights
+    if init is Init.olora and fan_in_fan_out(model, list(names)):
+        # peft 0.21 factors the weight as it is stored, and the halves come out exchanged.
+        key, message = (
+            "peft.init_lora_weights",
+            "olora does not fit Conv1D modules, whose weights are transposed",
+        )
+        return [Problem(key, message, f"{key}=pissa")]
     for name in names:
         rank, side = ranks.get(name, config.r), min(model.get_submodule(name).weight.shape)  # type: ignore[arg-type]
         if init in FROM_THE_WEIGHT and rank > side:

@@ -26,13 +26,25 @@ class Events:
     def evaluation(self, event: dict, best: bool) -> None: ...
 
 
-def words_for(folder: Path, architecture: str, *, train: int = 24) -> list[str]:
-    """Writes model and rows; returns the words that choose them."""
+def words_for(folder: Path, architecture: str, *, train: int = 24, weights: bool = False) -> list[str]:
+    """Writes model and rows; returns the words that choose them; `weights`: a pretrained base too."""
     model = tiny_models.write_model(folder / architecture, architecture)
     task = "image-classification" if architecture in tiny_models.IMAGES else "sequence-classification"
+    if weights:
+        _write_base(model)
     rows = tiny_tasks.write_rows(folder / f"rows-{task}-{train}", task, train=train, validation=8)
-    return ["model=local", f"model.path={model}", "model.weights=random", *rows, "trainer.threads=1",
+    return ["model=local", f"model.path={model}", f"model.weights={'pretrained' if weights else 'random'}", *rows, "trainer.threads=1",
             "trainer.batch_size=8", "trainer.precision=fp32", "optimizer.lr=1e-2", "trainer.log_every_n_steps=1"]  # fmt: skip
+
+
+def _write_base(folder: Path) -> None:
+    """Writes the weights of the base alone, as a pretrained model has them; the head stays to be drawn."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        AutoModel.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(folder)
 
 
 def config_of(words: list[str], peft: str = "none", *, trainer: dict | None = None, **fields):

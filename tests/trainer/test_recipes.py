@@ -13,6 +13,8 @@ from ftcli.paths import bundled
 
 BUNDLED = sorted(p.stem for p in bundled("recipes").glob("*.yaml"))
 ARCHITECTURES = {"sst2": "gpt2", "rte": "deberta-v2", "boolq": "deberta-v2", "mnist": "vit", "cifar10": "vit"}
+OWN = {"sst2-adalora": "deberta-v2", "sst2-vera": "roberta", "sst2-oft": "roberta", "sst2-lokr": "roberta"}
+"""Recipes of another architecture than their data set's others."""
 METRICS = {"mrpc": ["task.metrics=[f1@positive]"]}
 
 
@@ -25,7 +27,8 @@ def trained(tmp_path, monkeypatch, make):
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
 
     def begin(recipe: str, *words: str):
-        model = models.write_model(tmp_path / "model", ARCHITECTURES.get(recipe.partition("-")[0], "bert"))
+        architecture = OWN.get(recipe) or ARCHITECTURES.get(recipe.partition("-")[0], "bert")
+        model = models.write_model(tmp_path / "model", architecture)
         task = load([f"recipe={recipe}"]).config.choices["task"]
         rows = tiny_tasks.write_rows(tmp_path / "rows", task, train=40, validation=8)
         config = load([f"recipe={recipe}", "model=local", f"model.path={model}", "model.weights=random", *rows,
