@@ -173,7 +173,7 @@ def _entry(entry: str, key: str) -> tuple[str, int, list[Problem]]:
     if what.strip() and number.strip().isdecimal() and int(number) >= 1:
         return what.strip(), int(number), []
     message = f"{entry!r} is not MODULE: NUMBER with a whole number of at least 1"
-    return "", 0, [Problem(key, message, f"{key}=['value: 16']")]
+    return "", 0, [Problem(key, message, f"type '{key}=[\"value: 16\"]'")]
 
 
 def _pattern(entries: Sequence[str], names: Sequence[str], key: str) -> tuple[dict[str, int], list[Problem]]:

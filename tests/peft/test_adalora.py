@@ -97,26 +97,33 @@ def test_adapters_that_do_not_train_are_left_alone():
     assert not below.sensitivity_A.any() and above.sensitivity_A.any()
 
 
-@pytest.mark.parametrize("stop_at", [1, 4, 5, 8, 10])
-def test_a_resumed_run_is_bit_identical(tmp_path, monkeypatch, stop_at):
-    """12 steps: warmup to 2, cuts at even steps, final ranks from 9; dropout on."""
-    monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
-    words = [*words_for(tmp_path, "bert"), "trainer.epochs=4", "trainer.save_every_n_steps=1"]
+@pytest.fixture(scope="module")
+def begin(tmp_path_factory):
+    """Returns a function: folder -> trainer of 12 steps: warmup to 2, cuts at even steps, final ranks from 9."""
+    root = tmp_path_factory.mktemp("runs")
+    words = [*words_for(root, "bert"), "trainer.epochs=4", "trainer.eval_every_n_steps=6"]
     fields = {**NUMBERS, "tinit": "2st", "tfinal": "3st", "lora_dropout": 0.1}
+    return lambda folder: build_run(config_of(words, "adalora", **fields), root / folder)[0]
 
-    def begin(folder: str):
-        return build_run(config_of(words, "adalora", **fields), tmp_path / folder)[0]
 
-    whole = begin("whole")
-    whole.fit()
-    first = begin("stopped")
+@pytest.fixture(scope="module")
+def whole(begin):
+    """A run that nothing stops."""
+    trainer = begin("whole")
+    trainer.fit()
+    return trainer
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 5, 8, 10])
+def test_a_resumed_run_is_bit_identical(begin, whole, stop_at):
+    first = begin(f"stopped-{stop_at}")
     first.parts.after_step = (
         *first.parts.after_step,
         lambda model, step, total: setattr(first.stop, "signum", 15) if step == stop_at else None,
     )
     with pytest.raises(Interrupted):
         first.fit()
-    again = begin("stopped")
+    again = begin(f"stopped-{stop_at}")
     again.restore(again.parts.store.latest())
     assert again.state.step == stop_at
     again.fit()
