@@ -207,12 +207,19 @@ def draw(
     )
     peft = lookup("peft", config.uses["peft"]).build(config.peft, built.model, seed=config.seed)
     untried = consult(config.choices["peft"], str(ground.hf_config.model_type), config.choices["task"])
-    anatomy = read_anatomy(peft.model)
+    anatomy = read_anatomy(peft.model, peft.adapter_names)
     candidates = None
     if peft.adapter_names:
         candidates = peft.adapter_names | frozenset(anatomy.head.tensors)
     chosen = lookup("freezing", config.uses["freezing"]).build(config.freezing, anatomy)
-    planned = plan_run(config, anatomy, chosen, candidates=candidates, allow_empty=allow_empty)
+    planned = plan_run(
+        config,
+        anatomy,
+        chosen,
+        candidates=candidates,
+        allow_empty=allow_empty,
+        lr_multipliers=peft.lr_multipliers,
+    )
     decisions = [*built.decisions, *peft.decisions, *untried]
     return Blueprint(
         peft.model,
@@ -328,9 +335,8 @@ def saved_names(blueprint: Blueprint, config: RunConfig) -> frozenset[str]:
         trained |= set(own)
     state = set(blueprint.model.state_dict().keys())
     buffers = {name for name, _ in blueprint.model.named_buffers() if name in state}
-    return frozenset(
-        (trained | blueprint.fresh | blueprint.peft.adapter_names | buffers) & (set(own) | buffers)
-    )
+    method = blueprint.peft.adapter_names | blueprint.peft.changed
+    return frozenset((trained | blueprint.fresh | method | buffers) & (set(own) | buffers))
 
 
 def check_memory_mode(config: RunConfig, model: torch.nn.Module) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ def plan_run(
     *,
     candidates: frozenset[str] | None,
     allow_empty: bool = False,
+    lr_multipliers: Mapping[str, float] | None = None,
 ) -> Planned:
     """Returns the plan of a run.
 
@@ -44,16 +45,17 @@ def plan_run(
         chosen: what the freezing strategy gave.
         candidates: adapters and head under PEFT; nothing else can train. None: no restriction.
         allow_empty: accept that nothing trains.
+        lr_multipliers: tensor -> factor on its lr, which the PEFT method asks for.
 
     Raises:
         PlanError: everything that is wrong with the schedule, each with its line.
     """
-    rates = run_rates(config)
+    rates = replace(run_rates(config), multipliers=lr_multipliers or {})
     trainer = config.trainer
     if isinstance(chosen, Selection):
         trigger = Trigger(patience=trainer.patience, min_delta=trainer.min_delta)
         plan = one_phase(
-            anatomy, chosen, lr=rates.lr, weight_decay=rates.weight_decay, no_decay=rates.no_decay, layerwise=rates.layerwise,
+            anatomy, chosen, lr=rates.lr, weight_decay=rates.weight_decay, no_decay=rates.no_decay, layerwise=rates.layerwise, multipliers=rates.multipliers,
             optimizer=rates.optimizer, optimizer_values=rates.optimizer_values, scheduler=rates.scheduler,
             scheduler_values=rates.scheduler_values, candidates=candidates, allow_empty=allow_empty, trigger=trigger,
         )  # fmt: skip

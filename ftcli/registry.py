@@ -1,8 +1,8 @@
 """Name <-> config class <-> build function, one module a choice.
 
 `ftcli/<role>/<choice>.py` registers itself with a decorator; `conf/<role>/<choice>.yaml` gives its
-values. A YAML that shares another choice's module says `uses: <module>`. Nothing else is edited to
-add a choice. A name becomes no import path outside `ftcli/<role>/` but by the entry points of installed
+values. A YAML that shares another choice's module says `uses: <module>`, or `uses: <module>.<entry>` where
+the module registers several config classes. Nothing else is edited to add a choice. A name becomes no import path outside `ftcli/<role>/` but by the entry points of installed
 packages (groups `ftcli.<role>`, and `ftcli.conf` for their YAML).
 """
 
@@ -33,14 +33,16 @@ class Entry:
 _ENTRIES: dict[tuple[str, str], Entry] = {}
 
 
-def register(role: str, config_class: Any = None) -> Callable[[T], T]:
+def register(role: str, config_class: Any = None, *, entry: str = "") -> Callable[[T], T]:
     """Registers the decorated builder as the choice named after its module.
 
-    `sequence_classification.py` is the choice `sequence-classification`.
+    `sequence_classification.py` is the choice `sequence-classification`. A module that builds several
+    choices, each with its config class, names them: `entry="ia3"` in `injected.py` is `injected.ia3`.
     """
 
     def enter(build: T) -> T:
         name = build.__module__.rpartition(".")[2].replace("_", "-")
+        name = f"{name}.{entry}" if entry else name
         _ENTRIES[role, name] = Entry(role, name, config_class, build)
         return build
 
@@ -63,14 +65,14 @@ def _plugins(role: str) -> dict[str, EntryPoint]:
 
 
 def lookup(role: str, name: str) -> Entry:
-    """Returns the entry of `ftcli/<role>/<name>.py`.
+    """Returns the entry of `ftcli/<role>/<name>.py`, or that of `<module>.<entry>`.
 
     Raises:
         ConfigError: no such module, or a module that registers nothing.
     """
     package = importlib.import_module(f"ftcli.{role}")
     modules = {m.name for m in pkgutil.iter_modules(package.__path__)}
-    module = name.replace("-", "_")
+    module = name.partition(".")[0].replace("-", "_")
     if module in modules:
         importlib.import_module(f"ftcli.{role}.{module}")
     elif name in (plugins := _plugins(role)):

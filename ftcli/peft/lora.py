@@ -1,4 +1,4 @@
-"""LoRA (Hu et al., 2021, arXiv:2106.09685) by the peft library, injected in place.
+"""LoRA (Hu et al., 2021, arXiv:2106.09685) and its variants by the peft library, injected in place.
 
 The model keeps its class and its names, but for `.base_layer` in the adapted modules. Which tensors
 train is the plan's business: the adapters and the head.
@@ -6,60 +6,81 @@ train is the plan's business: the adapters and the head.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import PeftConfig
-from ftcli.errors import ConfigError, Problem, nearest
+from ftcli.errors import ConfigError, Problem
+from ftcli.peft._inject import fan_in_fan_out, inject
+from ftcli.peft._targets import (
+    COUNT,
+    OUR_TARGETS,
+    POSITIVE,
+    PROBABILITY,
+    TargetedConfig,
+    Targets,
+    find_targets,
+    matching,
+    out_of_range,
+)
 from ftcli.plan.adapters import PeftResult
-from ftcli.plan.anatomy import base_prefix
 from ftcli.registry import register
 
 if TYPE_CHECKING:
     from torch import nn
 
-ALL_LINEAR = "all-linear"
-KEY = "peft.target_modules"
-OUR_TARGETS: Mapping[str, tuple[str, ...]] = {
-    "albert": ("query", "value"),
-    "camembert": ("query", "value"),
-    "distilbert": ("q_lin", "v_lin"),
-    "modernbert": ("Wqkv",),
-    "mpnet": ("q", "v"),
-    "xlm-roberta-xl": ("query", "value"),
-}
-"""Query and value projections, as in the paper, by `model_type`, where peft has no default."""
+
+class Init(Enum):
+    kaiming = "kaiming"
+    gaussian = "gaussian"
+    orthogonal = "orthogonal"
+    pissa = "pissa"
+    pissa_niter_4 = "pissa_niter_4"
+    pissa_niter_16 = "pissa_niter_16"
+    olora = "olora"
+
+
+FROM_THE_WEIGHT = (Init.pissa, Init.pissa_niter_4, Init.pissa_niter_16, Init.olora)
+"""These take the adapter out of the base weight, which keeps the rest."""
 
 
 @dataclass(kw_only=True, slots=True)
-class LoraConfig(PeftConfig):
+class LoraConfig(TargetedConfig):
     r: int = 8
     """Rank of the adapters, at least 1."""
     lora_alpha: int = 16
     """The adapters' output is scaled by lora_alpha / r."""
     lora_dropout: float = 0.05
     """Dropout probability in [0, 1) on the adapters' input."""
-    target_modules: list[str] | None = None
-    """Names of the Linear or Conv1D modules to adapt, whole or their last parts; `[all-linear]`: all of
-    the base model. None: query and value projections, by architecture."""
+    use_rslora: bool = False
+    """Scale by lora_alpha / sqrt(r) instead (Kalajdzievski, 2023, arXiv:2312.03732)."""
+    use_dora: bool = False
+    """Train the norm of each output's weights apart from their direction (Liu et al., 2024, arXiv:2402.09353)."""
+    init_lora_weights: Init = Init.kaiming
+    """Of A, B being 0; `orthogonal`: of both; `pissa`: the weight's principal singular values and vectors
+    (Meng et al., 2024, arXiv:2404.02948), by a fast approximation with `pissa_niter_4` or `_16`; `olora`: its
+    QR factors (Büyükakyüz, 2024, arXiv:2406.01775)."""
+    lora_plus_ratio: float | None = None
+    """LoRA+: the lr of B is this many times that of A (Hayou et al., 2024, arXiv:2402.12354). None: the same."""
+    rank_pattern: list[str] = field(default_factory=list)
+    """`MODULE: RANK` entries, such as `value: 16`, for targets of another rank than r; MODULE is a name as
+    in target_modules, or a regex that matches whole names."""
+    alpha_pattern: list[str] = field(default_factory=list)
+    """`MODULE: ALPHA` entries, likewise."""
 
     def problems(self) -> list[Problem]:
         """Returns what is wrong before the model is known."""
-        problems = []
-        if self.r < 1:
-            problems.append(Problem("peft.r", f"{self.r} is not at least 1", "peft.r=8"))
-        if self.lora_alpha <= 0:
-            message = f"{self.lora_alpha} is not above 0"
-            problems.append(Problem("peft.lora_alpha", message, "peft.lora_alpha=16"))
-        if not 0 <= self.lora_dropout < 1:
-            message = f"{self.lora_dropout} is not in [0, 1)"
-            problems.append(Problem("peft.lora_dropout", message, "peft.lora_dropout=0.05"))
-        if self.target_modules is not None and not self.target_modules:
-            problems.append(Problem(KEY, "the list is empty", f"{KEY}=null takes the architecture's default"))
-        if ALL_LINEAR in (self.target_modules or ()) and len(self.target_modules or ()) > 1:
-            problems.append(Problem(KEY, f"{ALL_LINEAR} stands alone", f"{KEY}=[{ALL_LINEAR}]"))
+        limits = {"r": (COUNT, "8"), "lora_alpha": (POSITIVE, "16"), "lora_dropout": (PROBABILITY, "0.05"),
+                  "lora_plus_ratio": (POSITIVE, "16")}  # fmt: skip
+        problems = [*out_of_range(self, limits), *self.target_problems()]
+        if self.init_lora_weights is Init.orthogonal and self.r % 2:
+            problems.append(Problem("peft.r", f"{self.r} is odd: orthogonal factors need pairs", "peft.r=8"))
+        if self.use_dora and self.init_lora_weights in FROM_THE_WEIGHT:
+            message = f"{self.init_lora_weights.value} changes the weight whose norm use_dora trains"
+            problems.append(Problem("peft.init_lora_weights", message, "peft.init_lora_weights=kaiming"))
+        for name in ("rank_pattern", "alpha_pattern"):
+            problems += [p for entry in getattr(self, name) for p in _entry(entry, f"peft.{name}")[2]]
         return problems
 
 
@@ -68,109 +89,130 @@ def build(config: LoraConfig, model: nn.Module, *, seed: int) -> PeftResult:
     """Adds float32 adapters to `model` in place; on a meta device they are meta too.
 
     Args:
-        config: rank, scale, dropout and targets.
+        config: rank, scale, dropout, initialisation and targets.
         model: a transformers model with a head. The head is never adapted, it trains as a whole.
         seed: of the adapters' random halves; torch's global generator is left untouched.
 
     Raises:
-        ConfigError: a target that is no Linear or Conv1D of the base model, or an architecture
-            without a default.
+        ConfigError: a target that is no Linear or Conv1D of the base model, a pattern that names no
+            target, or an architecture without a default.
     """
-    import torch
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as THEIRS
 
-    targets, source = _targets(config, model)
-    before = {id(parameter) for parameter in model.parameters()}
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would also seed the GPUs, which fork_rng does not restore here.
-        torch.random.default_generator.manual_seed(seed)
-        described = _inject(config, model, targets)
-    added = {name: p for name, p in model.named_parameters() if id(p) not in before}
-    for parameter in added.values():
-        # inject_adapter_in_model, unlike get_peft_model, leaves them in the base's precision.
-        parameter.data = parameter.data.float()
-    leaves = ", ".join(sorted({target.rpartition(".")[2] for target in targets}))
+    targets = find_targets(config, model, (THEIRS, OUR_TARGETS))
+    described = _describe(config, model, targets)
+    added = inject(described, model, seed=seed)
+    ranks = "/".join(str(r) for r in sorted({config.r, *described.rank_pattern.values()}))
     line = (
-        f"lora: r={config.r} on {len(targets)} modules ({leaves}, {source}), "
-        f"{sum(p.numel() for p in added.values()):,} adapter parameters; the base is frozen, the head trains"
+        f"lora: r={ranks} on {len(targets.names)} modules ({targets.leaves}, {targets.source}), "
+        f"{added.numel:,} adapter parameters; the base is frozen, the head trains"
     )
-    return PeftResult(model, frozenset(added), (line,), peft_config=described)
+    ratio = config.lora_plus_ratio
+    changed: frozenset[str] = frozenset()
+    if config.init_lora_weights in FROM_THE_WEIGHT:
+        # A checkpoint holds them: another machine's factorisation need not give the same bytes.
+        changed = frozenset(f"{name}.base_layer.weight" for name in targets.names)
+    return PeftResult(
+        model,
+        added.names,
+        (line, *_said(config)),
+        peft_config=described,
+        changed=changed,
+        lr_multipliers={name: ratio for name in added.names if ratio and ".lora_B." in name},
+    )
 
 
-def _inject(config: LoraConfig, model: nn.Module, targets: Sequence[str]) -> Any:
-    """Returns peft's own config of what was injected."""
+def _said(config: LoraConfig) -> list[str]:
+    lines = []
+    if config.use_rslora:
+        lines.append("lora: scaled by lora_alpha / sqrt(r)")
+    if config.use_dora:
+        lines.append("lora: DoRA, the norm of each output's weights trains apart from their direction")
+    if config.init_lora_weights in FROM_THE_WEIGHT:
+        how = config.init_lora_weights.value
+        lines.append(
+            f"lora: {how} takes the adapters out of the base weights, which checkpoints therefore hold"
+        )
+    if config.lora_plus_ratio is not None:
+        lines.append(f"lora: the lr of B is {config.lora_plus_ratio:g} times that of A")
+    return lines
+
+
+def _describe(config: LoraConfig, model: nn.Module, targets: Targets) -> Any:
+    """Returns peft's own config of what is injected."""
     import peft
-    from transformers.pytorch_utils import Conv1D
 
-    peft_config = peft.LoraConfig(
+    init: bool | str = True if config.init_lora_weights is Init.kaiming else config.init_lora_weights.value
+    if next(model.parameters()).is_meta:
+        init = True  # there is nothing to take factors of; shapes and names are the same
+    ranks, wrong = _pattern(config.rank_pattern, targets.names, "peft.rank_pattern")
+    alphas, also = _pattern(config.alpha_pattern, targets.names, "peft.alpha_pattern")
+    problems = [*wrong, *also, *_ranks_that_fit(config, model, targets.names, ranks)]
+    if problems:
+        raise ConfigError(*problems)
+    return peft.LoraConfig(
         r=config.r,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
-        target_modules=list(targets),
+        use_rslora=config.use_rslora,
+        use_dora=config.use_dora,
+        init_lora_weights=init,  # type: ignore[arg-type]
+        # peft reads these keys as regexes.
+        rank_pattern={name.replace(".", r"\."): r for name, r in ranks.items()},
+        alpha_pattern={name.replace(".", r"\."): alpha for name, alpha in alphas.items()},
+        target_modules=list(targets.names),
         task_type=peft.TaskType.SEQ_CLS,
         # Conv1D stores its weight as (in, out); peft warns and corrects itself if not told.
-        fan_in_fan_out=any(isinstance(model.get_submodule(target), Conv1D) for target in targets),
+        fan_in_fan_out=fan_in_fan_out(model, targets.names),
     )
-    peft.inject_adapter_in_model(peft_config, model)
-    return peft_config
 
 
-def _targets(config: LoraConfig, model: nn.Module) -> tuple[list[str], str]:
-    """Returns the full names of the modules to adapt, and whose choice they are."""
-    available = _linear_modules(model)
-    model_type = str(getattr(getattr(model, "config", None), "model_type", ""))
-    if config.target_modules == [ALL_LINEAR]:
-        return available, "all linear modules of the base"
-    if config.target_modules is not None:
-        problems = [_no_hit(t, available) for t in config.target_modules if not _matching(t, available)]
-        if problems:
-            raise ConfigError(*problems)
-        wanted, source = config.target_modules, "as configured"
-    else:
-        wanted, source = _default_targets(model_type)
-    targets = [name for name in available if any(_matching(t, [name]) for t in wanted)]
-    if not targets:
-        message = f"there is no default for {model_type or type(model).__name__} models"
-        if wanted:
-            message = f"the {source}, {', '.join(wanted)}, is in no module of this model"
-        raise ConfigError(Problem(KEY, message, _choices(available)))
-    return targets, source
+def _entry(entry: str, key: str) -> tuple[str, int, list[Problem]]:
+    """Returns (module, number, problems) of one `MODULE: NUMBER`."""
+    what, _, number = entry.rpartition(":")
+    if what.strip() and number.strip().isdecimal() and int(number) >= 1:
+        return what.strip(), int(number), []
+    message = f"{entry!r} is not MODULE: NUMBER with a whole number of at least 1"
+    return "", 0, [Problem(key, message, f"type '{key}=[\"value: 16\"]'")]
 
 
-def _default_targets(model_type: str) -> tuple[list[str], str]:
-    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as PEFTS
-
-    if model_type in PEFTS:
-        found = PEFTS[model_type]
-        return ([found] if isinstance(found, str) else list(found)), f"peft's default for {model_type}"
-    return list(OUR_TARGETS.get(model_type, ())), f"ftcli's default for {model_type}"
-
-
-def _linear_modules(model: nn.Module) -> list[str]:
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
-    base = base_prefix(model) + "."
-    return [
-        name
-        for name, module in model.named_modules()
-        if name.startswith(base) and isinstance(module, (nn.Linear, Conv1D))
-    ]
+def _pattern(entries: Sequence[str], names: Sequence[str], key: str) -> tuple[dict[str, int], list[Problem]]:
+    """Returns target -> number; an entry without a target, and a target named twice, are problems."""
+    found: dict[str, int] = {}
+    problems = []
+    for entry in entries:
+        what, number, wrong = _entry(entry, key)
+        problems += wrong
+        hits = [] if wrong else matching(what, names)
+        if not wrong and not hits:
+            leaves = ", ".join(sorted({name.rpartition(".")[2] for name in names}))
+            message = f"{what!r} is none of the targets ({leaves})"
+            problems.append(Problem(key, message, "name a target, or a regex that matches its whole name"))
+        if twice := [name for name in hits if name in found]:
+            message = f"{what!r} names {twice[0]}, which another entry names too"
+            problems.append(Problem(key, message, "name each target once"))
+        found |= dict.fromkeys(hits, number)
+    return found, problems
 
 
-def _matching(target: str, names: Sequence[str]) -> list[str]:
-    """Matches as peft does: the whole name or its last parts; its own defaults may be regexes."""
-    if re.fullmatch(r"[\w.]+", target):
-        return [name for name in names if name == target or name.endswith("." + target)]
-    return [name for name in names if re.fullmatch(target, name)]
-
-
-def _no_hit(target: str, available: Sequence[str]) -> Problem:
-    near = nearest(target, {name.rpartition(".")[2] for name in available})
-    guess = f"did you mean {' or '.join(near)}? " if near else ""
-    message = f"{target!r} is no Linear or Conv1D module of the base model; the head trains as a whole anyway"
-    return Problem(KEY, message, guess + _choices(available))
-
-
-def _choices(available: Sequence[str]) -> str:
-    leaves = sorted({name.rpartition(".")[2] for name in available})
-    return f"modules that exist: {', '.join(leaves)}, or {KEY}=[{ALL_LINEAR}]"
+def _ranks_that_fit(
+    config: LoraConfig, model: nn.Module, names: Sequence[str], ranks: dict[str, int]
+) -> list[Problem]:
+    """A factor of a weight has no more columns than the weight's smaller side."""
+    init = config.init_lora_weights
+    if init is Init.olora and fan_in_fan_out(model, list(names)):
+        # peft 0.21 factors the weight as it is stored, and the halves come out exchanged.
+        key, message = (
+            "peft.init_lora_weights",
+            "olora does not fit Conv1D modules, whose weights are transposed",
+        )
+        return [Problem(key, message, f"{key}=pissa")]
+    for name in names:
+        rank, side = ranks.get(name, config.r), min(model.get_submodule(name).weight.shape)  # type: ignore[arg-type]
+        if init in FROM_THE_WEIGHT and rank > side:
+            key = "peft.rank_pattern" if name in ranks else "peft.r"
+            message = f"{init.value} takes at most {side} values out of {name}, {rank} are asked for"
+            return [Problem(key, message, f"peft.r={side}")]
+        if init is Init.orthogonal and rank % 2:
+            return [Problem("peft.rank_pattern", f"{rank} is odd: orthogonal factors need pairs", "write 8")]
+    return []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,4 +24,8 @@ class PeftResult:
     regularisers: tuple[Callable[[nn.Module], torch.Tensor], ...] = ()
     """Each returns a scalar that is added once to a step's mean loss."""
     after_step: tuple[Callable[..., None], ...] = ()
-    """Called as (model, state) after each applied step."""
+    """Called as (model, step, total_steps) after each applied step, with the gradients it applied."""
+    changed: frozenset[str] = frozenset()
+    """Frozen tensors of the base that the method rewrote as it began; a checkpoint holds them."""
+    lr_multipliers: Mapping[str, float] = field(default_factory=dict)
+    """Tensor -> factor on the lr that the plan gives it."""

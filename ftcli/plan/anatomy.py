@@ -68,6 +68,8 @@ class Anatomy:
     tensors: tuple[TensorInfo, ...]
     units: tuple[Unit, ...]
     """`embeddings`, the blocks, `final`, `head`; any but a block may be empty."""
+    adapters: frozenset[str] = frozenset()
+    """Names of the tensors that a PEFT method trains."""
 
     @property
     def embeddings(self) -> Unit:
@@ -103,8 +105,10 @@ class Anatomy:
         return sum(t.numel for t in self.tensors if t.name in names)
 
 
-def read_anatomy(model: nn.Module) -> Anatomy:
+def read_anatomy(model: nn.Module, adapters: frozenset[str] = frozenset()) -> Anatomy:
     """Reads a transformers model with a head, on any device, `meta` included.
+
+    `adapters` are the names of the tensors that a PEFT method trains.
 
     Blocks are the entries of the outermost ModuleLists of the base model. Encoder-decoder models
     give the encoder's blocks, then the decoder's, with T5's final norm of the encoder in the encoder's
@@ -127,7 +131,8 @@ def read_anatomy(model: nn.Module) -> Anatomy:
     )
     modules = _modules_by_unit(model, prefix, tensors)
     order = [EMBEDDINGS, *blocks, FINAL, HEAD]
-    return Anatomy(model_type, tensors, tuple(_unit(name, tensors, modules[name]) for name in order))
+    units = tuple(_unit(name, tensors, modules[name]) for name in order)
+    return Anatomy(model_type, tensors, units, adapters)
 
 
 def frozen_modules(model: nn.Module, trainable: Collection[str]) -> list[str]:
@@ -159,6 +164,11 @@ def _frozen_batch_norms(model: nn.Module, trainable: frozenset[str]) -> list[str
         if isinstance(module, _BatchNorm)
         and not any(f"{name}.{own}" in trainable for own, _ in module.named_parameters())
     ]
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Returns whether a module normalises: LayerNorm, RMSNorm, BatchNorm and the like, by its class name."""
+    return _NORM_CLASS.fullmatch(type(module).__name__) is not None
 
 
 def base_prefix(model: nn.Module) -> str:
@@ -244,17 +254,17 @@ class _Placer:
 
 def _tensor_info(model: nn.Module, names: list[str], parameter: nn.Parameter, unit: str) -> TensorInfo:
     module_name, _, leaf = names[0].rpartition(".")
-    owner = type(model.get_submodule(module_name)).__name__
+    holder = model.get_submodule(module_name)
     return TensorInfo(
         name=names[0],
         aliases=tuple(names[1:]),
         shape=tuple(parameter.shape),
         numel=parameter.numel(),
         dtype=str(parameter.dtype).removeprefix("torch."),
-        owner=owner,
+        owner=type(holder).__name__,
         unit=unit,
         is_bias=leaf == "bias" or leaf.endswith("_bias"),
-        is_norm=_NORM_CLASS.fullmatch(owner) is not None,
+        is_norm=is_norm(holder),
     )
 
 

@@ -90,6 +90,7 @@ def one_phase(
     optimizer_values: dict[str, Any] | None = None,
     scheduler_values: dict[str, Any] | None = None,
     trigger: Trigger | None = None,
+    multipliers: Mapping[str, float] | None = None,
 ) -> Plan:
     """Returns the plan of a run in which the same tensors train from start to end.
 
@@ -106,6 +107,7 @@ def one_phase(
         layerwise: learning rates by depth.
         optimizer: name of the optimizer, `optimizer_values` its fields.
         trigger: what ends the run early.
+        multipliers: tensor -> factor on its lr, beside `layerwise`.
 
     Raises:
         PlanError: nothing trains, a regex without a hit, or half-precision tensors that would train.
@@ -116,6 +118,7 @@ def one_phase(
         weight_decay=weight_decay,
         no_decay=tuple(no_decay),
         layerwise=layerwise or Layerwise(),
+        multipliers=multipliers or {},
         optimizer=optimizer,
         optimizer_values=optimizer_values or {},
         scheduler=scheduler,

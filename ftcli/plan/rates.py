@@ -41,6 +41,8 @@ class Rates:
     weight_decay: float
     no_decay: tuple[str, ...] = ()
     layerwise: Layerwise = Layerwise()
+    multipliers: Mapping[str, float] = field(default_factory=dict)
+    """Tensor -> factor on its lr beside `layerwise`, such as LoRA+'s of its B matrices."""
     optimizer: str = "adamw"
     optimizer_values: dict[str, Any] = field(default_factory=dict)
     scheduler: str = "constant"
@@ -126,6 +128,9 @@ def groups_of(
         factor = factors[index].get(tensor.name, 1.0)
         decays = tensor.name not in spared
         label = _label(own.layerwise, labels[tensor.unit], factor)
+        multiplier = own.multipliers.get(tensor.name)
+        if multiplier is not None:
+            factor, label = factor * multiplier, [*label, f"times{multiplier:g}"]
         name = ".".join([*([f"phase{index}"] if phased else []), *label, "decay" if decays else "no-decay"])
         key = (name, own.lr * factor, own.weight_decay if decays else 0.0)
         members.setdefault(key, []).append(tensor)

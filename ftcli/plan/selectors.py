@@ -1,8 +1,8 @@
 """Which tensors an entry of a schedule means: a named group, an exact name or a full-match regex.
 
 Named groups: `head`, `final` (pooler, last norms), `embeddings`, `layers`, `layers[3]`, `layers[8:12]`,
-`layers[-2:]` (Python's slices over the blocks, bottom to top), `norms`, `biases`, `all`, and `rest`,
-all that no phase has named so far.
+`layers[-2:]` (Python's slices over the blocks, bottom to top), `adapters` (what a PEFT method trains),
+`adapters[-2:]` (those in blocks), `norms`, `biases`, `all`, and `rest`, all that no phase has named so far.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ftcli.errors import Problem
 from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.patterns import Hit, hit_of, known_names, match_patterns
 
-GROUPS = ("head", "final", "embeddings", "layers", "norms", "biases", "all", "rest")
-_LAYERS = re.compile(r"layers(?:\[\s*(-?\d+)?\s*(:)?\s*(-?\d+)?\s*\])?")
+GROUPS = ("head", "final", "embeddings", "layers", "adapters", "norms", "biases", "all", "rest")
+_LAYERS = re.compile(r"(layers|adapters)(?:\[\s*(-?\d+)?\s*(:)?\s*(-?\d+)?\s*\])?")
 _MODULE_ATTRIBUTE = re.compile(r"model\\?\.")
 
 
@@ -76,15 +76,27 @@ def _group(anatomy: Anatomy, entry: str, key: str, taken: frozenset[str]) -> fro
         return frozenset(anatomy.names) - taken or Problem(
             key, "'rest' is empty: every tensor is named already"
         )
+    if not entry.startswith("adapters"):
+        return blocks_of(anatomy, entry, key)
+    if not anatomy.adapters:
+        return Problem(key, "this model has no adapters", "choose a method with peft=, such as peft=lora")
+    found = anatomy.adapters if entry == "adapters" else blocks_of(anatomy, entry, key)
+    if not isinstance(found, frozenset):
+        return found
+    return found & anatomy.adapters or Problem(key, f"there are no adapters in {entry}")
+
+
+def blocks_of(anatomy: Anatomy, entry: str, key: str) -> frozenset[str] | Problem | None:
+    """Returns the tensors of the blocks that `layers[...]` names, a problem, or None for anything else."""
     match = _LAYERS.fullmatch(entry)
     return _layers(anatomy, entry, match, key) if match else None
 
 
 def _layers(anatomy: Anatomy, entry: str, match: re.Match[str], key: str) -> frozenset[str] | Problem:
-    first, colon, last = match.groups()
+    _, first, colon, last = match.groups()
     start, stop = (None if part is None else int(part) for part in (first, last))
     depth = len(anatomy.blocks)
-    single = entry != "layers" and colon is None
+    single = "[" in entry and colon is None
     if single and (start is None or stop is not None):
         return Problem(key, f"{entry!r} is no slice", "write layers[3], layers[8:12] or layers[-2:]")
     if single:

@@ -68,5 +68,6 @@ class Parts:
     seed: int
     regularisers: Sequence[Callable[[torch.nn.Module], torch.Tensor]] = field(default_factory=tuple)
     """Each returns a scalar added once to a step's mean loss; the seam for EWC, L2-SP and the like."""
-    after_step: Sequence[Callable[[torch.nn.Module, TrainState], None]] = field(default_factory=tuple)
-    """Called after each applied step; the seam for AdaLoRA's rank updates, EMA and the like."""
+    after_step: Sequence[Callable[[torch.nn.Module, int, int], None]] = field(default_factory=tuple)
+    """Called as (model, step, total_steps) after each applied step, while the gradients it applied are
+    there; the seam for AdaLoRA's rank updates, EMA and the like."""

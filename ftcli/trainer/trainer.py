@@ -252,14 +252,16 @@ class Trainer:
             right = parts.task.num_correct(output, batch)
             correct = None if right is None or correct is None else correct + right
             tokens += int(parts.train.lengths[piece].sum())
-        norm = self._apply()
+        norm, applied = self._apply()
         state.step += 1
         state.phase_step += 1
         state.batch += 1
         state.rows_seen += len(rows)
         state.tokens_seen += tokens
-        for work in parts.after_step:
-            work(parts.model, state)
+        if applied:
+            for work in parts.after_step:
+                work(parts.model, state.step, self.total_steps)
+        self.optimizer.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - started
         state.train_seconds += seconds
         window = state.window
@@ -277,8 +279,8 @@ class Trainer:
         if over or state.step % config.log_every_n_steps == 0:
             self._log_window()
 
-    def _apply(self) -> float:
-        """Clips and steps; returns the global L2 norm of the gradients before clipping."""
+    def _apply(self) -> tuple[float, bool]:
+        """Clips and steps; returns the gradients' global L2 norm before clipping, and whether they were applied."""
         self.scaler.unscale_(self.optimizer)
         limit = self.config.max_grad_norm if self.config.max_grad_norm is not None else math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(self.trained, limit))
@@ -296,8 +298,7 @@ class Trainer:
             )
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        return norm
+        return norm, math.isfinite(norm)
 
     def _check_loss(self, loss: float) -> None:
         if not math.isfinite(loss):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import tiny_models as models
 
@@ -12,8 +14,9 @@ def meta_model(tmp_path_factory):
     from ftcli import paper
     from ftcli.compose import load
 
-    def make(architecture: str):
+    @functools.cache
+    def config(architecture: str):
         folder = models.write_model(tmp_path_factory.mktemp("models") / architecture, architecture)
-        return paper.draw_bare(load(["model=local", f"model.path={folder}", "model.weights=random"]).config)
+        return load(["model=local", f"model.path={folder}", "model.weights=random"]).config
 
-    return make
+    return lambda architecture: paper.draw_bare(config(architecture))

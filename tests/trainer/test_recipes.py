@@ -20,6 +20,8 @@ ARCHITECTURES = {
     "mnist": "vit",
     "cifar10": "vit",
 }
+OWN = {"sst2-adalora": "deberta-v2", "sst2-vera": "roberta", "sst2-oft": "roberta", "sst2-lokr": "roberta"}
+"""Recipes of another architecture than their data set's others."""
 PUBLISHED = ["model.published.lr=1e-4", "model.published.batch_size=256"]
 MORE_WORDS = {"mrpc": ["task.metrics=[f1@positive]"], "science-exam": PUBLISHED}
 
@@ -33,7 +35,8 @@ def trained(tmp_path, monkeypatch, make):
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
 
     def begin(recipe: str, *words: str):
-        model = models.write_model(tmp_path / "model", ARCHITECTURES.get(recipe.partition("-")[0], "bert"))
+        architecture = OWN.get(recipe) or ARCHITECTURES.get(recipe.partition("-")[0], "bert")
+        model = models.write_model(tmp_path / "model", architecture)
         task = load([f"recipe={recipe}"]).config.choices["task"]
         rows = tiny_tasks.write_rows(tmp_path / "rows", task, train=40, validation=8)
         config = load([f"recipe={recipe}", "model=local", f"model.path={model}", "model.weights=random", *rows,

@@ -60,7 +60,7 @@ def test_a_resumed_run_is_bit_identical(make, stop_at):
     whole.fit()
     first, plan = make(*options, folder="stopped")
     first.parts.after_step = [
-        lambda model, state: setattr(first.stop, "signum", 15) if state.step == stop_at else None
+        lambda model, step, total: setattr(first.stop, "signum", 15) if step == stop_at else None
     ]
     with pytest.raises(Interrupted):
         first.fit()
@@ -168,10 +168,13 @@ def test_a_resumed_fp16_run_keeps_its_loss_scale(make):
         return trainer, plan.plan
 
     whole, plan = poisoned("whole")
+    worked: list[int] = []
+    whole.parts.after_step = [lambda model, step, total: worked.append(step)]
     whole.fit()
+    assert worked == [1, 2, 4, 5, 6, 7]  # nothing was applied in step 3
     first, plan = poisoned("stopped")
     first.parts.after_step = [
-        lambda model, state: setattr(first.stop, "signum", 2) if state.step == 5 else None
+        lambda model, step, total: setattr(first.stop, "signum", 2) if step == 5 else None
     ]
     with pytest.raises(Interrupted):
         first.fit()
@@ -274,11 +277,15 @@ def test_a_regulariser_and_work_after_a_step_are_called(make):
     pulled, _ = make("model.dropout=0")
     steps = []
     pulled.parts.regularisers = [lambda model: 10 * model.classifier.weight.square().sum()]
-    pulled.parts.after_step = [lambda model, state: steps.append(state.step)]
+    pulled.parts.after_step = [
+        lambda model, step, total: steps.append((step, total, model.classifier.weight.grad is not None))
+    ]
     for trainer in (plain, pulled):
         for _ in range(3):
             trainer.train_step(np.arange(8))
-    assert steps == [1, 2, 3]
+    # 7 steps an epoch, 2 epochs; the gradients that were applied are still there.
+    assert steps == [(1, 14, True), (2, 14, True), (3, 14, True)]
+    assert pulled.parts.model.classifier.weight.grad is None
     assert pulled.parts.model.classifier.weight.norm() < plain.parts.model.classifier.weight.norm()
 
 

@@ -1,0 +1,87 @@
+"""A trainer on a tiny model and tiny rows, built as `ftcli train` builds it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+
+import tiny_models
+import tiny_tasks
+
+
+class Events:
+    """Keeps what the loop says."""
+
+    def __init__(self) -> None:
+        self.logged: list[dict] = []
+
+    def log(self, event: dict) -> None:
+        self.logged.append(event)
+
+    def flush(self) -> None: ...
+    def note(self, line: str) -> None: ...
+    def train(self, event: dict, total_steps: int) -> None: ...
+    def advance(self, state, total_steps: int) -> None: ...
+    def evaluation(self, event: dict, best: bool) -> None: ...
+
+
+def words_for(folder: Path, architecture: str, *, train: int = 24, weights: bool = False) -> list[str]:
+    """Writes model and rows; returns the words that choose them; `weights`: a pretrained base too."""
+    model = tiny_models.write_model(folder / architecture, architecture)
+    task = "image-classification" if architecture in tiny_models.IMAGES else "sequence-classification"
+    if weights:
+        _write_base(model)
+    rows = tiny_tasks.write_rows(folder / f"rows-{task}-{train}", task, train=train, validation=8)
+    return ["model=local", f"model.path={model}", f"model.weights={'pretrained' if weights else 'random'}", *rows, "trainer.threads=1",
+            "trainer.batch_size=8", "trainer.precision=fp32", "optimizer.lr=1e-2", "trainer.log_every_n_steps=1"]  # fmt: skip
+
+
+def _write_base(folder: Path) -> None:
+    """Writes the weights of the base alone, as a pretrained model has them; the head stays to be drawn."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        AutoModel.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(folder)
+
+
+def config_of(words: list[str], peft: str = "none", *, trainer: dict | None = None, **fields):
+    """Returns the run's configuration: that of `words`, composed once, with a PEFT method and its fields."""
+    from ftcli.choices import configured
+
+    base = _composed(tuple(words))
+    uses, own = configured("peft", peft, fields, "test")
+    return replace(
+        base,
+        peft=own,
+        choices=base.choices | {"peft": peft},
+        uses=base.uses | {"peft": uses},
+        trainer=replace(base.trainer, **(trainer or {})),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _composed(words: tuple[str, ...]):
+    from ftcli.compose import load
+
+    return load(list(words)).config
+
+
+def build_run(config, saved: Path):
+    """Returns (trainer at step 0, blueprint); checkpoints go to `saved`."""
+    from ftcli import build
+    from ftcli.checkpoint.store import CheckpointStore
+    from ftcli.trainer.signals import StopFlag
+
+    ground = build.lay_ground(config)
+    tables, _ = build.encode_parts(ground)
+    blueprint = build.draw(ground, attention="eager")
+    runtime = build.Runtime("cpu", "fp32", "eager", 1)
+    arithmetic = build.count_steps(config, len(tables["train"]))
+    events = Events()
+    trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
+                                  store=CheckpointStore(saved, keep=3), events=events, reporter=events,
+                                  stop=StopFlag())  # fmt: skip
+    return trainer, blueprint
