@@ -160,7 +160,7 @@ def room_for_rows(config: RunConfig, hf_config: Any) -> tuple[int | None, list[s
     if room < SHORTEST_ROW:
         hint = f"type peft.num_virtual_tokens={max(1, min(20, positions // 4))}"
         raise ConfigError(Problem("peft.num_virtual_tokens", text, hint))
-    if length is not None and room < length <= positions:
+    if length is not None and room < length:
         message = f"is {length}; {text}"
         raise ConfigError(
             Problem("tokenizer.max_length", message, f"type tokenizer.max_length={room} or less")
