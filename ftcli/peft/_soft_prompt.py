@@ -148,7 +148,7 @@ class Prompted:
         # Bound methods: a copy of the model takes its own encoder along.
         model.register_forward_pre_hook(self.extend, with_kwargs=True)
         model.get_input_embeddings().register_forward_hook(self.fill)
-        model.register_forward_hook(self.cut)
+        model.register_forward_hook(self.cut, always_call=True)
         model.num_virtual_tokens = num_virtual_tokens
 
     def extend(
@@ -178,6 +178,9 @@ class Prompted:
 
     def cut(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Takes the prompt's own tokens out of outputs that have one value a token, in place."""
+        if output is None:  # the forward failed
+            self.open = False
+            return
         assert not self.open, "the word embeddings were not called"
         for name in self.per_token:
             output[name] = output[name][:, self.count :]

@@ -119,6 +119,52 @@ def test_as_plain_peft_and_padding_changes_nothing(method, kind, fields, attenti
     assert (prompted - outputs(model, batch(kind, padding=4))).abs().max() <= 1e-5
 
 
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "llama"])
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [("prompt-tuning", {}), ("p-tuning", {}), ("prefix-tuning", {}), ("prefix-tuning", {"prefix_projection": True})],
+)  # fmt: skip
+def test_what_plain_peft_saves_and_loads_answers_the_same(tmp_path, method, fields, kind):
+    model = make(kind)
+    untouched = copy.deepcopy(model)
+    result = apply(method, model, **fields)
+    plain(result, copy.deepcopy(untouched)).save_pretrained(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        loaded = peft.PeftModel.from_pretrained(untouched, tmp_path).eval()
+    assert torch.equal(outputs(model, batch(kind)), outputs(loaded, batch(kind)))
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+@pytest.mark.parametrize("method", ["prompt-tuning", "p-tuning", "prefix-tuning"])
+def test_half_precision_keeps_the_prompt_in_float32(method, kind, attention):
+    model, half = make(kind, attention=attention), make(kind, attention=attention).to(torch.bfloat16)
+    apply(method, model)
+    names = apply(method, half).adapter_names
+    expected = outputs(model, batch(kind))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (outputs(model, batch(kind)) - expected).abs().max() < 0.03
+    found = half(**batch(kind)).logits.float()
+    assert (found - expected[0]).detach().abs().max() < 0.05
+    found.sum().backward()
+    for name in names:
+        parameter = half.get_parameter(name)
+        assert parameter.dtype == torch.float32 and parameter.grad.abs().max() > 0
+
+
+def test_a_forward_that_failed_leaves_no_prompt_behind():
+    model = make("bert")
+    apply("prompt-tuning", model)
+    before = outputs(model, batch("bert"))
+    ids = batch("bert")["input_ids"]
+    bare = model.bert(input_ids=ids).last_hidden_state
+    with pytest.raises(IndexError):
+        model(input_ids=ids + 10**6)
+    assert torch.equal(model.bert(input_ids=ids).last_hidden_state, bare)
+    assert torch.equal(outputs(model, batch("bert")), before)
+
+
 @pytest.mark.parametrize("head", ["TokenClassification", "QuestionAnswering"])
 @pytest.mark.parametrize("method", ["prompt-tuning", "prefix-tuning"])
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "roberta", "qwen2"])
