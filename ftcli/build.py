@@ -34,6 +34,10 @@ EAGER_BELOW = 96
 """On the CPU, SDPA's backward is slower than plain attention below about this many tokens."""
 
 
+SHORTEST_ROW = 4
+"""Positions that a soft prompt must leave to the rows; the tokenizer role takes no shorter max_length."""
+
+
 @dataclass(slots=True)
 class Runtime:
     """What the hardware decided; recorded with the run and used again by a resume."""
@@ -112,22 +116,23 @@ def lay_ground(
         with_rows: False where rows come from elsewhere.
         weights: False where config.json is enough.
     """
-    from ftcli.model.architecture import max_positions, padding_side
+    from ftcli.model.architecture import padding_side
     from ftcli.model.pretrained import load_config
     from ftcli.source import resolve_model
 
     source = resolve_model(config.model, with_weights=weights and config.model.weights is Weights.pretrained)
     hf_config = load_config(config.model, source)
     task = build_task(config, labels)
+    room, told = room_for_rows(config, hf_config)
     tokenizer = lookup("tokenizer", config.uses["tokenizer"]).build(
         config.tokenizer,
         model_source=source,
         random_weights=config.model.weights is Weights.random,
         model_config=hf_config,
-        max_positions=max_positions(hf_config),
+        max_positions=room,
         padding_side=padding_side(hf_config),
     )
-    decisions = [*getattr(source, "decisions", []), *tokenizer.decisions]
+    decisions = [*getattr(source, "decisions", []), *told, *tokenizer.decisions]
     parts = None
     if with_rows:
         held_out = config.data.validation_share is not None and config.data.files.validation is None
@@ -138,6 +143,30 @@ def lay_ground(
     if labels is None:
         labels = assumed_labels(config) if parts is None else task.learn_labels(parts)
     return Ground(config, source, hf_config, tokenizer, task, parts, labels, decisions)
+
+
+def room_for_rows(config: RunConfig, hf_config: Any) -> tuple[int | None, list[str]]:
+    """Returns the positions that are left to rows, None where no length is too long, and a line on those taken.
+
+    Raises:
+        ConfigError: the PEFT method takes so many that tokenizer.max_length, or any row, has no room.
+    """
+    from ftcli.model.architecture import max_positions
+
+    positions, taken = max_positions(hf_config), config.peft.num_positions
+    if positions is None or not taken:
+        return positions, []
+    room, length = positions - taken, config.tokenizer.max_length
+    text = f"peft={config.choices['peft']} takes {taken} of the model's {positions} positions"
+    if room < SHORTEST_ROW:
+        hint = f"type peft.num_virtual_tokens={max(1, min(20, positions // 4))}"
+        raise ConfigError(Problem("peft.num_virtual_tokens", text, hint))
+    if length is not None and room < length:
+        message = f"is {length}; {text}"
+        raise ConfigError(
+            Problem("tokenizer.max_length", message, f"type tokenizer.max_length={room} or less")
+        )
+    return room, [f"{text}; rows have the other {room}"]
 
 
 def build_task(config: RunConfig, labels: list[str] | None = None) -> Any:
@@ -205,7 +234,9 @@ def draw(
         attention=attention,
         meta=meta,
     )
-    peft = lookup("peft", config.uses["peft"]).build(config.peft, built.model, seed=config.seed)
+    peft = lookup("peft", config.uses["peft"]).build(
+        config.peft, built.model, seed=config.seed, tokenizer=ground.tokenizer
+    )
     untried = consult(config.choices["peft"], str(ground.hf_config.model_type), config.choices["task"])
     anatomy = read_anatomy(peft.model, peft.adapter_names)
     candidates = None
@@ -220,6 +251,8 @@ def draw(
         allow_empty=allow_empty,
         lr_multipliers=peft.lr_multipliers,
     )
+    if not allow_empty:
+        _require_adapters(config, peft.adapter_names, planned.plan)
     decisions = [*built.decisions, *peft.decisions, *untried]
     return Blueprint(
         peft.model,
@@ -231,6 +264,15 @@ def draw(
         planned.schedule,
         planned.start_from,
     )
+
+
+def _require_adapters(config: RunConfig, adapters: frozenset[str], plan: Plan) -> None:
+    """Raises ConfigError where the plan trains none of the adapters that were added."""
+    if adapters and not any(adapters & set(phase.trainable) for phase in plan.phases):
+        peft, freezing = config.choices["peft"], config.choices["freezing"]
+        message = f"freezing={freezing} leaves nothing of peft={peft} to train"
+        hint = "type freezing=none (the base is frozen anyway) or peft=none"
+        raise ConfigError(Problem("freezing", message, hint))
 
 
 def count_steps(config: RunConfig, num_rows: int) -> Arithmetic:

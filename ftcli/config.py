@@ -194,6 +194,14 @@ class FreezingConfig:
 class PeftConfig:
     """Fields are those of the choice."""
 
+    uncheckpointed: ClassVar[str] = ""
+    """Why gradient checkpointing does not go with the choice; empty where it does."""
+
+    @property
+    def num_positions(self) -> int:
+        """Positions of the model that the method takes from the rows."""
+        return 0
+
 
 @dataclass(kw_only=True, slots=True)
 class LayerwiseConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftcli.build import Ground, assumed_labels, build_task
+from ftcli.build import Ground, assumed_labels, build_task, room_for_rows
 from ftcli.config import RunConfig
 from ftcli.registry import lookup
 
@@ -27,17 +27,18 @@ class PaperTokenizer:
 
 def paper_ground(config: RunConfig) -> Ground:
     """Returns the ground of a plan on paper: from config.json alone, without weights, tokenizer or rows."""
-    from ftcli.model.architecture import max_positions, padding_side
+    from ftcli.model.architecture import padding_side
     from ftcli.model.pretrained import load_config
     from ftcli.source import resolve_model
 
     source = resolve_model(config.model, with_weights=False)
     hf_config = load_config(config.model, source)
-    longest = min(n for n in (config.tokenizer.max_length, max_positions(hf_config), PAPER_TOKENS) if n)
+    room, told = room_for_rows(config, hf_config)
+    longest = min(n for n in (config.tokenizer.max_length, room, PAPER_TOKENS) if n)
     pad_id = getattr(hf_config, "pad_token_id", None)
     tokenizer = PaperTokenizer(pad_id or 0, padding_side(hf_config), longest)
     labels = assumed_labels(config)
-    return Ground(config, source, hf_config, tokenizer, build_task(config, labels), None, labels, [])
+    return Ground(config, source, hf_config, tokenizer, build_task(config, labels), None, labels, told)
 
 
 def draw_bare(config: RunConfig) -> torch.nn.Module:

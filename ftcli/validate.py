@@ -190,6 +190,10 @@ def _peft(config: RunConfig) -> Iterator[Problem]:
     if peft != "none" and freezing in ("head-only", "bias-only"):
         message = f"freezing={freezing} would freeze the adapters of peft={peft}"
         yield Problem("freezing", message, "type freezing=none (the base is frozen anyway) or peft=none")
+    if config.trainer.gradient_checkpointing and config.peft.uncheckpointed:
+        key = "trainer.gradient_checkpointing"
+        message = f"does not go with peft={peft}: {config.peft.uncheckpointed}"
+        yield Problem(key, message, f"type {key}=false; a smaller trainer.micro_batch_size saves memory too")
 
 
 def _processes() -> Iterator[Problem]:

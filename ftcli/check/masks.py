@@ -110,6 +110,9 @@ def _learned(
         hook.remove()
     # Encoder-decoders read the same embeddings twice, the second time shifted: only the first has this mask.
     gradient = gradients[0]
+    if gradient is not None:
+        # A soft prompt stands before the row and is learned from; only the row has padding.
+        gradient = gradient[:, getattr(model, "num_virtual_tokens", 0) :]
     if gradient is None or gradient.shape[:2] != mask.shape:
         return None
     at_pad = gradient[mask == 0].abs().max().item() if bool((mask == 0).any()) else 0.0

@@ -100,7 +100,7 @@ class AdaloraConfig(TargetedConfig):
 
 
 @register("peft", AdaloraConfig)
-def build(config: AdaloraConfig, model: nn.Module, *, seed: int) -> PeftResult:
+def build(config: AdaloraConfig, model: nn.Module, *, seed: int, tokenizer: Any = None) -> PeftResult:
     """Adds float32 adapters and the allocator's state to `model` in place.
 
     Args:

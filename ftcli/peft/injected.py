@@ -190,7 +190,7 @@ class LnTuningConfig(InjectedConfig):
 @register("peft", LokrConfig, entry="lokr")
 @register("peft", MissConfig, entry="miss")
 @register("peft", LnTuningConfig, entry="layernorm-tuning")
-def build(config: InjectedConfig, model: nn.Module, *, seed: int) -> PeftResult:
+def build(config: InjectedConfig, model: nn.Module, *, seed: int, tokenizer: Any = None) -> PeftResult:
     """Adds the method's layers to `model` in place; on a meta device they are meta too.
 
     Args:

@@ -85,7 +85,7 @@ class LoraConfig(TargetedConfig):
 
 
 @register("peft", LoraConfig)
-def build(config: LoraConfig, model: nn.Module, *, seed: int) -> PeftResult:
+def build(config: LoraConfig, model: nn.Module, *, seed: int, tokenizer: Any = None) -> PeftResult:
     """Adds float32 adapters to `model` in place; on a meta device they are meta too.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftcli.config import PeftConfig
 from ftcli.plan.adapters import PeftResult
@@ -19,6 +19,6 @@ class NoneConfig(PeftConfig):
 
 
 @register("peft", NoneConfig)
-def build(config: NoneConfig, model: nn.Module, *, seed: int) -> PeftResult:
+def build(config: NoneConfig, model: nn.Module, *, seed: int, tokenizer: Any = None) -> PeftResult:
     """Returns the model as it is."""
     return PeftResult(model, frozenset())
