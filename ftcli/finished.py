@@ -34,6 +34,8 @@ class Finished:
     model: torch.nn.Module
     evaluator: Evaluator
     origin: str
+    blueprint: build.Blueprint | None = None
+    """What the model was built as; None for a folder or an ensemble."""
 
     @property
     def labels(self) -> list[str]:
@@ -85,7 +87,7 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
     load_tensors(blueprint.model, found.load("model"))
     model = blueprint.model.to(runtime.device).eval()
     evaluator = build.build_evaluator(composed.config, ground, runtime)
-    return Finished(composed, ground, runtime, model, evaluator, f"{run.path} ({found.name})")
+    return Finished(composed, ground, runtime, model, evaluator, f"{run.path} ({found.name})", blueprint)
 
 
 def _load_ensemble(
@@ -106,7 +108,8 @@ def _load_ensemble(
             Problem(str(run.path), "its members have different labels", "train them on the same rows")
         )
     model = torch.nn.ModuleList([one.model for one in members])
-    return replace(first, model=model, origin=f"{run.path} ({len(members)} members, {checkpoint})")
+    origin = f"{run.path} ({len(members)} members, {checkpoint})"
+    return replace(first, model=model, origin=origin, blueprint=None)
 
 
 def load_folder(spec: str, words: list[str]) -> Finished:
