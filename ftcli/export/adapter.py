@@ -51,7 +51,7 @@ def build_peft(finished: Finished, auto_class: str) -> Any:
         message = f"peft={method} is a method that plain peft does not have: no PEFT folder can hold it"
         raise ConfigError(Problem("RUN", message, "ftcli evaluate and ftcli predict read the run itself"))
     base = plain_base(finished)
-    described.task_type = TASK_TYPES.get(auto_class)
+    described.task_type = _task_type(auto_class, prompt=described.is_prompt_learning)
     described.modules_to_save = modules_to_save(finished.model, base) or None
     described.inference_mode = False
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -62,6 +62,17 @@ def build_peft(finished: Finished, auto_class: str) -> Any:
         model = peft.get_peft_model(base, described)
     transfer(finished.model, model, prompt=described.is_prompt_learning)
     return model.to(finished.runtime.device).eval()
+
+
+def _task_type(auto_class: str, *, prompt: bool) -> str | None:
+    """Returns peft's task type.
+
+    Its class for questions does not hand token_type_ids on to the model; without a task type, all inputs
+    pass. Soft prompts need the class, which knows where they stand.
+    """
+    if auto_class == "AutoModelForQuestionAnswering" and not prompt:
+        return None
+    return TASK_TYPES.get(auto_class)
 
 
 def plain_base(finished: Finished) -> nn.Module:

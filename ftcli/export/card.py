@@ -42,7 +42,12 @@ class Facts:
     made: Folder
     proved: dict[str, Any]
     base: str
+    """What the folder calls its base model."""
+    base_id: str | None
+    """The base model's name on the hub, where it has one."""
     final: Path
+    place: str
+    """Where a reader finds the folder: its path, or its repository on the hub."""
 
 
 def card(facts: Facts) -> str:
@@ -79,8 +84,8 @@ def _front_matter(facts: Facts, result: dict[str, Any]) -> str:
     if tag:
         values["pipeline_tag"] = tag
     config = facts.finished.composed.config
-    if facts.kind == "adapter" or config.model.id:
-        values["base_model"] = facts.base if facts.kind == "adapter" else config.model.id
+    if facts.base_id:
+        values["base_model"] = facts.base_id
     values["tags"] = ["ftcli", choices["peft"]] if choices["peft"] != "none" else ["ftcli"]
     if config.data.id:
         values["datasets"] = [config.data.id]
@@ -186,7 +191,8 @@ def _limits(facts: Facts) -> str:
     if ground.task.takes == "texts":
         lines.append(f"- Texts of at most {ground.tokenizer.max_length} tokens, special ones included; longer ones are cut.")  # fmt: skip
         lines.append(f"- PAD is id {ground.tokenizer.pad_id}, on the {ground.tokenizer.padding_side}.")
-        lines.append("- A special token written out in a text was read as text in training; a plain tokenizer may read it as the token.")  # fmt: skip
+        if ground.tokenizer.written_out:
+            lines.append("- A special token written out in a text was read as unknown in training; a plain tokenizer reads it as the token.")  # fmt: skip
     else:
         height, width = ground.tokenizer.size
         lines.append(f"- Images of {height} x {width} pixels. Training resized them with Pillow; a processor that resizes otherwise gives slightly other pixels.")  # fmt: skip

@@ -33,6 +33,9 @@ def write_adapter(model: Any, folder: Path, dtype: str, *, base: str, revision: 
     inner = model.get_base_model()
     described = model.peft_config["default"]
     described.base_model_name_or_path, described.revision = base, revision
+    # peft lists its own guesses for the head beside ours, so some twice and some that are not there.
+    names = {name for name, _ in inner.named_modules()}
+    described.modules_to_save = sorted(set(described.modules_to_save or ()) & names) or None
     inner.config.architectures = [type(inner).__name__]
     inner.config.dtype = dtype
     with quiet_transformers():
@@ -51,6 +54,10 @@ def write_preprocessing(finished: Finished, folder: Path) -> None:
     backend = ground.tokenizer.backend
     backend.backend_tokenizer.no_truncation()
     backend.backend_tokenizer.no_padding()
+    # What was set after loading is written only from here; a text's own `</s>` stays text, as in training.
+    backend.init_kwargs |= {"padding_side": ground.tokenizer.padding_side, "split_special_tokens": True}
+    for key in ("is_local", "local_files_only"):
+        backend.init_kwargs.pop(key, None)
     with quiet_transformers():
         backend.save_pretrained(folder)
 

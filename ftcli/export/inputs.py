@@ -98,14 +98,15 @@ def _plain_texts(
 ) -> tuple[list[list[str]], list[list[int]]]:
     """Returns rows that are read as texts as they stand, with their ids; none where a task builds its own.
 
-    A text without tokens, or with a special token written out in it, is read by a rule that no tokenizer
-    file can state; such rows are left out.
+    A text without tokens, and a special token written out where the tokenizer cannot be kept from reading it,
+    go by a rule that no tokenizer file can state; such rows are left out.
     """
     ground = finished.ground
     if ground.task.takes != "texts" or table.groups is not None or "words" in table.extras:
         return [], []
     first, second = ground.task.texts(rows)
-    special = [token.content for token in ground.tokenizer.backend.added_tokens_decoder.values()]
+    added = ground.tokenizer.backend.added_tokens_decoder
+    special = [added[i].content for i in ground.tokenizer.written_out]
     texts, ids = [], []
     for row in chosen:
         own = [first[row]] if second is None else [first[row], second[row]]

@@ -58,7 +58,9 @@ def export(name: str, target: Path, wish: Wish, screen: Screen) -> dict[str, Any
         made = _write(finished, stage, kind, wish)
         screen.note(f"reloading it in a fresh process: {inputs.origin}")
         proved = prove(made, finished, inputs, right)
-        facts = Facts(run, finished, kind, made, proved, _base_name(finished, wish), final)
+        place = wish.push or str(final)
+        base = _base_name(finished, wish)
+        facts = Facts(run, finished, kind, made, proved, base, _base_id(finished, wish), final, place)
         (stage / "README.md").write_text(card(facts), encoding="utf-8")
     result = _result(finished, final, kind, made, proved)
     _show(result, screen)
@@ -99,6 +101,9 @@ def _kind(finished: Finished, wish: Wish) -> str:
         raise ConfigError(Problem("--merge", message, "leave --merge out: its folder is plain already"))
     if wish.base is not None and (wish.merge or not adapted):
         raise ConfigError(Problem("--base", "is for folders of adapters; this one holds all weights"))
+    if wish.push and adapted and not wish.merge and _base_id(finished, wish) != _base_name(finished, wish):
+        message = f"the adapters' base is {_base_name(finished, wish)}, which nobody else has"
+        raise ConfigError(Problem("--push", message, "type --base ID with its name on the hub, or --merge"))
     if not adapted:
         return "plain"
     if not wish.merge and not finished.ground.source.weight_files:
@@ -145,6 +150,13 @@ def _base_name(finished: Finished, wish: Wish) -> str:
     if wish.base is not None:
         return wish.base
     return str(finished.composed.config.model.id if source.key == "model.id" else source.folder.resolve())
+
+
+def _base_id(finished: Finished, wish: Wish) -> str | None:
+    """Returns the base's name on the hub; None where it was read from a folder of the user's."""
+    if wish.base is not None:
+        return None if Path(wish.base).is_dir() else wish.base
+    return None if finished.ground.source.key == "model.path" else finished.composed.config.model.id
 
 
 def _result(

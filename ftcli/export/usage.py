@@ -25,7 +25,7 @@ def _reader(facts: Facts) -> str:
 
 def _loading(facts: Facts) -> list[str]:
     auto, reader = facts.made.auto_class, _reader(facts)
-    place = [f"folder = {_literal(facts.final)}  # or the name of its repository on the hub"]
+    place = [f"folder = {_literal(facts.place)}"]
     if facts.kind != "adapter":
         return [
             "import torch",
@@ -99,6 +99,6 @@ def _answer(facts: Facts) -> list[str]:
     else:
         lines += [
             "chances = output.logits[0].softmax(-1)",
-            "print([model.config.id2label[i] for i in chances.reshape(-1, chances.shape[-1]).argmax(-1).tolist()], chances.max(-1))",
+            "print([model.config.id2label[i] for i in chances.reshape(-1, chances.shape[-1]).argmax(-1).tolist()])",
         ]
     return lines
