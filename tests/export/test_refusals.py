@@ -13,7 +13,9 @@ TASK = "sequence-classification"
 
 
 @pytest.mark.parametrize("method", [(), LORA], ids=["full", "lora"])
-def test_one_changed_weight_is_found_by_the_fresh_process(method, train, ftcli, tmp_path, monkeypatch):
+def test_one_changed_weight_is_found(method, train, ftcli, tmp_path, monkeypatch, request):
+    if not method:
+        request.getfixturevalue("in_this_process")  # the other one is the real thing
     from safetensors.torch import load_file, save_file
 
     from ftcli.export import session
@@ -64,8 +66,10 @@ def test_a_lost_tensor_is_found(method, lost, train, ftcli, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("method", [(), LORA], ids=["full", "lora"])
-def test_the_cards_code_works_as_it_stands(method, train, ftcli, tmp_path):
-    """Also the whole way through real processes: the export's own and the card's."""
+def test_the_cards_code_works_as_it_stands(method, train, ftcli, tmp_path, request):
+    """With adapters, all the way through real processes: the export's own and the card's."""
+    if not method:
+        request.getfixturevalue("in_this_process")
     folder = tmp_path / "out"
     done = ftcli("export", str(train(TASK, "bert", *method)), str(folder), "--json")
     assert done.code == 0, done.err
