@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ftcli import build
@@ -60,7 +61,7 @@ def build_peft(finished: Finished, auto_class: str) -> Any:
         # Whatever is drawn here is overwritten; a method that changes the base by the seed gets the run's.
         torch.random.default_generator.manual_seed(finished.composed.config.seed)
         model = peft.get_peft_model(base, described)
-    transfer(finished.model, model, prompt=described.is_prompt_learning)
+    transfer(finished.model, model, blueprint.peft.peft_names, prompt=described.is_prompt_learning)
     return model.to(finished.runtime.device).eval()
 
 
@@ -137,12 +138,13 @@ def _whole(name: str, prefix: str) -> str:
     return ".".join(parts[: parts.index("pooler") + 1]) if "pooler" in parts else owner
 
 
-def transfer(model: nn.Module, target: Any, *, prompt: bool) -> None:
+def transfer(model: nn.Module, target: Any, names: Mapping[str, str], *, prompt: bool) -> None:
     """Copies every tensor of the run's model into peft's and compares all of them.
 
     Args:
         model: the run's, adapters in place.
         target: peft's.
+        names: tensor of the run -> its name in peft's model, where that is not its own behind a prefix.
         prompt: soft prompts: peft's model stands beside the prompts, not inside a tuner.
 
     Raises:
@@ -150,7 +152,7 @@ def transfer(model: nn.Module, target: Any, *, prompt: bool) -> None:
     """
     import torch
 
-    own = tensors_of(model)
+    own = {names.get(name, name): tensor for name, tensor in tensors_of(model).items()}
     places = _places(target, "base_model." if prompt else "base_model.model.")
     saved = _saved_names(target)
     lost = sorted(own.keys() ^ places.keys())

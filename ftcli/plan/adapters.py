@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ class PeftResult:
     decisions: tuple[str, ...] = ()
     peft_config: Any = None
     """The peft library's config that describes the method; None: plain peft has no such method."""
+    peft_names: Mapping[str, str] = field(default_factory=dict)
+    """Adapter tensor -> its name in the model that `peft.get_peft_model(base, peft_config)` makes, where that is
+    not `base_model.model.` before it."""
     regularisers: tuple[Callable[[nn.Module], torch.Tensor], ...] = ()
     """Each returns a scalar that is added once to a step's mean loss."""
     after_step: tuple[Callable[..., None], ...] = ()
