@@ -203,10 +203,21 @@ def merged(model: Any, method: str) -> nn.Module:
         )
         raise ConfigError(Problem("--merge", message, "export without --merge"))
     try:
-        return model.merge_and_unload(safe_merge=True)
+        return _unwrapped(model.merge_and_unload(safe_merge=True))
     except (ValueError, NotImplementedError, TypeError, AttributeError) as error:
         message = f"peft={method} cannot be merged: {str(error).splitlines()[0]}"
         raise ConfigError(Problem("--merge", message, "export without --merge")) from error
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Puts the trained module in the place of each wrapper that peft leaves, as after LayerNorm tuning."""
+    from peft.utils import ModulesToSaveWrapper
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, module.modules_to_save[ADAPTER])
+    return model
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:

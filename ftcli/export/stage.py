@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ftcli.checkpoint.commit import STAGE, explained, fsync
-from ftcli.checkpoint.crash import crash_point
 from ftcli.errors import Problem, RunDirError
 from ftcli.rundir import require_writable
 
@@ -46,7 +45,6 @@ def staged(target: Path) -> Iterator[Path]:
             for path in stage.rglob("*"):
                 fsync(path)
             fsync(stage)
-            crash_point("export-before-rename")
             stage.rename(target)
             fsync(target.parent)
     finally:

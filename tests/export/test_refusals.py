@@ -157,3 +157,19 @@ def test_the_card_shows_the_datas_own_names_as_plain_text(train, ftcli, tmp_path
     assert front["model-index"][0]["name"] == "a: [b] 'c' # d"
     assert front["library_name"] == "transformers" and front["pipeline_tag"] == "text-classification"
     assert "| validation | validation.jsonl | 8 |" in text
+
+
+def test_a_stage_vanishes_with_an_error_and_a_killed_ones_is_swept(tmp_path):
+    from ftcli.export.stage import staged, vacant
+
+    dead, foreign = tmp_path / ".stage-out-99999999", tmp_path / ".stage-other-99999999"
+    for folder in (dead, foreign):
+        folder.mkdir()
+    with pytest.raises(KeyError), staged(vacant(tmp_path / "out")) as stage:
+        (stage / "half").write_text("x")
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == [foreign.name]
+    (tmp_path / "out").mkdir()
+    with staged(vacant(tmp_path / "out")) as stage:
+        (stage / "whole").write_text("x")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]

@@ -87,3 +87,28 @@ def test_what_a_peft_run_trained_beside_adapters_and_head_comes_along(
     assert done.code == 0, done.err
     assert json.loads(done.out)["passes"][0]["worst"] == 0.0
     assert f"base_model.model.{name}" in load_file(folder / "adapter_model.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore")  # peft's, of a layer it has not seen and of renamed properties
+def test_a_head_that_peft_leaves_wrapped_is_unwrapped_on_merging(tmp_path):
+    import peft
+    import torch
+    from tiny_weights import tiny_config
+    from transformers import AutoModelForSequenceClassification
+
+    from ftcli.export.adapter import merged
+
+    config = peft.LNTuningConfig(
+        task_type="SEQ_CLS", target_modules=["LayerNorm"], modules_to_save=["classifier"]
+    )
+    base = AutoModelForSequenceClassification.from_config(tiny_config("bert"))
+    names = set(base.state_dict())
+    model = peft.get_peft_model(base, config).eval()
+    head = model.base_model.model.classifier.modules_to_save["default"]
+    head.weight.data += 1
+    ids = torch.tensor([[2, 7, 9, 3]])
+    with torch.no_grad():
+        before = model(input_ids=ids).logits
+        plain = merged(model, "layernorm-tuning")
+        assert torch.allclose(plain(input_ids=ids).logits, before, atol=1e-6)
+    assert set(plain.state_dict()) == names and plain.classifier is head
