@@ -70,6 +70,13 @@ class CheckpointError(FtcliError):
     title = "checkpoint"
 
 
+class ExportError(FtcliError):
+    """An exported folder that, reloaded by plain libraries, does not answer as the run does."""
+
+    exit_code = 3
+    title = "export"
+
+
 class NonFiniteError(FtcliError):
     """A loss or gradient that is NaN or infinite; raised before it is applied."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ftcli import build
 from ftcli.compose import Composed, load
 from ftcli.errors import ConfigError, Problem, RunDirError
+from ftcli.model.shared import SharedWeights, current, shared_weights
 from ftcli.recording import restored
 from ftcli.rundir import RunDir
 from ftcli.training import check
@@ -34,6 +35,8 @@ class Finished:
     model: torch.nn.Module
     evaluator: Evaluator
     origin: str
+    blueprint: build.Blueprint | None = None
+    """What the model was built as; None for a folder or an ensemble."""
 
     @property
     def labels(self) -> list[str]:
@@ -64,7 +67,7 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
             )
     if hasattr(composed.config.freezing, "start_from"):
         composed.config.freezing.start_from = None  # what the run began with is in its checkpoints
-    check(composed)
+    check(composed, with_data=with_rows)
     recorded = json.loads(run.data_json.read_text(encoding="utf-8"))
     decided = json.loads(run.environment_json.read_text(encoding="utf-8"))["decisions"]
     found = CheckpointStore(
@@ -83,9 +86,11 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
     runtime = build.decide_runtime(composed.config, ground.tokenizer.max_length, kept)
     blueprint = build.draw(ground, attention=runtime.attention)
     load_tensors(blueprint.model, found.load("model"))
+    if (shared := current()) is not None:
+        shared.adopt(blueprint.model, runtime.device)
     model = blueprint.model.to(runtime.device).eval()
     evaluator = build.build_evaluator(composed.config, ground, runtime)
-    return Finished(composed, ground, runtime, model, evaluator, f"{run.path} ({found.name})")
+    return Finished(composed, ground, runtime, model, evaluator, f"{run.path} ({found.name})", blueprint)
 
 
 def _load_ensemble(
@@ -106,7 +111,8 @@ def _load_ensemble(
             Problem(str(run.path), "its members have different labels", "train them on the same rows")
         )
     model = torch.nn.ModuleList([one.model for one in members])
-    return replace(first, model=model, origin=f"{run.path} ({len(members)} members, {checkpoint})")
+    origin = f"{run.path} ({len(members)} members, {checkpoint})"
+    return replace(first, model=model, origin=origin, blueprint=None)
 
 
 def load_folder(spec: str, words: list[str]) -> Finished:
@@ -158,3 +164,39 @@ def open_predictor(spec: str, checkpoint: str, words: list[str], *, with_rows: b
             raise
         return load_folder(spec, words)
     return load_run(run, checkpoint, words, with_rows=with_rows)
+
+
+def open_predictors(
+    specs: list[str], checkpoint: str, words: list[str], *, with_rows: bool
+) -> tuple[dict[str, Finished], SharedWeights]:
+    """Opens several, those on one base with the base's weights read and held once.
+
+    Returns:
+        name -> predictor, in the order of `specs`; a name is the last part of a run's path or of an id.
+        What is shared.
+
+    Raises:
+        ConfigError: two have the same name.
+    """
+    opened: dict[str, Finished] = {}
+    with shared_weights() as shared:
+        for spec in specs:
+            finished = open_predictor(spec, checkpoint, words, with_rows=with_rows)
+            name = _name(spec)
+            if name in opened:
+                hint = "name each run once, and give folders different names"
+                raise ConfigError(Problem("RUN", f"{name} is the name of two of them", hint))
+            opened[name] = finished
+    shared.release()
+    return opened, shared
+
+
+def _name(spec: str) -> str:
+    """Returns the name of what was opened, for columns and rows."""
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return path.resolve().name
+    try:
+        return RunDir.find(spec).path.resolve().name
+    except RunDirError:
+        return spec.rstrip("/").rpartition("/")[2]

@@ -31,7 +31,7 @@ def download(name: str, revision: str | None, patterns: list[str]) -> Path:
     failures = (errors.HTTPError, errors.EntryNotFoundError, OSError, errors.XetDownloadError)
     silence: Exception | None = None
     try:
-        with _quiet_hub():
+        with quiet_hub():
             try:
                 # The download itself has no time limit: a server that never answers would hold it for ever.
                 HfApi().model_info(name, revision=revision, timeout=_PATIENCE_S)
@@ -97,7 +97,7 @@ def local_hint(name: str) -> str:
 
 
 @contextmanager
-def _quiet_hub() -> Iterator[None]:
+def quiet_hub() -> Iterator[None]:
     """Keeps the hub library's warnings off the screen, and its progress bars off a log file."""
     from huggingface_hub.utils import disable_progress_bars, logging
 

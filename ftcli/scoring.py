@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,10 +97,9 @@ def predict_file(finished: Finished, source: str, target: str) -> int:
         RunDirError: the output cannot be written.
     """
     suffix = format_of(target, "--output")
-    found = _read(source, finished)
+    found = read_pieces(source, [finished])
     first = next(found)
-    if target != "-" and Path(target).exists() and source != "-" and Path(target).samefile(source):
-        raise ConfigError(Problem("--output", "is the input file", "write to another file"))
+    refuse_same(source, target)
     task, count = finished.ground.task, 0
     with opened(target) as file:
         writer = RowWriter(file, suffix, first, task.added_columns())
@@ -110,6 +109,12 @@ def predict_file(finished: Finished, source: str, target: str) -> int:
             writer.write(piece, [task.added_cells(r, table, piece, row) for row, r in enumerate(records)])
             count += len(piece)
     return count
+
+
+def refuse_same(source: str, target: str) -> None:
+    """Raises ConfigError where the output is the input."""
+    if target != "-" and Path(target).exists() and source != "-" and Path(target).samefile(source):
+        raise ConfigError(Problem("--output", "is the input file", "write to another file"))
 
 
 def write_predictions(
@@ -144,14 +149,20 @@ def check_predictions(path: Path, evaluator: Evaluator, figures: dict[str, float
             raise CheckpointError(Problem(str(path), message, "this is a defect of ftcli: please report it"))
 
 
-def _read(source: str, finished: Finished) -> Iterator[Rows]:
-    """Yields the input's rows, a piece at a time, without labels: those of new rows mean nothing."""
+def read_pieces(source: str, models: Sequence[Finished]) -> Iterator[Rows]:
+    """Yields the input's rows, a piece at a time, without labels: those of new rows mean nothing.
+
+    Args:
+        source: a file, or `-` for jsonl from stdin.
+        models: the columns that any of them reads must be there; the format is that of the first.
+    """
     from ftcli.data.checks import check_columns, check_texts
     from ftcli.data.streaming import pieces
     from ftcli.data.text import as_rows
 
-    fields = [field for field in finished.ground.task.fields() if not field.is_label]
-    chosen = finished.composed.config.data
+    wanted = (field for model in models for field in model.ground.task.fields() if not field.is_label)
+    fields = list(dict.fromkeys(wanted))
+    chosen = models[0].composed.config.data
     suffix = chosen.format.suffix if hasattr(chosen, "format") else None
     for content in pieces(source, "--input", suffix):
         rows = as_rows(content, "stdin" if source == "-" else source, fields)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ftcli import __version__
-from ftcli.cli import check, compare, explain, inspect, run, score
+from ftcli.cli import check, compare, explain, export, inspect, run, score
 from ftcli.errors import FtcliError
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ app.command("generate-schedule", context_settings=WORDS)(check.generate_schedule
 app.command("explain", context_settings=WORDS)(explain.explain)
 app.command("evaluate", context_settings=WORDS)(score.evaluate)
 app.command("predict", context_settings=WORDS)(score.predict)
+app.command("export")(export.export)
 app.command("runs")(compare.runs)
 app.command("compare")(compare.compare)
 app.command("list")(inspect.list_)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ftcli.cli.run import Json, Quiet, Words
+
+if TYPE_CHECKING:
+    from ftcli.screen import Screen
 
 Checkpoint = Annotated[str, typer.Option("--checkpoint", help="best, last or a name such as step-000100.")]
 
@@ -23,7 +26,8 @@ def evaluate(
     run: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="A run (path, id prefix, `last`), a Hugging Face folder, or a hub id."
+            metavar="RUN [RUN]...",
+            help="A run (path, id prefix, `last`), a Hugging Face folder, or a hub id.",
         ),
     ],
     words: Words = None,
@@ -40,22 +44,67 @@ def evaluate(
 ) -> None:
     """Score a run, or any classifier, on the rows of its configuration or of the words.
 
-    Example: ftcli evaluate last          ftcli evaluate DIR data=sst2 data.path=DIR
+    Several runs are scored in one table, those on one base with the base loaded once.
+
+    Example: ftcli evaluate last          ftcli evaluate DIR data=sst2 data.path=DIR          ftcli evaluate RUN RUN
     """
     from ftcli.finished import open_predictor
     from ftcli.scoring import evaluate_part
     from ftcli.screen import Screen
 
     screen = Screen(quiet=quiet, as_json=as_json)
-    finished = open_predictor(run, checkpoint, words or [], with_rows=True)
+    runs, words = _runs_and_words(run, words or [])
+    if len(runs) > 1:
+        screen.result(_evaluate_several(runs, words, checkpoint, split.value, mistakes, output, screen))
+        return
+    finished = open_predictor(run, checkpoint, words, with_rows=True)
     screen.result(evaluate_part(finished, split.value, screen, mistakes=mistakes, picture=output))
+
+
+def _runs_and_words(run: str, words: list[str]) -> tuple[list[str], list[str]]:
+    """Tells further runs from words: a word has a `=`; a flag that does not exist is left for the words' check."""
+    if any(word.startswith("-") for word in words):
+        return [run], words
+    more = [word for word in words if "=" not in word or Path(word).is_dir()]
+    return [run, *more], [word for word in words if word not in more]
+
+
+def _evaluate_several(
+    runs: list[str],
+    words: list[str],
+    checkpoint: str,
+    part: str,
+    mistakes: int,
+    output: Path | None,
+    screen: Screen,
+) -> dict[str, Any]:
+    from ftcli.errors import ConfigError, Problem
+    from ftcli.finished import open_predictors
+    from ftcli.several import evaluate_several
+
+    if output is not None:
+        raise ConfigError(Problem("--output", "draws one run's confusion matrix", "name one run"))
+    opened, shared = open_predictors(runs, checkpoint, words, with_rows=True)
+    return evaluate_several(opened, shared, part, screen, mistakes=mistakes)
+
+
+def _predict_several(
+    runs: list[str], words: list[str], checkpoint: str, source: str, target: str, screen: Screen
+) -> None:
+    from ftcli.finished import open_predictors
+    from ftcli.several import predict_several
+
+    opened, shared = open_predictors(runs, checkpoint, words, with_rows=False)
+    count = predict_several(opened, source, target)
+    screen.note(f"{count} rows predicted by {', '.join(opened)}; {shared.line()}")
 
 
 def predict(
     run: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="A run (path, id prefix, `last`), a Hugging Face folder, or a hub id."
+            metavar="RUN [RUN]...",
+            help="A run (path, id prefix, `last`), a Hugging Face folder, or a hub id.",
         ),
     ],
     words: Words = None,
@@ -70,6 +119,8 @@ def predict(
 ) -> None:
     """Add a prediction and probabilities to every row of a file; columns and order are kept.
 
+    Several runs add their columns side by side, each as NAME.prediction and so on, the base loaded once.
+
     Example: ftcli predict last --input new.tsv --output scored.jsonl
     """
     from ftcli.finished import open_predictor
@@ -77,6 +128,10 @@ def predict(
     from ftcli.screen import Screen
 
     screen = Screen(quiet=quiet, as_json=output_file == "-")
-    finished = open_predictor(run, checkpoint, words or [], with_rows=False)
+    runs, words = _runs_and_words(run, words or [])
+    if len(runs) > 1:
+        _predict_several(runs, words, checkpoint, input_file, output_file, screen)
+        return
+    finished = open_predictor(run, checkpoint, words, with_rows=False)
     count = predict_file(finished, input_file, output_file)
     screen.note(f"{count} rows predicted by {finished.origin}")

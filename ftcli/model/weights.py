@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import Problem, SourceError
+from ftcli.model.shared import current
 from ftcli.source import Source, quiet_transformers
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def load(
     Raises:
         SourceError: a tensor of the base model is missing or has another shape, or a file cannot be read.
     """
-    tensors = _read(source, meta=options.get("device_map") == "meta")
+    tensors = _tensors(source, options)
     with quiet_transformers():
         loaded: Any = model_class.from_pretrained(
             None,
@@ -66,6 +67,14 @@ def load(
     fresh = tuple(name for name, _ in model.named_parameters() if name in absent)
     refitted = tuple(name for name in fresh if name in misfits)
     return Loaded(model, fresh, refitted, tuple(sorted(info["unexpected_keys"])))
+
+
+def _tensors(source: Source, options: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Returns the files' tensors, out of memory where several runs stand on one base."""
+    held = current()
+    if options.get("device_map") == "meta" or held is None:
+        return _read(source, meta=options.get("device_map") == "meta")
+    return held.read(source.weight_files, options["dtype"], lambda: _read(source, meta=False))
 
 
 def _read(source: Source, meta: bool) -> dict[str, torch.Tensor]:

@@ -1,0 +1,176 @@
+"""Loads exported folders with plain transformers and peft, and runs them: the other side of the proof.
+
+Run as a program of its own (`python -I reload.py JOB OUT`), it imports nothing of ftcli. The job is a JSON
+list; each entry names a folder, how to load it, and the safetensors file of its inputs. OUT gets
+`NUMBER.safetensors`, the outputs of every pass, and `reports.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+UNPADDED, PADDED = "unpadded", "padded"
+
+
+def main(job: Path, out: Path) -> None:
+    """Runs every entry of a job file."""
+    from safetensors.torch import save_file
+
+    reports = []
+    for number, entry in enumerate(json.loads(job.read_text(encoding="utf-8"))):
+        outputs, report = run(entry)
+        save_file(outputs, out / f"{number}.safetensors")
+        reports.append(report)
+    (out / "reports.json").write_text(json.dumps(reports), encoding="utf-8")
+
+
+def run(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the outputs of each pass, and what loading said.
+
+    Args:
+        entry: `folder`, `auto_class`, `dtype`, `device`, `threads`, `inputs` (a file of `BATCH/NAME` tensors),
+            `passes` of (attention kind, padded or unpadded), `base` where the folder holds an adapter, and
+            `texts`, where the tokenizer is tried too: rows of one text or two.
+    """
+    import torch
+
+    if entry["threads"]:
+        torch.set_num_threads(entry["threads"])
+    batches = read_batches(Path(entry["inputs"]))
+    outputs: dict[str, Any] = {}
+    report: dict[str, Any] = {"keys": []}
+    models: dict[str, Any] = {}
+    for attention, shape in entry["passes"]:
+        if attention not in models:
+            models = {attention: load(entry, attention, report)}
+        given = unpadded(batches) if shape == UNPADDED else batches
+        values, counts = outputs_of(models[attention], given, entry["device"])
+        outputs |= {f"{attention}/{shape}": values, f"{attention}/{shape}/counts": counts}
+    report["ids"] = token_ids(entry) if entry.get("texts") else None
+    report["labels"] = {str(k): v for k, v in models[attention].config.id2label.items()}
+    report["modules"] = sorted({name.partition(".")[0] for name in sys.modules} & {"ftcli", "peft"})
+    return outputs, report
+
+
+def load(entry: dict[str, Any], attention: str, report: dict[str, Any]) -> Any:
+    """Returns the model in eval mode; whatever was missing or left over goes to `report["keys"]`."""
+    import torch
+    import transformers
+
+    options: dict[str, Any] = {
+        "dtype": getattr(torch, entry["dtype"]),
+        "attn_implementation": attention,
+        "output_loading_info": True,
+        "local_files_only": True,
+    }
+    auto = getattr(transformers, entry["auto_class"])
+    if entry.get("base") is None:
+        model, info = auto.from_pretrained(entry["folder"], **options)
+        kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
+        report["keys"] += [f"{kind.split('_')[0]}: {key}" for kind in kinds for key in map(str, info[kind])]
+    else:
+        config = transformers.AutoConfig.from_pretrained(entry["folder"])
+        options["ignore_mismatched_sizes"] = True
+        base, info = auto.from_pretrained(entry["base"], config=config, **options)
+        model = with_adapter(base, info, entry["folder"], report)
+    return model.to(entry["device"]).eval()
+
+
+def with_adapter(base: Any, info: dict[str, Any], folder: str, report: dict[str, Any]) -> Any:
+    """Returns peft's model; reports what neither the base's files nor the adapter's give."""
+    import warnings
+
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import safe_open
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model = PeftModel.from_pretrained(base, folder)
+    report["keys"] += [str(w.message) for w in said if "adapter keys" in str(w.message)]
+    with safe_open(str(Path(folder) / "adapter_model.safetensors"), framework="pt") as file:
+        stored = set(file.keys())
+    wanted = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    report["keys"] += [f"missing: {key}" for key in sorted(wanted - stored)]
+    report["keys"] += [f"unexpected: {key}" for key in sorted(stored - wanted)]
+    misfits = [str(key[0] if isinstance(key, tuple | list) else key) for key in info["mismatched_keys"]]
+    report["resized"] = bool(misfits)
+    for key in [*info["missing_keys"], *misfits]:
+        if not any(name.endswith(f".{key}") for name in stored):
+            report["keys"].append(f"newly initialised: {key}")
+    return model
+
+
+def read_batches(file: Path) -> list[dict[str, Any]]:
+    """Returns the batches of a file of `BATCH/NAME` tensors, in their order."""
+    from safetensors.torch import load_file
+
+    batches: dict[int, dict[str, Any]] = {}
+    for key, tensor in load_file(file).items():
+        number, _, name = key.partition("/")
+        batches.setdefault(int(number), {})[name] = tensor
+    return [batches[number] for number in sorted(batches)]
+
+
+def unpadded(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns every sequence (or image) as a batch of its own, without padding."""
+    alone = []
+    for batch in batches:
+        for i in range(len(next(iter(batch.values())))):
+            real = batch["attention_mask"][i].bool() if "attention_mask" in batch else slice(None)
+            alone.append({name: tensor[i][real][None] for name, tensor in batch.items()})
+    return alone
+
+
+def outputs_of(model: Any, batches: list[dict[str, Any]], device: str) -> tuple[Any, Any]:
+    """Returns a model's outputs at all places that are no padding.
+
+    Returns:
+        values: (num_places, num_outputs) fp32; one place a sequence, or one a token of it.
+        counts: (num_sequences,) int64, how many places each sequence has.
+    """
+    import torch
+
+    values, counts = [], []
+    with torch.no_grad():
+        for batch in batches:
+            for found in _by_sequence(model, {k: v.to(device) for k, v in batch.items()}):
+                values.append(found.float().cpu())
+                counts.append(len(found))
+    return torch.cat(values), torch.tensor(counts)
+
+
+def _by_sequence(model: Any, batch: dict[str, Any]) -> list[Any]:
+    import torch
+
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    dtype = next(p.dtype for p in inner.parameters())
+    batch = {name: v.to(dtype) if v.is_floating_point() else v for name, v in batch.items()}
+    if type(inner).__name__.endswith("ForMultipleChoice"):
+        # One row whose choices are all sequences of the batch: rows may differ in how many they have.
+        return list(model(**{name: v[None] for name, v in batch.items()}).logits[0][:, None, None])
+    found = model(**batch)
+    if "start_logits" in found:
+        logits = torch.stack([found.start_logits, found.end_logits], -1)
+    else:
+        logits = found.logits
+    if logits.dim() == 2:
+        return list(logits[:, None])
+    return [row[mask.bool()] for row, mask in zip(logits, batch["attention_mask"], strict=True)]
+
+
+def token_ids(entry: dict[str, Any]) -> list[list[int]]:
+    """Returns the ids that the folder's tokenizer gives to the entry's texts, cut at its own length."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(entry["folder"])
+    pairs = len(entry["texts"][0]) == 2
+    rows = list(zip(*entry["texts"], strict=True))
+    encoded = tokenizer(list(rows[0]), list(rows[1]) if pairs else None, truncation=True)
+    return encoded["input_ids"]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

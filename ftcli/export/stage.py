@@ -1,0 +1,78 @@
+"""A folder that appears under its name whole and proved, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ftcli.checkpoint.commit import STAGE, explained, fsync
+from ftcli.errors import Problem, RunDirError
+from ftcli.rundir import require_writable
+
+
+def vacant(folder: Path) -> Path:
+    """Returns the folder's whole path; it must be new or empty.
+
+    Raises:
+        RunDirError: something is there, or nothing can be written there.
+    """
+    target = folder.expanduser().absolute()
+    require_writable(target, folder=True)
+    if target.is_symlink():
+        raise RunDirError(Problem(str(folder), "is a link", "name the folder itself"))
+    if target.is_dir() and any(target.iterdir()):
+        raise RunDirError(Problem(str(folder), "is not empty", "choose a new or empty folder"))
+    return target
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """Yields a folder beside `target` that takes its name when the block ends well, and vanishes otherwise.
+
+    Raises:
+        RunDirError: the disk is full or cannot be written; nothing is left behind.
+    """
+    stage = target.parent / f"{STAGE}{target.name}-{os.getpid()}"
+    try:
+        with _reworded(target):
+            for leftover in target.parent.glob(f"{STAGE}{target.name}-*"):
+                _sweep(leftover)
+            stage.mkdir(parents=True)
+            yield stage
+            for path in stage.rglob("*"):
+                fsync(path)
+            fsync(stage)
+            stage.rename(target)
+            fsync(target.parent)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _sweep(leftover: Path) -> None:
+    """Removes what a killed export to the same place left."""
+    owner = leftover.name.rpartition("-")[2]
+    if not owner.isdigit():
+        return
+    try:
+        os.kill(int(owner), 0)
+        alive = int(owner) != os.getpid()
+    except ProcessLookupError:
+        alive = False
+    except OSError:  # another user's
+        alive = True
+    if not alive:
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def _reworded(target: Path) -> Iterator[None]:
+    """A disk that is full or cannot be written is told with what helps here."""
+    try:
+        with explained(target):
+            yield
+    except RunDirError as error:
+        hint = "free space, or choose another folder"
+        raise RunDirError(*(Problem(p.key, p.message, hint) for p in error.problems)) from error

@@ -1,0 +1,175 @@
+"""Real processes: a folder that was changed, what cannot be exported, and the card's own code."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LORA = ("peft=lora", "peft.r=4")
+TASK = "sequence-classification"
+
+
+@pytest.mark.parametrize("method", [(), LORA], ids=["full", "lora"])
+def test_one_changed_weight_is_found(method, train, ftcli, tmp_path, monkeypatch, request):
+    if not method:
+        request.getfixturevalue("in_this_process")  # the other one is the real thing
+    from safetensors.torch import load_file, save_file
+
+    from ftcli.export import session
+
+    write = session._write
+
+    def spoiled(finished, stage, *rest):
+        made = write(finished, stage, *rest)
+        file = next(stage.glob("*model.safetensors"))
+        tensors = load_file(file)
+        name = next(name for name in tensors if name.endswith("classifier.bias"))
+        tensors[name][1] += 0.5
+        save_file(tensors, file, metadata={"format": "pt"})
+        return made
+
+    monkeypatch.setattr(session, "_write", spoiled)
+    done = ftcli("export", str(train(TASK, "bert", *method)), str(tmp_path / "out"))
+    assert done.code == 3
+    assert "8 of 16 outputs differ by more than 0" in done.err
+    values = re.search(
+        r"validation row \d  output 'positive': (\S+) in the run, (\S+) in the folder", done.err
+    )
+    assert float(values[2]) == pytest.approx(float(values[1]) + 0.5, abs=1e-4)
+    assert list(tmp_path.glob("*out*")) == [] and list(tmp_path.glob(".*")) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "lost"), [((), "classifier.bias"), (LORA, "layer.1.attention.self.query.lora_B")]
+)
+def test_a_lost_tensor_is_found(method, lost, train, ftcli, tmp_path, monkeypatch, in_this_process):
+    from safetensors.torch import load_file, save_file
+
+    from ftcli.export import session
+
+    write = session._write
+
+    def lossy(finished, stage, *rest):
+        made = write(finished, stage, *rest)
+        file = next(stage.glob("*model.safetensors"))
+        tensors = {name: t for name, t in load_file(file).items() if lost not in name}
+        save_file(tensors, file, metadata={"format": "pt"})
+        return made
+
+    monkeypatch.setattr(session, "_write", lossy)
+    done = ftcli("export", str(train(TASK, "bert", *method)), str(tmp_path / "out"))
+    assert done.code == 3 and "missing" in done.err and lost in done.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("method", [(), LORA], ids=["full", "lora"])
+def test_the_cards_code_works_as_it_stands(method, train, ftcli, tmp_path, request):
+    """With adapters, all the way through real processes: the export's own and the card's."""
+    if not method:
+        request.getfixturevalue("in_this_process")
+    folder = tmp_path / "out"
+    done = ftcli("export", str(train(TASK, "bert", *method)), str(folder), "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["passes"][0]["worst"] == 0.0
+    code = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)[1]
+    ran = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() in ("['negative']", "['positive']")
+
+
+def test_the_reloading_script_knows_nothing_of_ftcli():
+    from ftcli.export import reload
+
+    assert "import ftcli" not in (text := Path(reload.__file__).read_text()) and "from ftcli" not in text
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(train, ftcli, tmp_path):
+    (tmp_path / "mine").write_text("x")
+    done = ftcli("export", str(train(TASK, "bert")), str(tmp_path))
+    assert done.code == 2 and "is not empty" in done.err
+    assert [path.name for path in tmp_path.glob("mine")] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--merge"], "no adapters to merge"), (["--base", "a/b"], "--base"), (["--checkpoint", "step-9"], "step-9"),
+     (["--dtype", "int8"], "int8"), (["--push", "a/b"], "HF_HUB_OFFLINE=1 forbids the network")],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_before_anything_is_written(arguments, said, train, ftcli, tmp_path):
+    done = ftcli("export", str(train(TASK, "bert")), str(tmp_path / "out"), *arguments)
+    assert done.code == 2 and said in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_method_of_our_own_is_refused_by_name(train, ftcli, tmp_path, monkeypatch):
+    from ftcli.export import session
+
+    open_run = session._open
+
+    def own(*arguments):
+        finished, missing = open_run(*arguments)
+        finished.blueprint.peft = finished.blueprint.peft.__class__(
+            finished.model, finished.blueprint.peft.adapter_names
+        )
+        return finished, missing
+
+    monkeypatch.setattr(session, "_open", own)
+    done = ftcli("export", str(train(TASK, "bert", *LORA)), str(tmp_path / "out"))
+    assert done.code == 2 and "a method that plain peft does not have" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_ensemble_names_a_member(train, ftcli, tmp_path):
+    run = train(TASK, "bert", "seeds=[1,2]")
+    done = ftcli("export", str(run), str(tmp_path / "out"))
+    assert done.code == 2 and f"{run}/seed-1" in done.err
+
+
+def test_rows_that_are_gone_are_replaced_by_drawn_ones(
+    train, ftcli, tmp_path, place, in_this_process, monkeypatch
+):
+    run = train(TASK, "bert", *LORA)
+    rows = place / "rows" / TASK
+    rows.rename(away := rows.with_name("away"))
+    try:
+        done = ftcli("export", str(run), str(tmp_path / "out"), "--json")
+    finally:
+        away.rename(rows)
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert "256 rows drawn at random" in result["inputs"] and result["sequences"] == 256
+    assert all(one["worst"] <= one["tolerance"] for one in result["passes"])
+
+
+def test_the_card_shows_the_datas_own_names_as_plain_text(train, ftcli, tmp_path, in_this_process):
+    import yaml
+
+    from ftcli.export.card import plain
+
+    assert plain("<b>*x*|[a](b)\n# y") == r"\<b\>\*x\*\|\[a\](b) \# y"
+    done = ftcli("export", str(train(TASK, "bert")), str(tmp_path / "a: [b] 'c' # d"))
+    assert done.code == 0, done.err
+    text = (tmp_path / "a: [b] 'c' # d" / "README.md").read_text()
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["model-index"][0]["name"] == "a: [b] 'c' # d"
+    assert front["library_name"] == "transformers" and front["pipeline_tag"] == "text-classification"
+    assert "| validation | validation.jsonl | 8 |" in text
+
+
+def test_a_stage_vanishes_with_an_error_and_a_killed_ones_is_swept(tmp_path):
+    from ftcli.export.stage import staged, vacant
+
+    dead, foreign = tmp_path / ".stage-out-99999999", tmp_path / ".stage-other-99999999"
+    for folder in (dead, foreign):
+        folder.mkdir()
+    with pytest.raises(KeyError), staged(vacant(tmp_path / "out")) as stage:
+        (stage / "half").write_text("x")
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == [foreign.name]
+    (tmp_path / "out").mkdir()
+    with staged(vacant(tmp_path / "out")) as stage:
+        (stage / "whole").write_text("x")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]

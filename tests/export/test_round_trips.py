@@ -1,0 +1,114 @@
+"""Methods x architectures x tasks: written, reloaded by plain libraries, and the same to the last bit."""
+
+import json
+
+import pytest
+
+FULL, LORA = (), ("peft=lora", "peft.r=4")
+VIT = (*LORA, "peft.target_modules=[q_proj,v_proj]")
+SEQUENCE, TOKENS, ANSWERS = "sequence-classification", "token-classification", "extractive-qa"
+PAIRS = [
+    *[(SEQUENCE, architecture, FULL) for architecture in ("bert", "gpt2", "deberta-v2")],
+    *[(SEQUENCE, architecture, LORA) for architecture in ("bert", "roberta", "distilbert", "electra", "deberta-v2",
+                                                          "albert", "gpt2", "llama", "opt")],
+    *[(task, "bert", LORA) for task in ("multi-label", "regression", TOKENS, ANSWERS, "multiple-choice")],
+    *[("image-classification", "vit", method) for method in (FULL, VIT)],
+    (TOKENS, "distilbert", FULL), (ANSWERS, "roberta", FULL), ("multiple-choice", "gpt2", LORA),
+]  # fmt: skip
+"""Task, architecture, words of the method: a new method or architecture is one more line."""
+MERGED = [(SEQUENCE, "gpt2", LORA), (SEQUENCE, "distilbert", LORA), (TOKENS, "bert", LORA),
+          ("image-classification", "vit", VIT)]  # fmt: skip
+
+
+def name(case) -> str:
+    task, architecture, *method = case
+    return "-".join([task, architecture, *(method[0][:1] if method else ())])
+
+
+@pytest.mark.parametrize("case", PAIRS, ids=name)
+def test_answers_are_the_runs_own_to_the_last_bit(case, train, ftcli, in_this_process, tmp_path):
+    task, architecture, method = case
+    run, folder = train(task, architecture, *method), tmp_path / "out"
+    done = ftcli("export", str(run), str(folder), "--json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    recorded, *others = result["passes"]
+    assert recorded["worst"] == recorded["tolerance"] == 0.0 and recorded["compared"] > 0
+    assert others and all(one["worst"] <= one["tolerance"] == 1e-5 for one in others)
+    assert result["kind"] == ("adapter" if method else "plain")
+    [report] = in_this_process
+    assert report["keys"] == []
+    files = {path.name for path in folder.iterdir()}
+    assert {"README.md", "config.json"} < files
+    assert ("adapter_model.safetensors" in files) == bool(method) != ("model.safetensors" in files)
+
+
+@pytest.mark.parametrize("case", MERGED, ids=name)
+def test_merged_weights_answer_alike_without_peft(case, train, ftcli, in_this_process, tmp_path):
+    task, architecture, method = case
+    run, folder = train(task, architecture, *method), tmp_path / "out"
+    done = ftcli("export", str(run), str(folder), "--merge", "--json")
+    assert done.code == 0, done.err
+    assert all(one["worst"] <= one["tolerance"] == 1e-5 for one in json.loads(done.out)["passes"])
+    assert not (folder / "adapter_config.json").exists()
+
+
+@pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
+def test_half_precision_is_close_and_half_as_large(method, train, ftcli, in_this_process, tmp_path):
+    run, folder = train(SEQUENCE, "bert", *method), tmp_path / "out"
+    done = ftcli("export", str(run), str(folder), "--dtype", "float16", "--json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert all(0 < one["worst"] <= one["tolerance"] == 2e-2 for one in result["passes"])
+    assert result["dtype"] == json.loads((folder / "config.json").read_text())["dtype"] == "float16"
+
+
+def test_what_a_peft_run_trained_beside_adapters_and_head_comes_along(
+    train, ftcli, in_this_process, tmp_path
+):
+    from safetensors.torch import load_file
+
+    from ftcli.export import session
+
+    run, folder = train(SEQUENCE, "bert", *LORA), tmp_path / "out"
+    name = "bert.encoder.layer.1.output.LayerNorm.weight"
+    open_run = session._open
+
+    def changed(*arguments):
+        finished, missing = open_run(*arguments)
+        finished.model.get_parameter(name).data += 0.5
+        return finished, missing
+
+    session._open = changed
+    try:
+        done = ftcli("export", str(run), str(folder), "--json")
+    finally:
+        session._open = open_run
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["passes"][0]["worst"] == 0.0
+    assert f"base_model.model.{name}" in load_file(folder / "adapter_model.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore")  # peft's, of a layer it has not seen and of renamed properties
+def test_a_head_that_peft_leaves_wrapped_is_unwrapped_on_merging(tmp_path):
+    import peft
+    import torch
+    from tiny_weights import tiny_config
+    from transformers import AutoModelForSequenceClassification
+
+    from ftcli.export.adapter import merged
+
+    config = peft.LNTuningConfig(
+        task_type="SEQ_CLS", target_modules=["LayerNorm"], modules_to_save=["classifier"]
+    )
+    base = AutoModelForSequenceClassification.from_config(tiny_config("bert"))
+    names = set(base.state_dict())
+    model = peft.get_peft_model(base, config).eval()
+    head = model.base_model.model.classifier.modules_to_save["default"]
+    head.weight.data += 1
+    ids = torch.tensor([[2, 7, 9, 3]])
+    with torch.no_grad():
+        before = model(input_ids=ids).logits
+        plain = merged(model, "layernorm-tuning")
+        assert torch.allclose(plain(input_ids=ids).logits, before, atol=1e-6)
+    assert set(plain.state_dict()) == names and plain.classifier is head
