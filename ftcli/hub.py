@@ -61,7 +61,7 @@ def conversion(name: str) -> str | None:
     from huggingface_hub import HfApi, errors
 
     try:
-        with _quiet_hub():
+        with quiet_hub():
             found = HfApi().get_repo_discussions(
                 name, author=_CONVERTER, discussion_type="pull_request", discussion_status="open"
             )
