@@ -65,8 +65,8 @@ WORDS = (
 def stopper(trainer, at: int):
     """Returns work after a step that stands in for a signal."""
 
-    def work(model, state):
-        if state.step == at:
+    def work(model, step, total):
+        if step == at:
             trainer.stop.signum = 15
 
     return work
@@ -256,9 +256,9 @@ def test_a_phase_begins_from_the_best_checkpoint(phased, rules, restores, keeps)
     )
     snapshots, moments, begun = {}, {}, []
 
-    def snapshot(model, state):
-        snapshots[state.step] = weights(trainer)
-        moments[state.step] = {k: v.clone() for k, v in named_state(trainer.optimizer).items()}
+    def snapshot(model, step, total):
+        snapshots[step] = weights(trainer)
+        moments[step] = {k: v.clone() for k, v in named_state(trainer.optimizer).items()}
 
     trainer.parts.after_step = [snapshot]
     change = trainer.next_phase
