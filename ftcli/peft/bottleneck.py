@@ -109,10 +109,11 @@ def build(config: BottleneckConfig, model: nn.Module, *, seed: int, tokenizer: A
     import torch
 
     hf_config: Any = model.config
-    kind, width = str(hf_config.model_type), int(hf_config.hidden_size)
+    kind = str(hf_config.model_type)
     if kind not in SUBLAYERS:
         hint = f"type peft=lora, or choose a model of {', '.join(SUBLAYERS)}"
         raise ConfigError(Problem("peft", f"where adapters go in {kind} models is not known", hint))
+    width = int(hf_config.hidden_size)
     size = config.bottleneck_size or max(1, round(width / (config.reduction_factor or 1)))
     wanted = zip(SUBLAYERS[kind], NAMES, strict=True)
     chosen = [pair for pair in wanted if config.placement is Placement.houlsby or pair[1] == NAMES[1]]

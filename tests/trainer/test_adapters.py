@@ -69,7 +69,7 @@ def test_a_resumed_run_is_bit_identical(make, method):
     whole.fit()
     first, _ = make(*options, folder="stopped")
     first.parts.after_step = [
-        lambda model, state: setattr(first.stop, "signum", 15) if state.step == 2 else None
+        lambda model, step, total: setattr(first.stop, "signum", 15) if step == 2 else None
     ]
     with pytest.raises(Interrupted):
         first.fit()
