@@ -22,6 +22,9 @@ class Added:
     numel: int
 
 
+WIDTHS = "ranks and block sizes must fit the widths of the targets: type smaller ones, or other peft.target_modules"
+
+
 def inject(peft_config: Any, model: nn.Module, *, seed: int) -> Added:
     """Adds the layers that `peft_config` describes; the model keeps its class.
 
@@ -53,7 +56,7 @@ def inject(peft_config: Any, model: nn.Module, *, seed: int) -> Added:
         try:
             tuner(model, peft_config, adapter_name="default")
         except ValueError as error:
-            raise ConfigError(Problem("peft", f"the peft library refuses: {error}")) from error
+            raise ConfigError(Problem("peft", f"the peft library refuses: {error}", WIDTHS)) from error
     added = {name: p for name, p in model.named_parameters() if id(p) not in before}
     # By peft's own rule, not by requires_grad: on the meta device it makes parameters anew, without it.
     trained = {name: p for name, p in added.items() if tuner.prefix in name}
