@@ -158,6 +158,9 @@ def _by_sequence(model: Any, batch: dict[str, Any]) -> list[Any]:
         logits = found.logits
     if logits.dim() == 2:
         return list(logits[:, None])
+    logits = logits[
+        :, -batch["attention_mask"].shape[1] :
+    ]  # plain peft answers for the places of a prompt too
     return [row[mask.bool()] for row, mask in zip(logits, batch["attention_mask"], strict=True)]
 
 

@@ -128,21 +128,20 @@ def _write(finished: Finished, stage: Path, kind: str, wish: Wish) -> Folder:
     source = finished.ground.source
     revision = source.folder.name if source.key == "model.id" and wish.base is None else None
     made.base = str(source.folder)
-    made.last_column, made.exact = _soft_prompt(model, finished)
+    made.last_column = _reads_last_column(model, finished)
     folder.write_adapter(model, stage, made.dtype, base=_base_name(finished, wish), revision=revision)
     return made
 
 
-def _soft_prompt(model: Any, finished: Finished) -> tuple[bool, bool]:
-    """Returns whether plain peft would read the last column, PAD or not, and whether its arithmetic is the run's.
+def _reads_last_column(model: Any, finished: Finished) -> bool:
+    """Returns whether plain peft reads a classifier's answer off the last column, PAD or not.
 
-    A decoder's classifier scores the last token that is no PAD, which it finds in `input_ids`; where soft
-    prompts come in as embeddings there are none, and it scores the last column.
+    A decoder's classifier scores the last token that is no PAD, which it finds in `input_ids`; where a prompt
+    comes in as embeddings there are none, and it scores the last column. A prefix leaves `input_ids` alone.
     """
-    if not model.peft_config["default"].is_prompt_learning:
-        return False, True
+    config = model.peft_config["default"]
     decoder = hasattr(finished.model, "score") and not finished.ground.hf_config.is_encoder_decoder
-    return decoder, False
+    return config.is_prompt_learning and config.peft_type != "PREFIX_TUNING" and decoder
 
 
 def _base_name(finished: Finished, wish: Wish) -> str:
