@@ -33,6 +33,7 @@ from ftcli.prefix.states import (
     available_memory,
     canonical_blocks,
     empty_states,
+    open_folder,
     read_states,
     staged_states,
 )
@@ -82,7 +83,7 @@ class PrefixCache:
         Raises:
             Interrupted: a signal came while rows were computed.
         """
-        self.depth = 0
+        self.leave()
         prefix, frame = self.prefixes[phase], self.frame
         if not prefix.depth or not prefix.pays:
             self._held.clear()
@@ -102,6 +103,10 @@ class PrefixCache:
             self._say(f"phase {phase} computes it in each step: a trial from kept states came out otherwise")
             return
         self._make_ready(phase, frame, shapes)
+
+    def leave(self) -> None:
+        """Forgets which boundary is read: a forward is whole again until the next `enter`."""
+        self.depth = 0
 
     def reading(
         self, table: TokenTable, rows: np.ndarray, batch: dict[str, torch.Tensor]
@@ -163,8 +168,8 @@ class PrefixCache:
             size = self._size(shapes)
         if size > self.limit_bytes:
             self._say(
-                f"phase {phase} computes it in each step: {size / GIB:.1f} GiB of activations are more than "
-                f"trainer.prefix_cache_gib={self.limit_bytes / GIB:g}"
+                f"phase {phase} computes it in each step: {size / GIB:.2g} GiB of activations are more than "
+                f"trainer.prefix_cache_gib={self.limit_bytes / GIB:.3g}"
             )
             self._held.clear()
             return
@@ -226,6 +231,9 @@ class PrefixCache:
         self, frame: Frame, shapes: dict[int, Shape], missing: dict[tuple[int, int], str], *, files: bool
     ) -> None:
         """Computes what is missing, one pass a table; entries appear when their table is done."""
+        if files and missing:
+            # Before the first entry is begun: a sweep takes this process's own stages for a dead one's.
+            open_folder(self.folder)
         progress = _Progress(sum(len(self.tables[n]) for n in {n for n, _ in missing}), self.note)
         for number in sorted({number for number, _ in missing}):
             table = self.tables[number]

@@ -120,6 +120,17 @@ def empty_states(shape: Shape, table: TokenTable) -> States:
     return States(torch.empty((rows, shape.hidden), dtype=shape.dtype), shape, table)
 
 
+def open_folder(folder: Path) -> None:
+    """Makes the folder of the entries and removes what killed fills left in it.
+
+    Raises:
+        RunDirError: it cannot be made.
+    """
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+
+
 @contextmanager
 def staged_states(entry: Path, shape: Shape, table: TokenTable) -> Iterator[States]:
     """Yields states in a file that becomes part of the entry when the block ends well.
@@ -127,9 +138,6 @@ def staged_states(entry: Path, shape: Shape, table: TokenTable) -> Iterator[Stat
     Raises:
         RunDirError: the disk is full or cannot be written.
     """
-    with explained(entry.parent):
-        entry.parent.mkdir(parents=True, exist_ok=True)
-    sweep(entry.parent)
     with commit(entry, num_bytes=shape.num_bytes(table)) as stage:
         yield States(_mapped(stage / FILE, shape, table, new=True), shape, table)
 

@@ -100,6 +100,8 @@ class Trainer:
     def _enter(self) -> None:
         """Builds the objects of the phase the state stands in: what does not train leaves the optimizer."""
         kit = self.parts.enter(self.phase, self.curve_length)
+        if self.parts.prefix is not None:
+            self.parts.prefix.leave()
         self.optimizer, self.factor, self.monitor = kit.optimizer, kit.factor, kit.monitor
         self.frozen_modules = kit.frozen_modules
         self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -458,7 +460,7 @@ class Trainer:
         load_tensors(parts.model, best.load("model"))
         phase = parts.plan.phases[best.state["train"]["phase"]]
         if parts.prefix is not None:
-            parts.prefix.depth = 0
+            parts.prefix.leave()
             if self.state.best_from_prefix:
                 self.frozen_modules = parts.enter(phase, 1).frozen_modules
                 self.set_train_mode()
