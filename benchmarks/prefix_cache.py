@@ -6,8 +6,10 @@ MiniLM on SST-2, batch 32, the model's dropout, three phases of three epochs: th
 four top layers too. Both runs keep the frozen layers out of backward; `off` computes their activations in every step
 (trainer.prefix_cache=off). Runs in turns; every one begins with an empty cache.
 
-- whole run: seconds from the first step to the last score, with evaluations, checkpoints and the computation of the cache.
+- whole run: from the first step to the last score, with evaluations, checkpoints and the computation of the cache.
 - training steps: the same of the steps of each phase alone.
+
+Seconds are those of the CPU, on one thread, for they do not count what other programs take.
 
 Writes benchmarks/results/prefix_cache.md.
 """
@@ -20,6 +22,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from machine import ROOT, conditions, data_folder, publish, spread
@@ -69,7 +73,7 @@ def main() -> None:
                 heads[mode].append(train(folder, folder / f"head-{mode}-{number}", mode, options, only))
                 print(
                     mode,
-                    round(schedules[mode][-1]["wall"], 1),
+                    round(schedules[mode][-1]["whole"], 1),
                     round(heads[mode][-1]["steps"][0], 2),
                     flush=True,
                 )
@@ -77,24 +81,54 @@ def main() -> None:
 
 
 def train(folder: Path, run: Path, mode: str, options: argparse.Namespace, words: list[str]) -> dict:
-    """Returns seconds of the whole run and of the steps of each phase, and the last evaluation."""
+    """Returns what `measure` prints in a process of its own."""
     env = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "FTCLI_CACHE": str(run) + ".cache"}
-    base = ["recipe=sst2-full", "model=minilm", f"data.path={folder / 'sst2'}", "scheduler=constant", "seed=1", "logger=jsonl",
+    base = ["recipe=sst2-full", "model=minilm", f"data.path={folder / 'sst2'}", "scheduler=constant", "seed=1",
             "tokenizer.max_length=64", f"trainer.precision={options.precision}", f"trainer.prefix_cache={mode}",
-            "trainer.log_every_n_steps=1000000"]  # fmt: skip
-    command = [sys.executable, "-m", "ftcli", "train", *base, *words, "--run-dir", str(run), "--quiet"]
-    subprocess.run(command, env=env, check=True, cwd=folder)
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    steps, before = {}, 0
-    for line in lines:
-        if line["event"] == "train":
-            seconds = line["seconds_per_step"] * (line["step"] - before)
-            steps[line["phase"]] = steps.get(line["phase"], 0.0) + seconds
-            before = line["step"]
-    result = json.loads((run / "result.json").read_text())
-    figures = [line for line in lines if line["event"] == "eval"][-1]
-    return {"wall": result["wall_seconds"], "steps": [steps[phase] for phase in sorted(steps)], "loss": figures["loss"],
-            "accuracy": figures["accuracy"]}  # fmt: skip
+            "trainer.threads=1"]  # fmt: skip
+    command = [sys.executable, str(Path(__file__).resolve()), "--measure", str(run), *base, *words]
+    done = subprocess.run(command, env=env, check=True, cwd=folder, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(run: Path, words: list[str]) -> None:
+    """Trains as `ftcli train` does, up to the best checkpoint's score, and prints CPU seconds as JSON."""
+    from ftcli import build
+    from ftcli.checkpoint.store import CheckpointStore
+    from ftcli.compose import load
+    from ftcli.trainer.signals import StopFlag
+
+    config = load(words).config
+    ground = build.lay_ground(config)
+    tables, _ = build.encode_parts(ground)
+    runtime = build.decide_runtime(config, max(table.longest for table in tables.values()))
+    blueprint = build.draw(ground, attention=runtime.attention)
+    arithmetic = build.count_steps(config, len(tables["train"]))
+    store = CheckpointStore(run, keep=2)
+    trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
+                                  store=store, events=Quiet(), reporter=Quiet(), stop=StopFlag())  # fmt: skip
+    steps: dict[int, float] = {}
+    own = trainer.train_step
+
+    def timed(rows: object) -> None:
+        began = time.process_time()
+        own(rows)
+        steps[trainer.state.phase] = steps.get(trainer.state.phase, 0.0) + time.process_time() - began
+
+    trainer.train_step = timed
+    began = time.process_time()
+    trainer.fit()
+    trainer.score_best()
+    last = trainer.state.last_eval
+    print(json.dumps({"whole": time.process_time() - began, "steps": [steps[phase] for phase in sorted(steps)],
+                      "loss": last["loss"], "accuracy": last["accuracy"]}))  # fmt: skip
+
+
+class Quiet:
+    """Takes whatever the loop says and logs."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args: None
 
 
 def row(what: str, kept: list[float], computed: list[float]) -> str:
@@ -113,22 +147,22 @@ def write(
         f"`python benchmarks/prefix_cache.py --rows {options.rows} --dev {options.dev} --repeats {options.repeats} "
         f"--precision {options.precision}`.",
         "",
-        "Seconds, median (minimum-maximum) of interleaved runs; ratios run by run. `off` computes the frozen layers in every step and "
+        "CPU seconds on one thread, median (minimum-maximum) of interleaved runs; ratios run by run. `off` computes the frozen layers in every step and "
         "keeps them out of backward.",
         "",
         "| | kept | off | off / kept |",
         "|---|---|---|---|",
         row(
             "three phases of three epochs, whole run",
-            [r["wall"] for r in kept],
-            [r["wall"] for r in computed],
+            [r["whole"] for r in kept],
+            [r["whole"] for r in computed],
         ),
         row("its training steps", [sum(r["steps"]) for r in kept], [sum(r["steps"]) for r in computed]),
     ]
     for index, what in enumerate(PHASES):
         mine, other = ([r["steps"][index] for r in runs] for runs in (kept, computed))
         lines.append(row(f"- {what}: training steps", mine, other))
-    for what, of in (("whole run", lambda r: r["wall"]), ("training steps", lambda r: sum(r["steps"]))):
+    for what, of in (("whole run", lambda r: r["whole"]), ("training steps", lambda r: sum(r["steps"]))):
         lines.append(
             row(
                 f"head only, three epochs: {what}",
@@ -146,4 +180,7 @@ def write(
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--measure"]:
+        measure(Path(sys.argv[2]), sys.argv[3:])
+    else:
+        main()
