@@ -73,6 +73,7 @@ class PrefixCache:
     _held: dict[tuple[int, int], tuple[str, States]] = field(default_factory=dict)
     """(number of the table, depth) -> (key, states)"""
     _table_digests: dict[int, str] = field(default_factory=dict)
+    _announced: set[int] = field(default_factory=set)
     _said: set[str] = field(default_factory=set)
 
     def enter(self, phase: int) -> None:
@@ -222,7 +223,10 @@ class PrefixCache:
         what = "the base model" if depth == frame.whole else f"{depth} block{'s' if depth > 1 else ''}"
         more = f", later phases those of {' and '.join(map(str, later))}" if later else ""
         place = f"in files under {self.folder}" if files else "in memory"
-        how = f"{size / 2**20:,.0f} MiB {place}" if missing else "kept already"
+        how = f"{size / 2**20:,.{0 if size >= 10 * 2**20 else 1}f} MiB {place}" if missing else "kept already"
+        if phase in self._announced:
+            return
+        self._announced.add(phase)
         self._say(
             f"phase {phase} reads the activations of {what}{more}: {how} (trainer.prefix_cache=off computes them)"
         )
