@@ -88,8 +88,13 @@ def test_deberta_with_a_convolution_after_block_0(make, monkeypatch):
         agree(kept, computed)
 
 
-@pytest.mark.parametrize("words", [HEAD, lowest(1)], ids=["head", "one block"])
-@pytest.mark.parametrize("task", [t for t in tiny_tasks.NAMES if t != "sequence-classification"])
+OTHERS = [task for task in tiny_tasks.NAMES if task != "sequence-classification"]
+BY_HEAD = ["token-classification", "multiple-choice", "image-classification"]
+
+
+@pytest.mark.parametrize(
+    ("task", "words"), [*((t, lowest(1)) for t in OTHERS), *((t, HEAD) for t in BY_HEAD)]
+)
 def test_every_task(make, task, words):
     architecture = tiny_tasks.MODELS.get(task, "bert")
     agree(*both(make, *words, task=task, architecture=architecture))
