@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import Attention, Overlength, RunConfig, Weights
+from ftcli.config import Attention, Overlength, PrefixCaching, RunConfig, Weights
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.metric import split_name
 from ftcli.registry import lookup
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ftcli.plan.adapters import PeftResult
     from ftcli.plan.anatomy import Anatomy
     from ftcli.plan.plan import Plan
+    from ftcli.prefix.cache import PrefixCache
     from ftcli.trainer.evaluation import Evaluator
 
 EAGER_BELOW = 96
@@ -445,6 +446,50 @@ def require_trainable_rows(tables: dict[str, TokenTable]) -> None:
         )
 
 
+def build_prefix(
+    config: RunConfig,
+    ground: Ground,
+    runtime: Runtime,
+    blueprint: Blueprint,
+    arithmetic: Arithmetic,
+    tables: dict[str, TokenTable],
+    *,
+    note: Callable[[str], None],
+    check: Callable[[], None],
+) -> PrefixCache | None:
+    """Returns what keeps the activations of frozen lower layers, or None where no phase has any to keep."""
+    from ftcli.batching.cache import cache_folder
+    from ftcli.prefix.cache import GIB, PrefixCache
+    from ftcli.prefix.frame import open_frame
+    from ftcli.prefix.schedule import plan_prefixes
+
+    if config.trainer.prefix_cache is PrefixCaching.off:
+        return None
+    plan, anatomy = blueprint.plan, blueprint.anatomy
+    prefixes = plan_prefixes(
+        plan, anatomy, steps_per_epoch=arithmetic.steps_per_epoch, total_steps=arithmetic.total_steps
+    )
+    if not any(prefix.depth and prefix.pays for prefix in prefixes):
+        return None
+    return PrefixCache(
+        model=blueprint.model,
+        task=ground.task,
+        plan=plan,
+        prefixes=prefixes,
+        frame=open_frame(blueprint.model, anatomy),
+        tables=[tables[name] for name in ("train", "validation")],
+        folder=cache_folder() / "prefix",
+        limit_bytes=int(config.trainer.prefix_cache_gib * GIB),
+        always_files=config.trainer.prefix_cache is PrefixCaching.disk,
+        pad_id=ground.tokenizer.pad_id,
+        padding_side=ground.tokenizer.padding_side,
+        device=runtime.device,
+        precision=runtime.precision,
+        note=note,
+        check=check,
+    )
+
+
 def build_trainer(
     config: RunConfig,
     ground: Ground,
@@ -465,6 +510,12 @@ def build_trainer(
 
     check_memory_mode(config, blueprint.model)
     blueprint.model.to(runtime.device)
+    evaluator = build_evaluator(config, ground, runtime, stop.check)
+    prefix = build_prefix(
+        config, ground, runtime, blueprint, arithmetic, tables, note=reporter.note, check=stop.check
+    )
+    if prefix is not None:
+        evaluator.reading = prefix.reading
     parts = Parts(
         model=blueprint.model,
         task=ground.task,
@@ -472,7 +523,7 @@ def build_trainer(
         enter=build_entry(config, blueprint.model, runtime.device, arithmetic.steps_per_epoch),
         train=tables["train"],
         validation=tables["validation"],
-        evaluator=build_evaluator(config, ground, runtime, stop.check),
+        evaluator=evaluator,
         store=store,
         events=events,
         reporter=reporter,
@@ -484,5 +535,6 @@ def build_trainer(
         seed=config.seed,
         regularisers=blueprint.peft.regularisers,
         after_step=blueprint.peft.after_step,
+        prefix=prefix,
     )
     return Trainer(config.trainer, parts, stop)

@@ -69,6 +69,12 @@ class LayerwiseKind(Enum):
     table = "table"
 
 
+class PrefixCaching(Enum):
+    auto = "auto"
+    disk = "disk"
+    off = "off"
+
+
 class Mode(Enum):
     auto = "auto"
     min = "min"
@@ -267,6 +273,12 @@ class TrainerConfig:
     """Gradients are scaled down to this global L2 norm. None: no clipping."""
     gradient_checkpointing: bool = False
     """Recompute activations in backward: less memory, more time."""
+    prefix_cache: PrefixCaching = PrefixCaching.auto
+    """Activations of frozen lower layers. `auto`: computed once and kept in memory, else in files under the cache
+    folder, where at least two epochs read them; `disk`: always in files, which later runs read again; `off`:
+    computed in every step."""
+    prefix_cache_gib: float = 8.0
+    """Most such activations kept at a time, in GiB (2^30 bytes), above 0; what needs more is computed in every step."""
     log_every_n_steps: int = 10
     """Steps between lines in metrics.jsonl."""
     eval_every_n_steps: int | None = None

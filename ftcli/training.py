@@ -301,16 +301,13 @@ def _ended(job: Job) -> str:
 
 def _close(job: Job, screen: Screen) -> dict[str, Any]:
     """Scores the best checkpoint once more, saves predictions and result.json, prints the table."""
-    from ftcli.trainer.trainer import load_tensors
-
     trainer, run, state = job.trainer, job.run, job.trainer.state
     trainer.end_phase()
-    best = trainer.parts.store.find("best")
-    load_tensors(job.blueprint.model, best.load("model"))
     evaluator = trainer.parts.evaluator
-    scores = evaluator.score(job.blueprint.model, job.tables["validation"], keep=True)
+    scores, same_way = trainer.score_best()
     _save_predictions(job, "validation", scores)
-    if not _equal(scores.figures, state.best_eval):
+    if same_way and not _equal(scores.figures, state.best_eval):
+        best = trainer.parts.store.find("best")
         raise CheckpointError(
             Problem(str(best.path), f"scores {scores.figures} on reload, {state.best_eval} in training")
         )

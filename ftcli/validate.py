@@ -60,6 +60,9 @@ def _trainer(config: RunConfig) -> Iterator[Problem]:
             f"got {trainer.max_grad_norm}",
             "expected a number above 0, or null for no clipping",
         )
+    if not trainer.prefix_cache_gib > 0:
+        hint = "expected a number above 0; trainer.prefix_cache=off keeps nothing"
+        yield Problem("trainer.prefix_cache_gib", f"got {trainer.prefix_cache_gib}", hint)
     if trainer.min_delta < 0:
         yield Problem("trainer.min_delta", f"got {trainer.min_delta}", "expected 0 or more")
     if trainer.micro_batch_size and trainer.micro_batch_size > trainer.batch_size:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 
 from ftcli.batching.rows import Rows
 from ftcli.batching.table import TokenTable
-from ftcli.checkpoint.commit import TRASH, commit, verify
+from ftcli.checkpoint.commit import commit, discard, verify
 from ftcli.config import ColumnsConfig, TaskConfig
 from ftcli.errors import CheckpointError, DataError, FtcliError
 
@@ -108,9 +107,6 @@ def _exists(entry: Path) -> bool:
 
 def _store(entry: Path, table: TokenTable) -> None:
     if _exists(entry):
-        # Moved away whole before it is deleted, so that no reader sees half of it.
-        trash = entry.with_name(f"{TRASH}{entry.name}-{os.getpid()}")
-        entry.rename(trash)
-        shutil.rmtree(trash, ignore_errors=True)
+        discard(entry)
     with commit(entry) as stage:
         table.save(stage / TABLE)

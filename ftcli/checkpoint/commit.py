@@ -112,6 +112,13 @@ def sweep(parent: Path, *, alone: bool = False) -> None:
                 leftover.unlink(missing_ok=True)
 
 
+def discard(folder: Path) -> None:
+    """Deletes a folder that others may be reading: moved away whole first, so that nobody sees half of it."""
+    trash = folder.with_name(f"{TRASH}{folder.name}-{os.getpid()}")
+    folder.rename(trash)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
 def replace_link(link: Path, target: str) -> None:
     """Points the relative link at `target` by renaming a temporary one over it.
 

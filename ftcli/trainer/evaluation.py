@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,8 @@ class Evaluator:
     Args:
         metrics: name -> metric object with update, compute and reset.
         check: called between batches; raises to interrupt.
+
+    `reading` gives the context in which the forward of a batch runs: (table, rows, batch).
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Evaluator:
         self.task, self.metrics = task, metrics
         self.pad_id, self.padding_side, self.batch_size = pad_id, padding_side, batch_size
         self.device, self.precision, self.check = device, precision, check
+        self.reading: Callable[..., AbstractContextManager[None]] = lambda *batch: nullcontext()
 
     def score(self, model: torch.nn.Module, table: TokenTable, *, keep: bool = False) -> Scores:
         """Returns loss (mean over targets, no label smoothing) and metrics of a labelled table."""
@@ -113,7 +117,7 @@ class Evaluator:
                 crash_point("evaluation")
                 batch = self.task.collate(table, rows, pad_id=self.pad_id, padding_side=self.padding_side)
                 batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
-                with autocast(self.device, self.precision):
+                with autocast(self.device, self.precision), self.reading(table, rows, batch):
                     outputs = [self.task.compute_loss(one, batch, train=False) for one in members]
                 output = outputs[0] if len(outputs) == 1 else self.task.combine(outputs, batch)
                 yield rows, batch, output

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from ftcli.batching.table import TokenTable
 from ftcli.checkpoint.store import CheckpointStore
 from ftcli.plan.plan import Phase, Plan
+from ftcli.prefix.cache import PrefixCache
 from ftcli.trainer.evaluation import Evaluator
 from ftcli.trainer.state import TrainState
 from ftcli.trainer.stopping import Monitor
@@ -71,3 +74,9 @@ class Parts:
     after_step: Sequence[Callable[[torch.nn.Module, int, int], None]] = field(default_factory=tuple)
     """Called as (model, step, total_steps) after each applied step, while the gradients it applied are
     there; the seam for AdaLoRA's rank updates, EMA and the like."""
+    prefix: PrefixCache | None = None
+    """Activations of frozen lower layers; None: they are computed in each step."""
+
+    def reading(self, rows: np.ndarray, batch: dict[str, torch.Tensor]) -> AbstractContextManager[None]:
+        """Returns a context in which a forward of training rows begins where the frozen prefix ends."""
+        return self.prefix.reading(self.train, rows, batch) if self.prefix is not None else nullcontext()

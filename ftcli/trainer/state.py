@@ -56,6 +56,8 @@ class TrainState:
     """Step of the last complete evaluation; 0 before the first."""
     best_step: int | None = None
     best_score: float | None = None
+    best_from_prefix: bool = False
+    """Whether the best evaluation read kept activations of the frozen prefix."""
     bad_evaluations: int = 0
     """Evaluations in a row without improvement."""
     skipped_steps: int = 0

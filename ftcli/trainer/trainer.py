@@ -57,6 +57,7 @@ class Trainer:
         self._announce()
         state.curve_steps = self.curve_length
         try:
+            self._enter_prefix()
             while True:
                 best = self._evaluate() if self._evaluation_due() else False
                 state.phase_ended = state.phase_ended or self._phase_end()
@@ -69,6 +70,7 @@ class Trainer:
                 self.stop.check()
                 if state.phase_ended:
                     self.next_phase()
+                    self._enter_prefix()
                 self.train_step(self.next_rows())
         except Interrupted:
             if state.step and self._saved != (state.step, state.evaluated_step):
@@ -98,11 +100,18 @@ class Trainer:
     def _enter(self) -> None:
         """Builds the objects of the phase the state stands in: what does not train leaves the optimizer."""
         kit = self.parts.enter(self.phase, self.curve_length)
+        if self.parts.prefix is not None:
+            self.parts.prefix.leave()
         self.optimizer, self.factor, self.monitor = kit.optimizer, kit.factor, kit.monitor
         self.frozen_modules = kit.frozen_modules
         self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.base_lrs = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.set_train_mode()
+
+    def _enter_prefix(self) -> None:
+        """Makes the activations of the phase's frozen lower part ready."""
+        if self.parts.prefix is not None:
+            self.parts.prefix.enter(self.state.phase)
 
     def enter_phase(self, index: int) -> None:
         """Stands at the beginning of a phase, at step 0: for measuring, not for training through."""
@@ -240,7 +249,7 @@ class Trainer:
                 parts.train, piece, pad_id=parts.pad_id, padding_side=parts.padding_side
             )
             batch = {name: tensor.to(parts.device) for name, tensor in batch.items()}
-            with autocast(parts.device, parts.precision):
+            with autocast(parts.device, parts.precision), parts.reading(piece, batch):
                 output = parts.task.compute_loss(parts.model, batch, train=True)
                 loss = output.loss_sum / targets
                 if number == 0:
@@ -366,6 +375,8 @@ class Trainer:
         state.evaluated_step = state.step
         state.last_eval = scores.figures
         best = self.monitor.record(state, scores.figures)
+        if best:
+            state.best_from_prefix = self.parts.prefix is not None and self.parts.prefix.depth > 0
         if hasattr(self.factor, "observe"):
             plateau: Any = self.factor
             plateau.observe(scores.figures[self.monitor.name], self.monitor.higher_is_better)
@@ -438,6 +449,25 @@ class Trainer:
         # A longer run or another patience may go on where the old one ended.
         self.state.phase_ended = self._phase_end()
         self._saved = (self.state.step, self.state.evaluated_step)
+
+    def score_best(self) -> tuple[Scores, bool]:
+        """Returns the best checkpoint's validation scores, and whether they come the way its own did.
+
+        Its weights stay in the model. What was evaluated from kept activations is so again, for only then
+        are all bits the same.
+        """
+        parts, best = self.parts, self.parts.store.find("best")
+        assert parts.validation is not None
+        load_tensors(parts.model, best.load("model"))
+        phase = parts.plan.phases[best.state["train"]["phase"]]
+        if parts.prefix is not None:
+            parts.prefix.leave()
+            if self.state.best_from_prefix:
+                self.frozen_modules = parts.enter(phase, 1).frozen_modules
+                self.set_train_mode()
+                parts.prefix.enter(phase.index)
+        scores = parts.evaluator.score(parts.model, parts.validation, keep=True)
+        return scores, self.state.best_from_prefix == (parts.prefix is not None and parts.prefix.depth > 0)
 
     def begin_from(self, tensors: dict[str, torch.Tensor]) -> None:
         """Puts weights of another run's checkpoint in place, at step 0.
