@@ -2,7 +2,7 @@
 
     python benchmarks/peft_support.py [--methods lora ia3 ...] [--check]
 
-A pair is supported when overfit-batch passes with one of two lrs and a row scores alone as in a padded batch. Architectures are tried with sequence
+A pair is supported when overfit-batch passes with one of three lrs and a row scores alone as in a padded batch. Architectures are tried with sequence
 classification (images: image classification), tasks with BERT (images: ViT). Writes ftcli/peft/support.json, which `ftcli list peft` shows
 and every run consults; --check compares with it instead, and ends with 1 where they differ.
 """
@@ -26,7 +26,7 @@ SMALLER = {"miss": ["peft.r=4"], "oft": ["peft.oft_block_size=8"]} | dict.fromke
     ("prompt-tuning", "p-tuning", "prefix-tuning"), ["peft.num_virtual_tokens=4"]
 )
 """Words that fit a method into tiny models."""
-LRS = ("1e-2", "1e-3")
+LRS = ("1e-2", "1e-3", "1e-1")
 
 
 def main() -> None:
@@ -105,7 +105,7 @@ def attempt(folder: Path, method: str, architecture: str, task: str) -> str:
         )
         verdict = next((one for one in verdicts if one.passed), None)
         if verdict is None:
-            return f"overfit-batch fails with an lr of {' and of '.join(LRS)}"
+            return f"overfit-batch fails with an lr of {', '.join(LRS)}"
         ground = build.lay_ground(load(words).config)
         tables, _ = build.encode_parts(ground)
         model = build.draw(ground).model.eval()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -524,6 +524,9 @@ def _field_type(classes: dict[str, Any], key: str) -> Any:
 def _type_name(kind: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return "one of " + ", ".join(m.value for m in kind)
+    enums = [one for one in get_args(kind) if isinstance(one, type) and issubclass(one, Enum)]
+    if enums:
+        return _type_name(enums[0]) + " or null"
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     if kind in names:
         return names[kind]

@@ -41,6 +41,12 @@ def test_an_enum_lists_its_values_and_a_recipe_its_neighbours():
     assert "sst2-lora" in problems("recipe=sst2-lroa")["recipe"]
 
 
+def test_an_enum_that_may_be_null_lists_its_values_too():
+    with pytest.raises(ConfigError) as caught:
+        load(["tokenizer.overlength=eror"])
+    assert caught.value.problems[0].hint == "expected one of truncate, drop, error or null"
+
+
 @pytest.mark.parametrize("word", ["+optimizer.lr=1", "++a=b", "~peft", "hydra.run.dir=x", "hydra/launcher=x",
                                   "optimizer.lr=${oc.env:HOME}", "model.path=${oc.decode:x}", "novalue"])  # fmt: skip
 def test_hydras_own_operators_and_resolvers_are_refused(word):

@@ -12,7 +12,7 @@ from ftcli.batching.images import ImageTable
 from ftcli.check.contract import Contract, check_contract
 from ftcli.check.findings import Finding, Level
 from ftcli.compose import Composed
-from ftcli.errors import DataError
+from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.rowfile import RowWriter, format_of, opened
 from ftcli.training import check
 
@@ -57,7 +57,8 @@ def check_data(composed: Composed, screen: Screen, *, write_clean: Path | None =
     if write_clean is not None and "train" in contract.parts:
         result["clean"] = write_clean_rows(contract, write_clean)
         screen.note(
-            f"{result['clean']['kept']:,} rows in {write_clean}, {result['clean']['rejected']:,} in {result['clean']['rejected_file']}"
+            f"{result['clean']['kept']:,} rows in {write_clean}, {result['clean']['rejected']:,} in {result['clean']['rejected_file']}; "
+            f"the verdict is on the rows as they were: type data.files.train={write_clean} to check the others"
         )
     return result
 
@@ -122,6 +123,12 @@ def write_clean_rows(contract: Contract, target: Path) -> dict[str, Any]:
     part = contract.parts["train"]
     rows, rejected = part.rows, part.rejected
     other = target.with_name(f"{target.stem}-rejected{target.suffix}")
+    read = {Path(one.rows.origin).resolve() for one in contract.parts.values()}
+    for file in (target, other):
+        if file.resolve() in read:
+            raise ConfigError(
+                Problem("--write-clean", f"{file} is a file the rows are read from", "write to another file")
+            )
     kept = [row for row in range(len(rows)) if row not in rejected]
     for file, numbers, added in ((target, kept, []), (other, sorted(rejected), ["row", "reason"])):
         piece = rows.take(np.array(numbers, dtype=np.int64))

@@ -86,7 +86,12 @@ def check_texts(part: Part) -> list[Finding]:
     part.rejected |= dict.fromkeys(empty, "empty text") | dict.fromkeys(broken, "broken encoding")
     found = []
     for rows, name, what, hint in (
-        (empty, "empty-rows", "have no text", "remove them, or name the right data.columns.text"),
+        (
+            empty,
+            "empty-rows",
+            "have no text",
+            "name the right data.columns.text; ftcli check-data --write-clean FILE leaves them out",
+        ),
         (
             broken,
             "broken-encoding",

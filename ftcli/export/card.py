@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftcli.config import RunConfig
 from ftcli.environment import mask_secret
 from ftcli.export.usage import usage
 
@@ -87,18 +88,25 @@ def _front_matter(facts: Facts, result: dict[str, Any]) -> str:
     if facts.base_id:
         values["base_model"] = facts.base_id
     values["tags"] = ["ftcli", choices["peft"]] if choices["peft"] != "none" else ["ftcli"]
-    if config.data.id:
-        values["datasets"] = [config.data.id]
+    published = _published_rows(config)
+    if published:
+        values["datasets"] = [published]
     metrics = {k: v for k, v in result.get("metrics", {}).items() if isinstance(v, int | float) and v == v}
     if metrics and tag:
         task = {"type": tag}
-        dataset = {"type": config.data.id or "local", "name": choices["data"], "split": "validation"}
+        dataset = {"type": published or "local", "name": choices["data"], "split": "validation"}
         found = [{"type": name, "value": value} for name, value in metrics.items() if name != "loss"]
         results = [{"task": task, "dataset": dataset, "metrics": found}]
         values["model-index"] = [{"name": facts.final.name, "results": results}]
     # U+2028 and its like are line breaks to YAML: ensure_ascii keeps them out of the text.
     lines = [f"{key}: {json.dumps(value, ensure_ascii=True)}" for key, value in values.items()]
     return "\n".join(["---", *lines, "---"])
+
+
+def _published_rows(config: RunConfig) -> str | None:
+    """Returns the data set's name on the hub; None where the rows came from files of the user's."""
+    local = config.data.path is not None or config.data.files.train is not None
+    return None if local else config.data.id
 
 
 def _opening(facts: Facts) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ftcli.errors import Problem
 from ftcli.plan.anatomy import Anatomy, TensorInfo
-from ftcli.plan.patterns import Hit, Selection, raise_problems
+from ftcli.plan.patterns import Hit, Selection, hit_of, raise_problems
 from ftcli.plan.plan import Phase, Plan, Transition, Trigger
 from ftcli.plan.rates import Layerwise, Rates, groups_of
 
@@ -124,11 +124,20 @@ def one_phase(
         scheduler=scheduler,
         scheduler_values=scheduler_values or {"warmup": warmup},
     )
-    stage = Stage(thaw=allowed, rates=rates, hits=selection.hits, trigger=trigger or Trigger())
+    hits = selection.hits
+    if candidates is not None:
+        hits = tuple(_within(anatomy, hit, candidates) if hit.action == "train" else hit for hit in hits)
+    stage = Stage(thaw=allowed, rates=rates, hits=hits, trigger=trigger or Trigger())
     if not allowed & set(anatomy.names) and not allow_empty:
         raise_problems([_nothing_trains(selection, candidates)])
     decisions = _stopped_adapters(anatomy, selection, candidates)
     return make_plan(anatomy, [stage], decisions=decisions, allow_empty=allow_empty)
+
+
+def _within(anatomy: Anatomy, hit: Hit, candidates: frozenset[str]) -> Hit:
+    """Returns what a hit means under PEFT, where only adapters and head can train."""
+    pattern = "adapters and head" if set(hit.names) == set(anatomy.names) else hit.pattern
+    return hit_of(anatomy, pattern, hit.action, candidates & set(hit.names))
 
 
 def _phase(

@@ -259,6 +259,10 @@ def test_clean_rows_are_written_and_the_others_with_their_reasons(ftcli, tmp_pat
     files = ["data.files.train=clean.jsonl", f"data.files.validation={tmp_path / 'rows' / VALIDATION}"]
     assert ftcli("check-data", *again, *files).code == 0
     assert ftcli("check-data", *typed, "--write-clean", "clean.doc").code == 2
+    source = tmp_path / "rows" / TRAIN
+    before = source.read_bytes()
+    done = ftcli("check-data", *typed, "--write-clean", str(source))
+    assert done.code == 2 and "a file the rows are read from" in done.err and source.read_bytes() == before
 
 
 def test_an_example_is_shown_with_its_label(ftcli, tmp_path):

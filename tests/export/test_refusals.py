@@ -144,6 +144,17 @@ def test_rows_that_are_gone_are_replaced_by_drawn_ones(
     assert all(one["worst"] <= one["tolerance"] for one in result["passes"])
 
 
+@pytest.mark.parametrize(
+    ("word", "named"), [(None, True), ("data.path=rows", False), ("data.files.train=a.tsv", False)]
+)
+def test_the_card_names_a_data_set_of_the_hub_only_where_its_rows_were_used(word, named):
+    from ftcli.compose import load
+    from ftcli.export.card import _published_rows
+
+    config = load(["data=sst2", *([word] if word else [])]).config
+    assert _published_rows(config) == ("stanfordnlp/sst2" if named else None)
+
+
 def test_the_card_shows_the_datas_own_names_as_plain_text(train, ftcli, tmp_path, in_this_process):
     import yaml
 
