@@ -109,7 +109,7 @@ MISTAKES = {
     "unknown tag": (TAGS, on(VALIDATION, each("label", lambda r: ["B-god"] * len(r["label"]), first=0, every=99)), [], "validation.jsonl:1", "B-good"),
     # rows
     "leak planted": (CLASSES, leak, [], "overlap", "--write-clean"),
-    "empty rows": (CLASSES, on(TRAIN, each("text", " ", every=10)), [], "empty-rows", "remove them"),
+    "empty rows": (CLASSES, on(TRAIN, each("text", " ", every=10)), [], "empty-rows", "--write-clean"),
     "broken encoding": (CLASSES, on(TRAIN, each("text", "the cafÃ© was good", every=10)), [], "broken-encoding", "UTF-8"),
     "replacement characters": (CLASSES, on(TRAIN, each("text", lambda r: r["text"] + " caf\ufffd", every=10)), [], "broken-encoding", "UTF-8"),
     # tokenizer and lengths
