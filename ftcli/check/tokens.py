@@ -28,7 +28,10 @@ def _lengths(rows: Rows, table: TokenTable, limit: int) -> Finding:
     sizes = np.diff(table.offsets)
     low, median, high, top = np.quantile(sizes, [0.0, 0.5, 0.95, 1.0]).astype(int).tolist()
     what = "row" if table.groups is None else "choice or window"
-    text = f"{rows.name}: {len(table):,} rows, tokens a {what} {low} to {top}, median {median}, 95 % at most {high}"
+    count = f"{len(table):,} rows" + (
+        "" if table.groups is None else f" of {len(sizes):,} choices or windows"
+    )
+    text = f"{rows.name}: {count}, tokens a {what} {low} to {top}, median {median}, 95 % at most {high}"
     cut = np.flatnonzero(table.cut_rows)
     if not len(cut):
         return Finding("lengths", Level.fact, text)
