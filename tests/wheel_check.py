@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,6 +105,10 @@ TASKS = {
 }
 """Data sets of the hub recipes -> their task, where rows are no columns of text with a class."""
 
+PROMPTED = ("sst2-prompt-tuning", "sst2-p-tuning", "sst2-prefix-tuning")
+NOT_GPT2 = (*PROMPTED, "sst2-lokr", "sst2-oft")
+"""Recipes whose method does not adapt GPT-2's modules, or wants more positions than a tiny model has."""
+
 
 def write_rows(folder: Path, columns: list[str]) -> Path:
     """Writes tiny rows in the columns of a data set."""
@@ -118,13 +123,14 @@ def write_rows(folder: Path, columns: list[str]) -> Path:
 
 
 def check_recipes(folder: Path, python: str) -> None:
-    texts, images = (models.write_model(folder / name, name) for name in ("gpt2", "vit"))
+    texts, others, images = (models.write_model(folder / name, name) for name in ("gpt2", "roberta", "vit"))
     rows = {name: write_rows(folder / name, columns) for name, columns in COLUMNS.items()}
     work = folder / "work"
     work.mkdir()
     env = os.environ | {"HF_HUB_OFFLINE": "1", "FTCLI_CACHE": str(folder / "cache")}
     recipes = sorted(p.stem for p in (ROOT / "recipes").glob("*.yaml"))
-    for recipe in recipes:
+
+    def words_of(recipe: str) -> list[str]:
         words = [f"recipe={recipe}"]
         name = recipe.partition("-")[0]
         if name in rows:
@@ -132,14 +138,28 @@ def check_recipes(folder: Path, python: str) -> None:
         elif name in TASKS:
             words += tiny_tasks.write_rows(folder / name, TASKS[name])
         if len(words) > 1:
-            model = images if TASKS.get(name) == "image-classification" else texts
+            model = (
+                images
+                if TASKS.get(name) == "image-classification"
+                else others
+                if recipe in NOT_GPT2
+                else texts
+            )
             words += ["model=local", f"model.path={model}", "model.weights=random"]
+        if recipe in PROMPTED:
+            words.append("peft.num_virtual_tokens=4")
         if name == "science":
             words += ["model.published.lr=1e-4", "model.published.batch_size=256"]
+        return words
+
+    def dry_run(recipe: str, words: list[str]) -> None:
         printed = run(python, "-m", "ftcli", "train", *words, "--dry-run", cwd=work, env=env)
         if "steps in all" not in printed or list(work.iterdir()):
             sys.exit(f"{recipe}: the dry run printed no arithmetic, or wrote something")
-        print(f"dry run of {recipe}: ok")
+        print(f"dry run of {recipe}: ok", flush=True)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(dry_run, recipes, map(words_of, recipes)))
     print(f"{len(recipes)} passed, 0 failed")
 
 
