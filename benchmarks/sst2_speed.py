@@ -24,7 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from machine import ROOT, conditions, data_folder, minilm, publish, spread
+from machine import ROOT, conditions, data_folder, minilm, publish, run_peer, spread
 
 PEERS = {
     "default": {},
@@ -125,18 +125,7 @@ def run_trainer(folder: Path, peer: str, device: str) -> dict[str, float]:
     what = {"model": str(model), "train": str(rows / "train.tsv"), "validation": str(rows / "validation.tsv"),
             "cache": str(folder / "hf"), "out": str(folder / "trainer"), "options": PEERS[peer],
             "device": device}  # fmt: skip
-    env = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", TRAINER, json.dumps(what)],
-        env=env,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        check=False,
-    )
-    if done.returncode:
-        sys.exit(done.stderr[-3000:])
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return run_peer(TRAINER, what, folder)
 
 
 def write(results: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """Rows/s of multiple choice and token classification with MiniLM: ftcli beside the tuned Trainer, interleaved, same work.
 
-    FTCLI_DATA=DIR python benchmarks/task_speed.py [--choice-rows 480] [--token-rows 1200] [--repeats 3]
+    FTCLI_DATA=DIR python benchmarks/task_speed.py [--choice-rows 160] [--token-rows 480] [--repeats 3]
 
 CommonsenseQA (rows are questions with five choices) and WNUT-17 (rows are sentences). Same rows, max_length, the model's dropout, fused
 AdamW, lr, linear decay, clipping at 1.0; batches of 16 questions and of 32 sentences; fp32. The Trainer groups rows by length
@@ -23,7 +23,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from machine import ROOT, conditions, data_folder, minilm, publish, spread
+from machine import ROOT, conditions, data_folder, minilm, publish, run_peer, spread
 
 FILES = {
     "multiple-choice": ("commonsenseqa/train_rand_split.jsonl", "commonsenseqa/dev_rand_split.jsonl"),
@@ -92,8 +92,8 @@ print(json.dumps({"training": len(rows[0]) / clock.seconds, "accuracy": float(ri
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--choice-rows", type=int, default=480)
-    parser.add_argument("--token-rows", type=int, default=1200)
+    parser.add_argument("--choice-rows", type=int, default=160)
+    parser.add_argument("--token-rows", type=int, default=480)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     data = data_folder("commonsenseqa and wnut17")
@@ -151,17 +151,7 @@ def run_ftcli(task: str, files: dict[str, Path], run: Path) -> dict[str, float]:
 def run_trainer(task: str, files: dict[str, Path], folder: Path) -> dict[str, float]:
     what: dict[str, Any] = {"task": task, "model": str(minilm()), "out": str(folder / "trainer")}
     what |= {part: str(file) for part, file in files.items()}
-    env = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", TRAINER, json.dumps(what)],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        sys.exit(done.stderr[-3000:])
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return run_peer(TRAINER, what, folder)
 
 
 def write(

@@ -215,15 +215,15 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
     return Runtime(device, precision, attention, threads, decisions)
 
 
-def draw(
-    ground: Ground, *, attention: str = "eager", meta: bool = False, allow_empty: bool = False
-) -> Blueprint:
-    """Builds model, adapters and plan; on the meta device neither weights nor memory are used."""
-    from ftcli.plan.anatomy import read_anatomy
-    from ftcli.planning import plan_run
+def build_model(ground: Ground, *, attention: str, meta: bool = False, require_head: bool = False) -> Any:
+    """Returns the model as the model role builds it: the base with a head for the task, no adapters.
 
+    Args:
+        meta: without weights and memory.
+        require_head: refuse a source without a trained head.
+    """
     config = ground.config
-    built = lookup("model", config.uses["model"]).build(
+    return lookup("model", config.uses["model"]).build(
         config.model,
         source=ground.source,
         hf_config=ground.hf_config,
@@ -234,7 +234,19 @@ def draw(
         seed=config.seed,
         attention=attention,
         meta=meta,
+        require_head=require_head,
     )
+
+
+def draw(
+    ground: Ground, *, attention: str = "eager", meta: bool = False, allow_empty: bool = False
+) -> Blueprint:
+    """Builds model, adapters and plan; on the meta device neither weights nor memory are used."""
+    from ftcli.plan.anatomy import read_anatomy
+    from ftcli.planning import plan_run
+
+    config = ground.config
+    built = build_model(ground, attention=attention, meta=meta)
     peft = lookup("peft", config.uses["peft"]).build(
         config.peft, built.model, seed=config.seed, tokenizer=ground.tokenizer
     )

@@ -135,18 +135,7 @@ def load_folder(spec: str, words: list[str]) -> Finished:
         message = f"{len(names)} label names for a head of {len(own)}: {', '.join(own)}"
         raise ConfigError(Problem("data.label_names", message, f"type data.label_names=[{','.join(own)}]"))
     runtime = build.decide_runtime(composed.config, ground.tokenizer.max_length)
-    built = build.lookup("model", composed.config.uses["model"]).build(
-        composed.config.model,
-        source=ground.source,
-        hf_config=ground.hf_config,
-        auto_classes=ground.task.auto_classes,
-        problem_type=ground.task.problem_type,
-        labels=ground.labels,
-        pad_id=ground.tokenizer.pad_id,
-        seed=composed.config.seed,
-        attention=runtime.attention,
-        require_head=True,
-    )
+    built = build.build_model(ground, attention=runtime.attention, require_head=True)
     model = built.model.to(runtime.device).eval()
     evaluator = build.build_evaluator(composed.config, ground, runtime)
     return Finished(composed, ground, runtime, model, evaluator, ground.source.origin)

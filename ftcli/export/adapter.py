@@ -78,20 +78,8 @@ def _task_type(auto_class: str, *, prompt: bool) -> str | None:
 
 def plain_base(finished: Finished) -> nn.Module:
     """Returns the base with its head, without adapters, as the run began with it."""
-    ground = finished.ground
-    config = ground.config
-    built = build.lookup("model", config.uses["model"]).build(
-        config.model,
-        source=ground.source,
-        hf_config=ground.hf_config,
-        auto_classes=ground.task.auto_classes,
-        problem_type=ground.task.problem_type,
-        labels=ground.labels,
-        pad_id=ground.tokenizer.pad_id,
-        seed=config.seed,
-        attention=finished.runtime.attention,
-    )
-    return built.model
+    model: nn.Module = build.build_model(finished.ground, attention=finished.runtime.attention).model
+    return model
 
 
 def tensors_of(model: nn.Module) -> dict[str, torch.Tensor]:

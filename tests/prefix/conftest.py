@@ -5,25 +5,7 @@ from __future__ import annotations
 import pytest
 import tiny_models
 import tiny_tasks
-
-
-class Events:
-    """Keeps what the loop logs and says."""
-
-    def __init__(self) -> None:
-        self.logged: list[dict] = []
-        self.notes: list[str] = []
-
-    def log(self, event: dict) -> None:
-        self.logged.append(event)
-
-    def note(self, line: str) -> None:
-        self.notes.append(line)
-
-    def flush(self) -> None: ...
-    def train(self, event: dict, total_steps: int) -> None: ...
-    def advance(self, state, total_steps: int) -> None: ...
-    def evaluation(self, event: dict, best: bool) -> None: ...
+from tiny_runs import Events
 
 
 @pytest.fixture

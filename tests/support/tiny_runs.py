@@ -11,16 +11,19 @@ import tiny_tasks
 
 
 class Events:
-    """Keeps what the loop says."""
+    """Keeps what the loop logs and says."""
 
     def __init__(self) -> None:
         self.logged: list[dict] = []
+        self.notes: list[str] = []
 
     def log(self, event: dict) -> None:
         self.logged.append(event)
 
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
     def flush(self) -> None: ...
-    def note(self, line: str) -> None: ...
     def train(self, event: dict, total_steps: int) -> None: ...
     def advance(self, state, total_steps: int) -> None: ...
     def evaluation(self, event: dict, best: bool) -> None: ...

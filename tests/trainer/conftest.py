@@ -4,22 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tiny_models as models
-
-
-class Events:
-    """Keeps what the loop says."""
-
-    def __init__(self) -> None:
-        self.logged: list[dict] = []
-
-    def log(self, event: dict) -> None:
-        self.logged.append(event)
-
-    def flush(self) -> None: ...
-    def note(self, line: str) -> None: ...
-    def train(self, event: dict, total_steps: int) -> None: ...
-    def advance(self, state, total_steps: int) -> None: ...
-    def evaluation(self, event: dict, best: bool) -> None: ...
+from tiny_runs import Events
 
 
 @pytest.fixture
