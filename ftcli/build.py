@@ -47,6 +47,7 @@ class Runtime:
     precision: str
     attention: str
     threads: int
+    fast_paths: bool = False
     decisions: list[str] = field(default_factory=list)
 
 
@@ -212,7 +213,10 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
         f"device {device}, {threads} threads; precision {precision}: {why if not recorded else 'as recorded'}",
         f"attention {attention}: {reason}",
     ]
-    return Runtime(device, precision, attention, threads, decisions)
+    fast_paths = config.trainer.fast_paths and device == "cpu"
+    if fast_paths:
+        decisions.append("dropout from whole random words, gradients of large embeddings by rows")
+    return Runtime(device, precision, attention, threads, fast_paths, decisions)
 
 
 def build_model(ground: Ground, *, attention: str, meta: bool = False, require_head: bool = False) -> Any:
@@ -516,12 +520,15 @@ def build_trainer(
     stop: Any,
 ) -> Any:
     """Joins the objects into a trainer that stands at step 0."""
+    from ftcli.model.dropout import use_bits
     from ftcli.phase_kit import build_entry
     from ftcli.trainer.parts import Parts
     from ftcli.trainer.trainer import Trainer
 
     check_memory_mode(config, blueprint.model)
     blueprint.model.to(runtime.device)
+    if runtime.fast_paths:
+        use_bits(blueprint.model)
     evaluator = build_evaluator(config, ground, runtime, stop.check)
     prefix = build_prefix(
         config, ground, runtime, blueprint, arithmetic, tables, note=reporter.note, check=stop.check
@@ -544,6 +551,7 @@ def build_trainer(
         padding_side=ground.tokenizer.padding_side,
         device=runtime.device,
         precision=runtime.precision,
+        fast_paths=runtime.fast_paths,
         seed=config.seed,
         regularisers=blueprint.peft.regularisers,
         after_step=blueprint.peft.after_step,

@@ -273,6 +273,9 @@ class TrainerConfig:
     """Gradients are scaled down to this global L2 norm. None: no clipping."""
     gradient_checkpointing: bool = False
     """Recompute activations in backward: less memory, more time."""
+    fast_paths: bool = True
+    """On the CPU: dropout masks from whole random words, and gradients of large embedding tables as the rows a step
+    touches. False: torch's own ways, the reference of both."""
     prefix_cache: PrefixCaching = PrefixCaching.auto
     """Activations of frozen lower layers. `auto`: computed once and kept in memory, else in files under the cache
     folder, where at least two epochs read them; `disk`: always in files, which later runs read again; `off`:

@@ -68,6 +68,8 @@ class Parts:
     padding_side: str
     device: str
     precision: str
+    fast_paths: bool = False
+    """Gradients of large embedding tables as the rows a step touches."""
     seed: int
     regularisers: Sequence[Callable[[torch.nn.Module], torch.Tensor]] = field(default_factory=tuple)
     """Each returns a scalar added once to a step's mean loss; the seam for EWC, L2-SP and the like."""

@@ -24,6 +24,7 @@ from ftcli.trainer.evaluation import Scores
 from ftcli.trainer.parts import Parts
 from ftcli.trainer.signals import Interrupted, StopFlag
 from ftcli.trainer.state import TrainState, Window
+from ftcli.trainer.table_gradients import TableGradients
 
 MAX_SKIPPED_IN_ROW = 20
 
@@ -105,6 +106,9 @@ class Trainer:
         self.optimizer, self.factor, self.monitor = kit.optimizer, kit.factor, kit.monitor
         self.frozen_modules = kit.frozen_modules
         self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.gradients = TableGradients(
+            self.parts.model, self.trained, rows=self.parts.fast_paths and not self.scaler.is_enabled()
+        )
         self.base_lrs = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.set_train_mode()
 
@@ -270,6 +274,7 @@ class Trainer:
         if applied:
             for work in parts.after_step:
                 work(parts.model, state.step, self.total_steps)
+        self.gradients.clear()
         self.optimizer.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - started
         state.train_seconds += seconds
@@ -292,7 +297,8 @@ class Trainer:
         """Clips and steps; returns the gradients' global L2 norm before clipping, and whether they were applied."""
         self.scaler.unscale_(self.optimizer)
         limit = self.config.max_grad_norm if self.config.max_grad_norm is not None else math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, limit))
+        norm = float(torch.nn.utils.clip_grad_norm_(self.gradients.take(), limit))
+        self.gradients.put_back()
         if math.isfinite(norm):
             self.state.skipped_in_row = 0
         elif self.scaler.is_enabled():
