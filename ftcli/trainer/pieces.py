@@ -85,6 +85,17 @@ class Pieces:
         self.add(split)
         return split
 
+    def told(self, split: Split, num_rows: int, *, recorded: bool) -> str:
+        """Returns the line on a split that memory forced at a step of `num_rows` rows; `recorded` by an earlier session."""
+        why = "memory ran out here in an earlier session" if recorded else "out of memory"
+        line = (
+            f"step {split.step + 1}: {why}: its {num_rows} rows, and all batches from here on, are split in "
+            f"{split.parts} times as many pieces ({self.size(num_rows, split.parts)} rows a pass); same rows, same order"
+        )
+        if not recorded and any(other.step > split.step for other in self.splits):
+            line += "; an earlier session had memory for this step, so from here on the bytes are not its own"
+        return line
+
 
 def pieces_of(trainer: TrainerConfig) -> Pieces:
     """Returns how a configuration splits its batches, with nothing recorded."""

@@ -236,23 +236,19 @@ class Trainer:
         """
         step, pieces = self.state.step, self.parts.pieces
         for split in pieces.at(step):
-            self._log_split(split, rows)
+            self._log_split(split, len(rows), recorded=True)
         while not fits(lambda: self._step(rows)):
             self.optimizer.zero_grad(set_to_none=True)
             release(self.parts.device)
             finer = pieces.finer(len(rows), step)
             if finer is None:
                 raise one_row_too_many(self, int(self.parts.train.lengths[rows].max()))
-            self._log_split(finer, rows)
+            self._log_split(finer, len(rows))
 
-    def _log_split(self, split: Split, rows: np.ndarray) -> None:
+    def _log_split(self, split: Split, num_rows: int, *, recorded: bool = False) -> None:
         self._log({"event": "split", **asdict(split), "phase": self.state.phase})
         if split.why == OUT_OF_MEMORY:
-            size = self.parts.pieces.size(len(rows), split.parts)
-            self.parts.reporter.note(
-                f"step {split.step + 1}: out of memory: its {len(rows)} rows, and all batches from here on, are "
-                f"split in {split.parts} times as many pieces ({size} rows a pass); same rows, same order"
-            )
+            self.parts.reporter.note(self.parts.pieces.told(split, num_rows, recorded=recorded))
 
     def _step(self, rows: np.ndarray) -> None:
         """One optimizer step on `rows`; gradients are exact sums over targets, however it is split."""
