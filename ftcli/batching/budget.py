@@ -87,8 +87,8 @@ def token_epochs(table: TokenTable, budget: int) -> TokenEpochs:
     """Returns how the rows of a table are cut into batches of at most `budget` padded tokens.
 
     Padded tokens are sequences times the longest of them: a row of a multiple choice, or of a long context
-    read in windows, brings several sequences. Batches are as even as their number allows: the cuts are those of
-    the smallest budget that needs no more of them (found by bisection; greedy cuts of a sorted list are fewest).
+    read in windows, brings several sequences. The cuts are those of the smallest budget that needs no more batches
+    (found by bisection; greedy cuts of a sorted list are fewest): none is larger than their number asks for.
 
     Raises:
         ConfigError: a row that is longer than the budget by itself.

@@ -83,6 +83,14 @@ def one_row_too_many(trainer: Trainer, tokens: int) -> NoRoomError:
     return NoRoomError(Problem(f"step {trainer.state.step + 1}", message, f"type {', or '.join(ways)}"))
 
 
+def applied_already(step: int) -> NoRoomError:
+    """Returns the error of a step that cannot be redone, for its update was made when memory ran out."""
+    hint = (
+        "ftcli resume goes on from the last checkpoint; a smaller trainer.micro_batch_size leaves more room"
+    )
+    return NoRoomError(Problem(f"step {step + 1}", "memory ran out after its update was made", hint))
+
+
 def smallest_split(device: str, num_rows: int, fitting: Callable[[int], bool]) -> int | None:
     """Returns in how many parts, a power of two, batches have to be split; None where no split fits.
 

@@ -22,7 +22,14 @@ from ftcli.errors import CheckpointError, NonFiniteError, Problem
 from ftcli.plan.optimizer_state import adopt_named_state, load_named_state, named_state
 from ftcli.plan.plan import Phase
 from ftcli.trainer.evaluation import Scores
-from ftcli.trainer.fitting import fits, no_second_try, one_row_too_many, release, settle
+from ftcli.trainer.fitting import (
+    applied_already,
+    fits,
+    no_second_try,
+    one_row_too_many,
+    release,
+    settle,
+)
 from ftcli.trainer.parts import Parts
 from ftcli.trainer.pieces import OUT_OF_MEMORY, Split
 from ftcli.trainer.signals import Interrupted, StopFlag
@@ -240,6 +247,8 @@ class Trainer:
         while not fits(lambda: self._step(rows)):
             self.optimizer.zero_grad(set_to_none=True)
             release(self.parts.device)
+            if self.state.step != step:
+                raise applied_already(step)
             finer = pieces.finer(len(rows), step)
             if finer is None:
                 raise one_row_too_many(self, int(self.parts.train.lengths[rows].max()))
