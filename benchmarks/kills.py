@@ -1,6 +1,6 @@
 """Real kill -9 at random moments: does every resume end with the same bytes?
 
-    python benchmarks/kills.py [--kills 40] [--seed 1] [--device cpu] [--quick] [--phases]
+    python benchmarks/kills.py [--kills 40] [--seed 1] [--device cpu] [--quick] [--phases | --budget]
 
 A reference run (dropout on, accumulation 3, ragged tail, bf16) is trained once. Then the same run is
 started again and again, each time killed by SIGKILL at a random moment of its training, or at a named
@@ -12,6 +12,7 @@ a forked process of its own. Writes benchmarks/results/kills.md; exit code 1 if 
 
 With --phases the run follows a schedule of three phases of 17 steps, the kills fall around its two
 boundaries and inside the transitions, and the result is benchmarks/results/kills_phases.md.
+With --budget batches are cut by trainer.token_budget, and the result is benchmarks/results/kills_budget.md.
 """
 
 from __future__ import annotations
@@ -73,13 +74,18 @@ class Pace:
     seconds: float
 
 
-def words(folder: Path, device: str, *, phases: bool) -> list[str]:
+BUDGET = 84
+"""Padded tokens a batch; cuts the same rows in 17 batches too."""
+
+
+def words(folder: Path, device: str, *, phases: bool, budget: bool) -> list[str]:
     file = folder / "schedule.yaml"
     file.write_text(SCHEDULE)
     return [
         *(["freezing=schedule", f"freezing.file={file}"] if phases else []),
         "model=local", f"model.path={folder / 'model'}", "model.weights=random", "tokenizer.max_length=24", "data=text",
-        f"data.path={folder / 'rows'}", "data.accept=[overlap]", "trainer.batch_size=9", "trainer.micro_batch_size=3", "trainer.precision=bf16",
+        f"data.path={folder / 'rows'}", "data.accept=[overlap]",
+        f"trainer.token_budget={BUDGET}" if budget else "trainer.batch_size=9", "trainer.micro_batch_size=3", "trainer.precision=bf16",
         "trainer.save_every_n_steps=3", "trainer.eval_every_n_steps=7", "trainer.epochs=3", "trainer.threads=1",
         "trainer.log_every_n_steps=2", f"trainer.device={device}", "optimizer.lr=1e-3", "scheduler.warmup=0.1", "logger=jsonl", "seed=5",
     ]  # fmt: skip
@@ -162,6 +168,7 @@ def main() -> int:
     parser.add_argument(
         "--phases", action="store_true", help="a schedule of three phases, killed around its boundaries"
     )
+    parser.add_argument("--budget", action="store_true", help="batches of a token budget")
     parser.add_argument("--quick", action="store_true", help="about six kills, no result file")
     options = parser.parse_args()
     count = 6 if options.quick else options.kills
@@ -174,7 +181,7 @@ def prove(folder: Path, count: int, options: argparse.Namespace) -> int:
     tiny_models.write_model(folder / "model", "bert")
     tiny_models.write_rows(folder / "rows", train=149, validation=40)
     warm_up()
-    base = words(folder, options.device, phases=options.phases)
+    base = words(folder, options.device, phases=options.phases, budget=options.budget)
     reference, log = folder / "reference", folder / "reference.txt"
     pid = start(["train", *base, "--run-dir", str(reference)], log)
     wait_for_training(pid, reference, log, 0)
@@ -215,7 +222,7 @@ def prove(folder: Path, count: int, options: argparse.Namespace) -> int:
     )
     print(closing)
     if not options.quick:
-        save(kills, closing, expected, phases=options.phases)
+        save(kills, closing, expected, phases=options.phases, budget=options.budget)
     return 1 if bad else 0
 
 
@@ -314,12 +321,14 @@ def note_resumes(kills: list[Kill], log: Path) -> None:
         kill.resumed_at = step
 
 
-def save(kills: list[Kill], closing: str, expected: dict[str, str], *, phases: bool) -> None:
+def save(kills: list[Kill], closing: str, expected: dict[str, str], *, phases: bool, budget: bool) -> None:
     from ftcli.environment import environment
 
     machine = environment({})
     packages = machine["packages"]
-    place = ROOT / "benchmarks" / "results" / ("kills_phases.md" if phases else "kills.md")
+    kind = "phases" if phases else "budget" if budget else ""
+    place = ROOT / "benchmarks" / "results" / (f"kills_{kind}.md" if kind else "kills.md")
+    batches = f"batches of at most {BUDGET} padded tokens" if budget else "batches of 9 (ragged tail)"
     run = "51 steps in three phases of 17 (AdamW, AdamW, SGD)" if phases else "51 steps"
     place.parent.mkdir(exist_ok=True)
     lines = [
@@ -327,9 +336,9 @@ def save(kills: list[Kill], closing: str, expected: dict[str, str], *, phases: b
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {machine['cpu']}, {machine['cores']} cores, {machine['platform']}, "
         f"Python {machine['python']}, torch {packages['torch']}, transformers {packages['transformers']}, "
-        f"ftcli {machine['ftcli']}. `python benchmarks/kills.py{' --phases' if phases else ''} --kills {len(kills)}`.",
+        f"ftcli {machine['ftcli']}. `python benchmarks/kills.py{f' --{kind}' if kind else ''} --kills {len(kills)}`.",
         "",
-        f"Tiny BERT, dropout 0.1, accumulation 3, 149 rows in batches of 9 (ragged tail), {run}, bf16 autocast, a checkpoint",
+        f"Tiny BERT, dropout 0.1, accumulation 3, 149 rows in {batches}, {run}, bf16 autocast, a checkpoint",
         "every 3 steps, an evaluation every 7. Compared: sha256 of weights and optimizer state of `last` and `best`, all train",
         "and eval lines, the final scores. The moment is a time since the loop began, or a named point and the how manieth",
         "passing of it. Steps redone: last step in metrics.jsonl (a line every 2 steps) less the step it resumed at.",

@@ -103,7 +103,7 @@ def measure(run: Path, words: list[str]) -> None:
     tables, _ = build.encode_parts(ground)
     runtime = build.decide_runtime(config, max(table.longest for table in tables.values()))
     blueprint = build.draw(ground, attention=runtime.attention)
-    arithmetic = build.count_steps(config, len(tables["train"]))
+    arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
     store = CheckpointStore(run, keep=2)
     trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
                                   store=store, events=Quiet(), reporter=Quiet(), stop=StopFlag())  # fmt: skip

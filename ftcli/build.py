@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ftcli.plan.plan import Plan
     from ftcli.prefix.cache import PrefixCache
     from ftcli.trainer.evaluation import Evaluator
+    from ftcli.trainer.pieces import Pieces
 
 EAGER_BELOW = 96
 """On the CPU, SDPA's backward is slower than plain attention below about this many tokens."""
@@ -87,25 +88,46 @@ class Arithmetic:
 
     rows: int
     batch_size: int
-    micro_batch_size: int
-    accumulation: int
+    token_budget: int | None
+    """Most padded tokens of a batch; None: each has `batch_size` rows."""
+    micro_batch_size: int | None
+    """None: the whole batch, or what `auto` finds on the device."""
     steps_per_epoch: int
     total_steps: int
     curve_steps: int
 
+    @property
+    def mean_rows(self) -> float:
+        """Rows a step, the mean over every epoch."""
+        return self.rows / max(self.steps_per_epoch, 1)
+
     def lines(self) -> list[str]:
-        split = (
-            f" ({self.accumulation} micro-batches of {self.micro_batch_size})"
-            if self.accumulation > 1
-            else ""
-        )
         curve = (
             "" if self.curve_steps == self.total_steps else f"; the lr curve is {self.curve_steps} steps long"
         )
         return [
-            f"{self.rows} rows / batch of {self.batch_size}{split} = {self.steps_per_epoch} steps an epoch; "
+            f"{self.rows} rows / {self._batch()} = {self.steps_per_epoch} steps an epoch"
+            f"{'' if self.token_budget is None else f' of {self.mean_rows:.1f} rows on average'}; "
             f"{self.total_steps} steps in all{curve}"
         ]
+
+    def record(self) -> dict[str, Any]:
+        """Returns what data.json keeps of the batches."""
+        size = (
+            {"batch_size": self.batch_size}
+            if self.token_budget is None
+            else {"token_budget": self.token_budget}
+        )
+        return size | {"steps_per_epoch": self.steps_per_epoch, "rows_per_step": self.mean_rows}
+
+    def _batch(self) -> str:
+        micro = self.micro_batch_size
+        if self.token_budget is not None:
+            split = f" (micro-batches of at most {micro} rows)" if micro else ""
+            return f"batches of at most {self.token_budget} padded tokens, whatever trainer.batch_size says{split}"
+        pieces = math.ceil(self.batch_size / (micro or self.batch_size))
+        split = f" ({pieces} micro-batches of {micro})" if pieces > 1 else ""
+        return f"batch of {self.batch_size}{split}"
 
 
 def lay_ground(
@@ -292,17 +314,30 @@ def _require_adapters(config: RunConfig, adapters: frozenset[str], plan: Plan) -
         raise ConfigError(Problem("freezing", message, hint))
 
 
-def count_steps(config: RunConfig, num_rows: int) -> Arithmetic:
-    """Returns the run's arithmetic: ceil(rows / batch) steps an epoch, the last batch ragged."""
+def count_steps(config: RunConfig, num_rows: int, table: TokenTable | None = None) -> Arithmetic:
+    """Returns the run's arithmetic, which holds for every epoch.
+
+    Args:
+        config: the run's.
+        num_rows: training rows.
+        table: the rows; a token budget cuts batches by their lengths.
+
+    Raises:
+        ConfigError: a row that is longer than the token budget.
+    """
+    from ftcli.batching.epochs import plan_epochs
     from ftcli.trainer.trainer import total_steps
 
-    batch = config.trainer.batch_size
-    micro = config.trainer.micro_batch_size or batch
-    total = total_steps(config.trainer, num_rows)
+    trainer = config.trainer
+    if trainer.token_budget is None:
+        per_epoch = math.ceil(num_rows / trainer.batch_size)
+    else:
+        assert table is not None, "a token budget needs the rows' lengths"
+        per_epoch = plan_epochs(table, trainer).steps_per_epoch
+    total = total_steps(trainer, per_epoch)
     curve = config.scheduler.total_steps or total
-    return Arithmetic(
-        num_rows, batch, micro, math.ceil(batch / micro), math.ceil(num_rows / batch), total, curve
-    )
+    micro = trainer.stated_micro_batch
+    return Arithmetic(num_rows, trainer.batch_size, trainer.token_budget, micro, per_epoch, total, curve)
 
 
 def build_metrics(config: RunConfig, labels: list[str]) -> dict[str, Any]:
@@ -339,8 +374,15 @@ MAX_CUT = 0.1
 """Share of a part's rows that may be longer than max_length before `tokenizer.overlength` has to be stated."""
 
 
-def encode_parts(ground: Ground) -> tuple[dict[str, TokenTable], list[str]]:
+def encode_parts(
+    ground: Ground, parts: Sequence[str] = ("train", "validation", "test"), *, store: bool = True
+) -> tuple[dict[str, TokenTable], list[str]]:
     """Returns part -> token table (from the cache where its content is known) and lines on lengths.
+
+    Args:
+        ground: rows, tokenizer and task.
+        parts: what to encode.
+        store: keep in the cache what was not there.
 
     Raises:
         DataError: rows longer than max_length where `tokenizer.overlength` does not accept them.
@@ -350,18 +392,20 @@ def encode_parts(ground: Ground) -> tuple[dict[str, TokenTable], list[str]]:
     tables: dict[str, TokenTable] = {}
     lines: list[str] = []
     assert ground.parts is not None
-    for name in ("train", "validation", "test"):
+    for name in parts:
         rows = getattr(ground.parts, name)
         if rows is None:
             continue
-        tables[name], said = cached_table(rows, ground.tokenizer, ground.task, ground.labels)
+        tables[name], said = cached_table(rows, ground.tokenizer, ground.task, ground.labels, store=store)
         lines += said
         if tables[name].num_truncated:
             line, kept = _overlength(ground, rows, tables[name])
             lines.append(line)
             if kept is not None:
                 ground.parts.train = kept
-                tables[name], _ = cached_table(kept, ground.tokenizer, ground.task, ground.labels)
+                tables[name], _ = cached_table(
+                    kept, ground.tokenizer, ground.task, ground.labels, store=store
+                )
     return tables, lines
 
 
@@ -518,11 +562,13 @@ def build_trainer(
     events: Any,
     reporter: Any,
     stop: Any,
+    pieces: Pieces | None = None,
 ) -> Any:
-    """Joins the objects into a trainer that stands at step 0."""
+    """Joins the objects into a trainer that stands at step 0; `pieces` None keeps no record of splits."""
     from ftcli.model.dropout import use_bits
     from ftcli.phase_kit import build_entry
     from ftcli.trainer.parts import Parts
+    from ftcli.trainer.pieces import pieces_of
     from ftcli.trainer.trainer import Trainer
 
     check_memory_mode(config, blueprint.model)
@@ -553,6 +599,7 @@ def build_trainer(
         precision=runtime.precision,
         fast_paths=runtime.fast_paths,
         seed=config.seed,
+        pieces=pieces or pieces_of(config.trainer),
         regularisers=blueprint.peft.regularisers,
         after_step=blueprint.peft.after_step,
         prefix=prefix,

@@ -400,7 +400,8 @@ class _Tree:
         if key in PATHS and isinstance(value, str) and "${" not in value:
             value = str(Path(value).expanduser().absolute())
         try:
-            OmegaConf.update(self.tree, key, _clean(value), merge=False)
+            member = _member(_field_type(self.classes, key), _clean(value))
+            OmegaConf.update(self.tree, key, member, merge=False)
             resolved = OmegaConf.select(self.tree, key)
             if key in TOP_TYPES and (wrong := _wrong_seed(key, resolved)):
                 raise ValueError(wrong)
@@ -495,6 +496,13 @@ def _clean(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
+def _member(kind: Any, value: Any) -> Any:
+    """Returns the enum's member that a text names where a number may stand too: a union converts nothing."""
+    choices = [one for one in get_args(kind) if isinstance(one, type) and issubclass(one, Enum)]
+    members = {member.value: member for choice in choices for member in choice}
+    return members.get(value, value) if isinstance(value, str) else value
+
+
 def _parse_value(word: Word) -> Any:
     """Reads a value with Hydra's grammar: numbers, booleans, null, [lists] and quoted strings."""
     override = OverridesParser.create().parse_override(f"{word.key}={word.value}")
@@ -525,6 +533,8 @@ def _type_name(kind: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return "one of " + ", ".join(m.value for m in kind)
     enums = [one for one in get_args(kind) if isinstance(one, type) and issubclass(one, Enum)]
+    if enums and int in get_args(kind):
+        return "a whole number, " + ", ".join(member.value for member in enums[0]) + " or null"
     if enums:
         return _type_name(enums[0]) + " or null"
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

@@ -69,6 +69,10 @@ class LayerwiseKind(Enum):
     table = "table"
 
 
+class MicroBatch(Enum):
+    auto = "auto"
+
+
 class PrefixCaching(Enum):
     auto = "auto"
     disk = "disk"
@@ -257,9 +261,13 @@ class TrainerConfig:
     max_steps: int | None = None
     """Optimizer steps; ends the run earlier than `epochs` when smaller."""
     batch_size: int = 32
-    """Rows an optimizer step."""
-    micro_batch_size: int | None = None
-    """Rows a forward pass. None: the whole batch. Only splits `batch_size`."""
+    """Rows an optimizer step; does not count where `token_budget` is set."""
+    token_budget: int | None = None
+    """Most padded tokens an optimizer step, rows x the longest of them, instead of `batch_size` rows. Every
+    epoch has the same number of steps. None: `batch_size` decides."""
+    micro_batch_size: int | MicroBatch | None = None
+    """Rows a forward pass. None: the whole batch. `auto`: on CUDA the largest half, quarter, eighth ... of it that
+    fits in memory, tried on the longest rows before step one; the whole batch elsewhere. Only splits the batch."""
     eval_batch_size: int = 64
     """Rows a forward pass of an evaluation."""
     precision: Precision = Precision.auto
@@ -298,6 +306,11 @@ class TrainerConfig:
     """Evaluations without improvement before stopping. None: no early stopping."""
     min_delta: float = 0.0
     """Smallest change of `monitor` that counts as an improvement."""
+
+    @property
+    def stated_micro_batch(self) -> int | None:
+        """`micro_batch_size` where it is a number."""
+        return self.micro_batch_size if isinstance(self.micro_batch_size, int) else None
 
 
 @dataclass(kw_only=True, slots=True)

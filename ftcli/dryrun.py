@@ -19,7 +19,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     """Validates, prints plan, paths and arithmetic, and returns them.
 
     The model is built on the meta device, so neither weights nor memory are touched, and rows are
-    read but not tokenised.
+    read but not tokenised, save the training rows under a token budget: their lengths make the batches.
     """
     from ftcli.show import show_plan
 
@@ -31,7 +31,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     blueprint = build.draw(ground, meta=True)
     screen.notes([*ground.decisions, *blueprint.decisions])
     assert ground.parts is not None and ground.parts.train is not None
-    arithmetic = build.count_steps(config, len(ground.parts.train))
+    arithmetic = _count_steps(ground, screen)
     runtime = build.decide_runtime(config, ground.tokenizer.max_length)
     first = blueprint.plan.phases[blueprint.plan.start_phase]
     curve = first.trigger.limit(
@@ -56,4 +56,14 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
         "steps_per_epoch": arithmetic.steps_per_epoch,
         "total_steps": arithmetic.total_steps,
         "rows": arithmetic.rows,
+        "rows_per_step": arithmetic.mean_rows,
     }
+
+
+def _count_steps(ground: build.Ground, screen: Screen) -> build.Arithmetic:
+    assert ground.parts is not None and ground.parts.train is not None
+    if ground.config.trainer.token_budget is None:
+        return build.count_steps(ground.config, len(ground.parts.train))
+    tables, lines = build.encode_parts(ground, ["train"], store=False)
+    screen.notes(lines)
+    return build.count_steps(ground.config, len(tables["train"]), tables["train"])

@@ -84,6 +84,13 @@ class NonFiniteError(FtcliError):
     title = "training stopped"
 
 
+class NoRoomError(FtcliError):
+    """Memory that is not enough, however finely a batch is split."""
+
+    exit_code = 1
+    title = "out of memory"
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Returns up to `count` known names that look like `name`, best first."""
     return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)

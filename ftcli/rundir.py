@@ -37,6 +37,7 @@ class RunDir:
         self.plan_json, self.data_json = path / "plan.json", path / "data.json"
         self.environment_json, self.result_json = path / "environment.json", path / "result.json"
         self.metrics_jsonl, self.train_log = path / "metrics.jsonl", path / "train.log"
+        self.pieces_json = path / "pieces.json"
         self.checkpoints, self.predictions, self.tensorboard = (
             path / "checkpoints",
             path / "predictions",

@@ -50,8 +50,18 @@ class Job:
 def check(composed: Composed, *, with_data: bool = True) -> None:
     """Raises ConfigError with every problem between fields, save what only concerns rows `with_data` false."""
     problems = [p for p in problems_of(composed.config) if with_data or not p.key.startswith("data")]
+    problems += _two_sizes(composed)
     if problems:
         raise ConfigError(*problems)
+
+
+def _two_sizes(composed: Composed) -> list[Problem]:
+    """A batch size that was typed would do nothing beside a token budget; a recipe's own gives way."""
+    budget = composed.config.trainer.token_budget
+    if budget is None or composed.origins.get("trainer.batch_size") != "shell":
+        return []
+    message = f"trainer.token_budget={budget} decides how many rows a batch has"
+    return [Problem("trainer.batch_size", message, "leave it out, or type trainer.token_budget=null")]
 
 
 def start(composed: Composed, words: list[str], *, run_dir: Path | None, screen: Screen) -> dict[str, Any]:
@@ -63,7 +73,7 @@ def start(composed: Composed, words: list[str], *, run_dir: Path | None, screen:
     _show_plan(screen, blueprint, arithmetic)
     with RunDir.create(composed.config.recipe, run_dir=run_dir) as run:
         _write_plan(run, blueprint)
-        run.write_json("data.json", build.describe_data(ground, tables))
+        run.write_json("data.json", build.describe_data(ground, tables) | {"batches": arithmetic.record()})
         run.write_json("environment.json", environment(_decided(runtime)))
         run.write_text("command.txt", command_line("train", words) + "\n")
         run.write_text("config.yaml", render_config(composed))
@@ -179,7 +189,7 @@ def _prepare(composed: Composed, screen: Screen, recorded: dict[str, Any] | None
     screen.notes(blueprint.decisions)
     if recorded is None:
         _prove(ground, tables, blueprint, screen)
-    arithmetic = build.count_steps(config, len(tables["train"].lengths))
+    arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
     return ground, runtime, blueprint, arithmetic, tables
 
 
@@ -234,6 +244,7 @@ def _fit(
     changed_plan: bool = False,
 ) -> dict[str, Any]:
     from ftcli.checkpoint.store import CheckpointStore, open_checkpoint
+    from ftcli.trainer.pieces import recorded_pieces
     from ftcli.trainer.signals import Interrupted, StopFlag
 
     ground, runtime, blueprint, arithmetic, tables = objects
@@ -253,7 +264,8 @@ def _fit(
         )
         try:
             trainer = build.build_trainer(composed.config, ground, runtime, blueprint, arithmetic, tables,
-                                          store=store, events=events, reporter=screen, stop=stop)  # fmt: skip
+                                          store=store, events=events, reporter=screen, stop=stop,
+                                          pieces=recorded_pieces(composed.config.trainer, run.pieces_json))  # fmt: skip
             if checkpoint is not None:
                 trainer.restore(checkpoint, changed_plan=changed_plan)
                 _say_curve(trainer, screen)
@@ -329,7 +341,7 @@ def _close(job: Job, screen: Screen) -> dict[str, Any]:
         "steps": state.step,
         "epochs": round(state.rows_seen / job.arithmetic.rows, 4),
         "last": state.last_eval,
-        "train": {"rows": job.arithmetic.rows, "rows_per_s": state.rows_seen / state.train_seconds if state.train_seconds else None,
+        "train": {"rows": job.arithmetic.rows, "rows_per_step": job.arithmetic.mean_rows, "rows_per_s": state.rows_seen / state.train_seconds if state.train_seconds else None,
                   "tokens_per_s": state.tokens_seen / state.train_seconds if state.train_seconds else None},
         "test": test,
         "wall_seconds": trainer.wall_seconds,

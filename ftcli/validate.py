@@ -35,6 +35,7 @@ def _trainer(config: RunConfig) -> Iterator[Problem]:
     at_least_one = (
         "max_steps",
         "batch_size",
+        "token_budget",
         "micro_batch_size",
         "eval_batch_size",
         "threads",
@@ -46,7 +47,7 @@ def _trainer(config: RunConfig) -> Iterator[Problem]:
     )
     for name in at_least_one:
         value = getattr(trainer, name)
-        if value is not None and value < 1:
+        if isinstance(value, int) and value < 1:
             yield Problem(
                 f"trainer.{name}",
                 f"got {value}",
@@ -65,9 +66,11 @@ def _trainer(config: RunConfig) -> Iterator[Problem]:
         yield Problem("trainer.prefix_cache_gib", f"got {trainer.prefix_cache_gib}", hint)
     if trainer.min_delta < 0:
         yield Problem("trainer.min_delta", f"got {trainer.min_delta}", "expected 0 or more")
-    if trainer.micro_batch_size and trainer.micro_batch_size > trainer.batch_size:
-        message = f"{trainer.micro_batch_size} is more than trainer.batch_size={trainer.batch_size}"
+    micro = trainer.stated_micro_batch
+    if micro and micro > trainer.batch_size and trainer.token_budget is None:
+        message = f"{micro} is more than trainer.batch_size={trainer.batch_size}"
         yield Problem("trainer.micro_batch_size", message, "it only splits the batch: type a smaller one")
+    yield from _token_budget(config)
     figures = [*config.task.metrics, "loss"]
     deciding = trainer.monitor or next(iter(config.task.metrics), "loss")
     if split_name(deciding)[1] == "class":
@@ -78,6 +81,17 @@ def _trainer(config: RunConfig) -> Iterator[Problem]:
         yield Problem(
             "trainer.monitor", f"{trainer.monitor!r} is not measured", did_you_mean(trainer.monitor, figures)
         )
+
+
+def _token_budget(config: RunConfig) -> Iterator[Problem]:
+    if config.trainer.token_budget is None:
+        return
+    if config.data.holds == "images":
+        message = "images all have the same number of patches"
+        yield Problem("trainer.token_budget", message, "type trainer.batch_size=N, rows a step, instead")
+    if config.optimizer.scale_lr:
+        message = "scales by the rows of a batch, and under trainer.token_budget they are not one number"
+        yield Problem("optimizer.scale_lr", message, "type optimizer.lr=... instead")
 
 
 def _values(config: RunConfig) -> Iterator[Problem]:

@@ -71,9 +71,9 @@ def table_key(rows: Rows, tokenizer: Tokenizer, task: Encoder, labels: list[str]
 
 
 def cached_table(
-    rows: Rows, tokenizer: Tokenizer, task: Encoder, labels: list[str]
+    rows: Rows, tokenizer: Tokenizer, task: Encoder, labels: list[str], *, store: bool = True
 ) -> tuple[TokenTable, list[str]]:
-    """Returns the token table of `rows` and the lines that say what the cache did.
+    """Returns the token table of `rows` and the lines that say what the cache did; `store` false adds nothing to it.
 
     Raises:
         DataError: the rows cannot be encoded; nothing is cached then.
@@ -88,6 +88,8 @@ def cached_table(
         except (DataError, CheckpointError):
             lines.append(f"{rows.name}: the cached {unit} were damaged and are built again")
     table = task.encode(rows, tokenizer)
+    if not store:
+        return table, lines
     try:
         _store(entry, table)
     except (FtcliError, OSError) as error:

@@ -28,7 +28,7 @@ def epoch_batches(lengths: np.ndarray, *, batch_size: int, seed: int, epoch: int
     Returns:
         ceil(num_rows / batch_size) arrays of row numbers, int64, longest row first.
     """
-    random = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(epoch,))))
+    random = epoch_random(seed, epoch)
     permuted = random.permutation(len(lengths))
     mega = np.arange(len(lengths)) // (MEGA_BATCH * batch_size)
     rows = permuted[np.lexsort((-lengths[permuted], mega))]
@@ -36,6 +36,11 @@ def epoch_batches(lengths: np.ndarray, *, batch_size: int, seed: int, epoch: int
     full = rows[: num_full * batch_size].reshape(num_full, batch_size)
     batches = list(full[random.permutation(num_full)])
     return [*batches, rows[num_full * batch_size :]] if len(rows) % batch_size else batches
+
+
+def epoch_random(seed: int, epoch: int) -> np.random.Generator:
+    """Returns the generator that an epoch's order is drawn from."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(epoch,))))
 
 
 def evaluation_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -179,7 +179,7 @@ def _static(parts: Parts, rows: np.ndarray, fresh: frozenset[str], trained: set[
         )
     if parts.task.constant(parts.train, rows):
         found.append(Diagnosis("labels constant", f"all {len(rows)} rows of the batch have one label, so a fit proves nothing",
-                               "type a larger trainer.batch_size, or another seed"))  # fmt: skip
+                               "type a larger trainer.batch_size (or trainer.token_budget, where that is set), or another seed"))  # fmt: skip
     seen: dict[bytes, bytes] = {}
     for row in rows.tolist():
         content, label = parts.train.row(row).tobytes(), parts.train.label(row).tobytes()

@@ -21,9 +21,9 @@ MAX_VALIDATION_ROWS = 256
 
 def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
     """Builds the run's objects, fits its first batch, draws the curves and prints the verdict."""
-    from ftcli.batching.order import epoch_batches
     from ftcli.check.overfit import MAX_STEPS, nothing_trains, overfit, silent
     from ftcli.rundir import require_writable
+    from ftcli.trainer.fitting import settle
     from ftcli.trainer.signals import StopFlag
 
     check(composed)
@@ -44,16 +44,15 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
     runtime = build.decide_runtime(config, max(table.longest for table in tables.values()))
     blueprint = build.draw(ground, attention=runtime.attention, allow_empty=True)
     screen.notes([*runtime.decisions, *blueprint.decisions])
-    arithmetic = build.count_steps(config, len(tables["train"].lengths))
+    arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
     if not blueprint.plan.phases[0].trainable:
         return _told(nothing_trains(), output, screen)
     with StopFlag() as stop:
         trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
                                       store=None, events=silent(), reporter=silent(), stop=stop)  # fmt: skip
         trainer.factor = lambda step: 1.0
-        rows = epoch_batches(
-            tables["train"].lengths, batch_size=config.trainer.batch_size, seed=config.seed, epoch=0
-        )[0]
+        settle(trainer)
+        rows = trainer.epochs.batches(config.seed, epoch=0)[0]
         screen.note(f"one batch of {len(rows)} rows, at most {MAX_STEPS} steps at a constant lr")
         try:
             verdict = overfit(trainer, rows, _head_or_fresh(config, blueprint), screen=screen)

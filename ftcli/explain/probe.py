@@ -34,15 +34,21 @@ def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) ->
     """
     import numpy as np
 
+    from ftcli.batching.epochs import rows_of_length
     from ftcli.check.overfit import silent
     from ftcli.device import memory_used
+    from ftcli.trainer.fitting import settle
     from ftcli.trainer.signals import StopFlag
 
     if not {"classes", "values"} & set(build.build_task(config).kinds):
         message = f"task={config.choices['task']} has rows of a shape that cannot be drawn at random yet"
         raise ConfigError(Problem("--probe", message, "leave it out; ftcli overfit-batch times real rows"))
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, weights=Weights.random))
-    rows = config.trainer.batch_size
+    rows = rows_of_length(config.trainer, tokens)
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, weights=Weights.random),
+        trainer=dataclasses.replace(config.trainer, batch_size=rows, token_budget=None),
+    )
     table = _random_rows(config, hf_config, rows, tokens)
     ground = paper_ground(config)
     runtime = build.decide_runtime(config, tokens)
@@ -51,6 +57,7 @@ def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) ->
     trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, {"train": table, "validation": table},
                                   store=None, events=silent(), reporter=silent(), stop=StopFlag())  # fmt: skip
     trainer.enter_phase(phase)
+    settle(trainer)
     for _ in range(3):
         started = time.perf_counter()
         trainer.train_step(np.arange(rows))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli import build
+from ftcli.batching.epochs import rows_of_length
 from ftcli.compose import Composed
 from ftcli.config import RunConfig
 from ftcli.errors import FtcliError, Problem, RunDirError
@@ -84,15 +85,21 @@ def _length(config: RunConfig) -> tuple[Length, str]:
     """Returns the run's length, and how it was found."""
     rows, reason = _rows_at_hand(config)
     trainer = config.trainer
+    why = f"no rows at hand{reason}"
+    if rows is not None and trainer.token_budget is not None:
+        rows, why = (
+            None,
+            "trainer.token_budget needs the rows' tokens (ftcli train --dry-run counts the steps)",
+        )
     if rows is None:
         every = PIECES
         total = math.ceil(trainer.epochs * PIECES)
-        note = f"no rows at hand{reason}: lengths in epochs; the run is {trainer.epochs:g} epochs at most"
+        note = f"{why}: lengths in epochs; the run is {trainer.epochs:g} epochs at most"
         if trainer.max_steps is not None:
             note += f", or {trainer.max_steps} steps"
         return Length(PIECES, total, every, None), note
     per_epoch = math.ceil(rows / trainer.batch_size)
-    total = total_steps(trainer, rows)
+    total = total_steps(trainer, per_epoch)
     note = (
         f"{rows:,} rows / batch of {trainer.batch_size} = {per_epoch} steps an epoch; {total} steps at most"
     )
@@ -130,7 +137,7 @@ def _longest_lines(course: list[Stretch], length: Length, longest: int) -> list[
 def _memory(
     config: RunConfig, ground: build.Ground, blueprint: build.Blueprint, tokens: int
 ) -> list[dict[str, int]]:
-    rows = config.trainer.micro_batch_size or config.trainer.batch_size
+    rows = _rows_a_pass(config, tokens)
     precision = config.trainer.precision.value
     if precision == "auto":
         precision = build.decide_runtime(config, tokens).precision
@@ -148,8 +155,14 @@ def _memory(
     ]
 
 
+def _rows_a_pass(config: RunConfig, tokens: int) -> int:
+    """Returns the rows of a forward pass whose rows all have `tokens` tokens; `auto` is the whole batch."""
+    batch = rows_of_length(config.trainer, tokens)
+    return min(config.trainer.stated_micro_batch or batch, batch)
+
+
 def _show_memory(screen: Screen, needs: list[dict[str, int]], config: RunConfig, tokens: int) -> None:
-    rows = config.trainer.micro_batch_size or config.trainer.batch_size
+    rows = _rows_a_pass(config, tokens)
     table = [
         (index, *(_mib(need[name]) for name in need), _mib(sum(need.values())))
         for index, need in enumerate(needs)

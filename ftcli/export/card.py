@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import RunConfig
+from ftcli.config import RunConfig, TrainerConfig
 from ftcli.environment import mask_secret
 from ftcli.export.usage import usage
 
@@ -158,12 +158,18 @@ def _training(facts: Facts, result: dict[str, Any]) -> str:
     lines = [
         f"- Recipe: {plain(config.recipe)}; {choices}",
         f"- Checkpoint: {plain(facts.finished.origin.rpartition('(')[2].rstrip(')'))}; steps in all: {result.get('steps', 'not known')}",
-        f"- lr {config.optimizer.lr:g}, weight decay {config.optimizer.weight_decay:g}, batch {config.trainer.batch_size}, seed {config.seed}",
+        f"- lr {config.optimizer.lr:g}, weight decay {config.optimizer.weight_decay:g}, {_batch(config.trainer)}, seed {config.seed}",
         f"- Parameters trained: {_count(result.get('trainable_parameters'))} of {_count(result.get('total_parameters'))}",
         f"- Precision {plain(decisions.get('precision', '?'))}, attention {plain(decisions.get('attention', '?'))}, device {plain(decisions.get('device', '?'))}",
         f"- Versions: ftcli {plain(recorded.get('ftcli', '?'))}, {versions}",
     ]
     return "\n".join(lines) + f"\n\n{_code(mask_secret(command), 'sh')}"
+
+
+def _batch(trainer: TrainerConfig) -> str:
+    if trainer.token_budget is not None:
+        return f"batches of at most {trainer.token_budget} padded tokens"
+    return f"batch {trainer.batch_size}"
 
 
 def _code(text: str, language: str) -> str:

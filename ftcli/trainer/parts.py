@@ -15,6 +15,7 @@ from ftcli.checkpoint.store import CheckpointStore
 from ftcli.plan.plan import Phase, Plan
 from ftcli.prefix.cache import PrefixCache
 from ftcli.trainer.evaluation import Evaluator
+from ftcli.trainer.pieces import Pieces
 from ftcli.trainer.state import TrainState
 from ftcli.trainer.stopping import Monitor
 
@@ -71,6 +72,8 @@ class Parts:
     fast_paths: bool = False
     """Gradients of large embedding tables as the rows a step touches."""
     seed: int
+    pieces: Pieces
+    """How finely batches are split for the device's memory."""
     regularisers: Sequence[Callable[[torch.nn.Module], torch.Tensor]] = field(default_factory=tuple)
     """Each returns a scalar added once to a step's mean loss; the seam for EWC, L2-SP and the like."""
     after_step: Sequence[Callable[[torch.nn.Module, int, int], None]] = field(default_factory=tuple)

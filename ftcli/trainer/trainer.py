@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
-from ftcli.batching.order import epoch_batches, micro_batches
+from ftcli.batching.epochs import plan_epochs
 from ftcli.checkpoint.crash import crash_point
 from ftcli.config import TrainerConfig
 from ftcli.device import autocast, grad_scaler, memory_used, seed_step
@@ -21,7 +22,16 @@ from ftcli.errors import CheckpointError, NonFiniteError, Problem
 from ftcli.plan.optimizer_state import adopt_named_state, load_named_state, named_state
 from ftcli.plan.plan import Phase
 from ftcli.trainer.evaluation import Scores
+from ftcli.trainer.fitting import (
+    applied_already,
+    fits,
+    no_second_try,
+    one_row_too_many,
+    release,
+    settle,
+)
 from ftcli.trainer.parts import Parts
+from ftcli.trainer.pieces import OUT_OF_MEMORY, Split
 from ftcli.trainer.signals import Interrupted, StopFlag
 from ftcli.trainer.state import TrainState, Window
 from ftcli.trainer.table_gradients import TableGradients
@@ -37,8 +47,9 @@ class Trainer:
         self.state = TrainState()
         self.stop = stop or StopFlag()
         self.scaler = grad_scaler(parts.device, parts.precision)
-        self.steps_per_epoch = math.ceil(len(parts.train.lengths) / config.batch_size)
-        self.total_steps = total_steps(config, len(parts.train.lengths))
+        self.epochs = plan_epochs(parts.train, config)
+        self.steps_per_epoch = self.epochs.steps_per_epoch
+        self.total_steps = total_steps(config, self.steps_per_epoch)
         self._epoch_plan: tuple[int, list[np.ndarray]] = (-1, [])
         self._saved: tuple[int, int] | None = None
         self._last_figures: tuple[float, list[float]] = (math.nan, [])
@@ -58,6 +69,7 @@ class Trainer:
         self._announce()
         state.curve_steps = self.curve_length
         try:
+            settle(self)
             self._enter_prefix()
             while True:
                 best = self._evaluate() if self._evaluation_due() else False
@@ -223,27 +235,42 @@ class Trainer:
         if state.batch >= self.steps_per_epoch:
             state.epoch, state.batch = state.epoch + 1, 0
         if self._epoch_plan[0] != state.epoch:
-            batches = epoch_batches(
-                self.parts.train.lengths,
-                batch_size=self.config.batch_size,
-                seed=self.parts.seed,
-                epoch=state.epoch,
-            )
-            self._epoch_plan = (state.epoch, batches)
+            self._epoch_plan = (state.epoch, self.epochs.batches(self.parts.seed, state.epoch))
         return self._epoch_plan[1][state.batch]
 
     def train_step(self, rows: np.ndarray) -> None:
-        """One optimizer step on `rows`; gradients are exact sums over targets, however it is split.
+        """One optimizer step on `rows`, redone in smaller pieces where memory runs out before it is applied.
 
         Raises:
             NonFiniteError: before anything is applied.
+            NoRoomError: a single row does not fit; nothing is applied.
         """
+        step, pieces = self.state.step, self.parts.pieces
+        for split in pieces.at(step):
+            self._log_split(split, len(rows), recorded=True)
+        while not fits(lambda: self._step(rows)):
+            self.optimizer.zero_grad(set_to_none=True)
+            release(self.parts.device)
+            if self.state.step != step:
+                raise applied_already(step)
+            finer = pieces.finer(len(rows), step)
+            if finer is None:
+                raise one_row_too_many(self, int(self.parts.train.lengths[rows].max()))
+            self._log_split(finer, len(rows))
+
+    def _log_split(self, split: Split, num_rows: int, *, recorded: bool = False) -> None:
+        self._log({"event": "split", **asdict(split), "phase": self.state.phase})
+        if split.why == OUT_OF_MEMORY:
+            self.parts.reporter.note(self.parts.pieces.told(split, num_rows, recorded=recorded))
+
+    def _step(self, rows: np.ndarray) -> None:
+        """One optimizer step on `rows`; gradients are exact sums over targets, however it is split."""
         started = time.perf_counter()
         state, parts, config = self.state, self.parts, self.config
         lrs = [lr * self.factor(state.phase_step) for lr in self.base_lrs]
         for group, lr in zip(self.optimizer.param_groups, lrs, strict=True):
             group["lr"] = lr
-        pieces = micro_batches(rows, config.micro_batch_size or len(rows))
+        pieces = parts.pieces.cut(rows, state.step)
         targets = parts.task.num_targets(parts.train, rows)
         loss_sum, tokens = 0.0, 0
         correct: int | None = 0
@@ -265,7 +292,10 @@ class Trainer:
             right = parts.task.num_correct(output, batch)
             correct = None if right is None or correct is None else correct + right
             tokens += int(parts.train.lengths[piece].sum())
-        norm, applied = self._apply()
+        with no_second_try(
+            "the optimizer's step", "type peft=lora to train fewer parameters, or optimizer=sgd"
+        ):
+            norm, applied = self._apply()
         state.step += 1
         state.phase_step += 1
         state.batch += 1
@@ -376,7 +406,8 @@ class Trainer:
     def _evaluate(self) -> bool:
         assert self.parts.validation is not None
         started = time.perf_counter()
-        scores: Scores = self.parts.evaluator.score(self.parts.model, self.parts.validation)
+        with no_second_try("an evaluation", "type a smaller trainer.eval_batch_size"):
+            scores: Scores = self.parts.evaluator.score(self.parts.model, self.parts.validation)
         state = self.state
         state.evaluated_step = state.step
         state.last_eval = scores.figures
@@ -492,9 +523,9 @@ class Trainer:
         self.parts.saved_names |= tensors.keys()
 
 
-def total_steps(config: TrainerConfig, num_rows: int) -> int:
+def total_steps(config: TrainerConfig, steps_per_epoch: int) -> int:
     """Returns the optimizer steps of a run: whichever of epochs and max_steps ends it first."""
-    steps = math.ceil(config.epochs * math.ceil(num_rows / config.batch_size) - 1e-9)
+    steps = math.ceil(config.epochs * steps_per_epoch - 1e-9)
     return min(steps, config.max_steps) if config.max_steps is not None else steps
 
 

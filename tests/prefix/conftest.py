@@ -42,7 +42,7 @@ def make(tmp_path, monkeypatch):
         tables, _ = build.encode_parts(ground)
         runtime = build.decide_runtime(config, 24)
         blueprint = build.draw(ground, attention=runtime.attention)
-        arithmetic = build.count_steps(config, len(tables["train"]))
+        arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
         events = Events()
         store = CheckpointStore(tmp_path / folder, keep=config.trainer.keep_checkpoints)
         return build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,

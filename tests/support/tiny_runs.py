@@ -82,7 +82,7 @@ def build_run(config, saved: Path):
     tables, _ = build.encode_parts(ground)
     blueprint = build.draw(ground, attention="eager")
     runtime = build.Runtime("cpu", "fp32", "eager", 1)
-    arithmetic = build.count_steps(config, len(tables["train"]))
+    arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
     events = Events()
     trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
                                   store=CheckpointStore(saved, keep=3), events=events, reporter=events,

@@ -59,7 +59,7 @@ def trained(tmp_path, monkeypatch, make):
         ground = build.lay_ground(config)
         tables, _ = build.encode_parts(ground)
         blueprint = build.draw(ground, attention="eager")
-        arithmetic = build.count_steps(config, len(tables["train"]))
+        arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
         runtime = build.Runtime("cpu", "fp32", "eager", 1)
         quiet, _ = make()
         events = quiet.parts.events
