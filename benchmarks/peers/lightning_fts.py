@@ -58,8 +58,11 @@ class Module(lightning.LightningModule):
         self.seen += len(batch["labels"])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        trained = [weight for weight in self.parameters() if weight.requires_grad]
-        return torch.optim.AdamW(trained, lr=spec["lr"], weight_decay=0.01, fused=True)
+        trained = [(name, weight) for name, weight in self.named_parameters() if weight.requires_grad]
+        plain = [weight for name, weight in trained if any(word in name for word in self.no_decay)]
+        rest = [weight for name, weight in trained if not any(word in name for word in self.no_decay)]
+        groups = [{"params": rest}, {"params": plain, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=spec["lr"], weight_decay=0.01, fused=True)
 
 
 class Clock(lightning.Callback):
