@@ -53,8 +53,8 @@ bench-tasks: $(BIN)/ftcli  ## multiple choice and token classification beside th
 bench-schedules: $(BIN)/ftcli  ## baseline, generated and written schedule on RTE and SST-2 (needs FTCLI_DATA)
 	$(BIN)/python benchmarks/schedules.py
 
-bench-speed: $(BIN)/ftcli  ## rows/s beside Hugging Face's Trainer (needs FTCLI_DATA)
-	$(BIN)/python benchmarks/sst2_speed.py --peers default tuned-fp32
+bench-speed: $(BIN)/ftcli  ## one table beside the Trainer, peft and, with PEER_PYTHON, finetuning-scheduler (needs FTCLI_DATA)
+	$(BIN)/python benchmarks/speed.py $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON)) --accuracy-seeds 1 2 3
 
 bench-quality: $(BIN)/ftcli  ## SST-2 accuracy over seeds (needs FTCLI_DATA)
 	$(BIN)/python benchmarks/sst2_quality.py

@@ -9,6 +9,8 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,20 +35,59 @@ def minilm() -> Path:
     return Path(next(iter(found.submodule_search_locations))) / "model"
 
 
-def run_peer(script: str, what: dict[str, Any], folder: Path) -> dict[str, float]:
-    """Runs a peer's script in a process of its own, without a network, and returns the JSON of its last line."""
-    done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(what)],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        check=False,
-    )
-    if done.returncode:
-        sys.exit(done.stderr[-3000:])
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+def first_rows(folder: Path, train: int, validation: int) -> Path:
+    """Writes the first rows of SST-2's train.tsv and dev.tsv to FOLDER/sst2 and returns that."""
+    source, rows = data_folder("sst2/train.tsv and sst2/dev.tsv") / "sst2", folder / "sst2"
+    rows.mkdir(parents=True)
+    for part, name, count in (("train", "train", train), ("validation", "dev", validation)):
+        lines = (source / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[: count + 1]
+        (rows / f"{part}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return rows
+
+
+def run_peer(
+    script: str | Path,
+    what: dict[str, Any],
+    folder: Path,
+    *,
+    python: str = sys.executable,
+    env: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Runs a script in a process of its own, without a network, and returns the JSON of its last line.
+
+    `peak_bytes` is added, the largest resident set of the process (getrusage's ru_maxrss; Linux counts KiB), and,
+    where the script tells `first`, the monotonic clock at its first training step, `start_up`: seconds from the start
+    of the process to it. The caller must not have imported torch: a child begins with its parent's peak.
+
+    Args:
+        script: a file, or the text of a program.
+        what: its only argument, as JSON.
+        folder: where it runs.
+        python: the interpreter.
+        env: variables besides this process's.
+    """
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    place = [str(script)] if isinstance(script, Path) else ["-c", script]
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        began = time.monotonic()
+        child = subprocess.Popen(
+            [python, *place, json.dumps(what)],
+            env=os.environ | offline | (env or {}),
+            stdout=out,
+            stderr=errors,
+            cwd=folder,
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        errors.seek(0)
+        if child.returncode:
+            sys.exit((out.read() + errors.read())[-3000:])
+        told: dict[str, Any] = json.loads(out.read().strip().splitlines()[-1])
+    told["peak_bytes"] = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if "first" in told:
+        told["start_up"] = told["first"] - began
+    return told
 
 
 def conditions(device: str = "cpu") -> str:

@@ -26,24 +26,28 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from machine import ROOT, conditions, data_folder, publish, spread
+from machine import ROOT, conditions, first_rows, publish, spread
 
-SCHEDULE = """\
+PHASES = ("head", "two top layers and pooler too", "four top layers too")
+MODES = ("auto", "off")
+
+
+def schedule(epochs: int) -> str:
+    """Returns the three phases of `epochs` epochs each, in finetuning-scheduler's grammar."""
+    return f"""\
 0:
   params: ['classifier.(weight|bias)']
-  max_transition_epoch: 3
+  max_transition_epoch: {epochs}
   lr: 1.0e-03
 1:
   params: ['bert.encoder.layer.[45].*', 'bert.pooler.*']
-  max_transition_epoch: 6
+  max_transition_epoch: {2 * epochs}
   lr: 1.0e-04
 2:
   params: ['bert.encoder.layer.[23].*']
-  max_transition_epoch: 9
+  max_transition_epoch: {3 * epochs}
   lr: 5.0e-05
 """
-PHASES = ("head", "two top layers and pooler too", "four top layers too")
-MODES = ("auto", "off")
 
 
 def main() -> None:
@@ -53,16 +57,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--precision", default="fp32")
     options = parser.parse_args()
-    data = data_folder("sst2/train.tsv and sst2/dev.tsv")
     schedules: dict[str, list[dict]] = {mode: [] for mode in MODES}
     heads: dict[str, list[dict]] = {mode: [] for mode in MODES}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "sst2").mkdir()
-        for part, source, count in (("train", "train", options.rows), ("validation", "dev", options.dev)):
-            lines = (data / "sst2" / f"{source}.tsv").read_text(encoding="utf-8").splitlines()[: count + 1]
-            (folder / "sst2" / f"{part}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (folder / "schedule.yaml").write_text(SCHEDULE)
+        first_rows(folder, options.rows, options.dev)
+        (folder / "schedule.yaml").write_text(schedule(3))
         words = ["freezing=schedule", f"freezing.file={folder / 'schedule.yaml'}",
                  "freezing.epoch_transitions_only=true", "trainer.epochs=9"]  # fmt: skip
         for number in range(options.repeats):

@@ -24,7 +24,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from machine import ROOT, conditions, data_folder, minilm, publish, spread
+from machine import ROOT, conditions, first_rows, minilm, publish, run_peer, spread
+
+PEER = ROOT / "benchmarks" / "peers" / "lightning_fts.py"
 
 SCHEDULE = """\
 0:
@@ -44,75 +46,10 @@ SCHEDULE = """\
 LR = 2e-4
 """Of the generated schedules: the head's for ftcli, every phase's for the peer, as each does by default."""
 
-PEER = r"""
-import json, random, sys, time, warnings, logging
-spec = json.loads(sys.argv[1])
-warnings.filterwarnings("ignore"); logging.disable(logging.WARNING)
-import torch, lightning as L
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-from transformers.utils import logging as hf
-hf.set_verbosity_error()
-from finetuning_scheduler import FinetuningScheduler, FTSCheckpoint, FTSEarlyStopping
-L.seed_everything(spec["seed"])
-tokenizer = AutoTokenizer.from_pretrained(spec["model"])
-def read(path):
-    lines = [l.split("\t") for l in open(path, encoding="utf-8").read().split("\n")[1:] if l]
-    return [(tokenizer(t, truncation=True, max_length=64)["input_ids"], int(y)) for t, y in lines]
-rows, dev = read(spec["train"]), read(spec["validation"])
-def collate(batch):
-    width = max(len(i) for i, _ in batch)
-    ids = torch.tensor([i + [0] * (width - len(i)) for i, _ in batch])
-    return ids, (ids != 0).long(), torch.tensor([y for _, y in batch])
-class Grouped(torch.utils.data.Sampler):
-    def __init__(self, rows, shuffle): self.rows, self.shuffle, self.epoch = rows, shuffle, 0
-    def __len__(self): return -(-len(self.rows) // 32)
-    def __iter__(self):
-        order = list(range(len(self.rows))); draw = random.Random(self.epoch); self.epoch += 1
-        if self.shuffle: draw.shuffle(order)
-        chunks = [sorted(order[i:i + 1600], key=lambda r: len(self.rows[r][0])) for i in range(0, len(order), 1600)]
-        batches = [c[i:i + 32] for c in chunks for i in range(0, len(c), 32)]
-        if self.shuffle: draw.shuffle(batches)
-        return iter(batches)
-class Module(L.LightningModule):
-    def __init__(self):
-        super().__init__()
-        # Transformers returns it in eval mode, and Lightning leaves modes as they are: without this, no dropout.
-        self.model = AutoModelForSequenceClassification.from_pretrained(spec["model"], num_labels=2).train()
-        self.no_decay = ["bias", "LayerNorm"]
-        self.right = self.seen = 0
-    def training_step(self, batch, _):
-        ids, mask, y = batch
-        return self.model(input_ids=ids, attention_mask=mask, labels=y).loss
-    def validation_step(self, batch, _):
-        ids, mask, y = batch
-        out = self.model(input_ids=ids, attention_mask=mask, labels=y)
-        self.log("val_loss", out.loss, batch_size=len(y)); self.right += int((out.logits.argmax(-1) == y).sum()); self.seen += len(y)
-    def configure_optimizers(self):
-        return torch.optim.AdamW([p for p in self.parameters() if p.requires_grad], lr=spec["lr"], weight_decay=0.01, fused=True)
-class Clock(L.Callback):
-    def __init__(self): self.epochs, self.curve, self.depths = [], [], []
-    def on_train_start(self, *_): self.began = time.perf_counter()
-    # From the epoch's start, after the transition, to the end of its last batch: collation counts, as it does for ftcli.
-    def on_train_epoch_start(self, trainer, module): self.start = time.perf_counter()
-    def on_train_batch_end(self, *_): self.spent = time.perf_counter() - self.start
-    def on_validation_end(self, trainer, module):
-        if trainer.sanity_checking: module.right = module.seen = 0; return
-        fts = next(c for c in trainer.callbacks if isinstance(c, FinetuningScheduler))
-        self.epochs.append(self.spent); self.depths.append(fts.curr_depth)
-        self.curve.append((time.perf_counter() - self.began, module.right / module.seen)); module.right = module.seen = 0
-        reached = spec["target"] is not None and self.curve[-1][1] >= spec["target"]
-        if reached or self.curve[-1][0] > spec["limit"]: trainer.should_stop = True; trainer.fit_loop.max_epochs = trainer.current_epoch + 1
-clock = Clock()
-fts = FinetuningScheduler(ft_schedule=spec["schedule"], base_max_lr=spec["lr"], epoch_transitions_only=spec["schedule"] is not None)
-early = [] if spec["schedule"] else [FTSEarlyStopping(monitor="val_loss", patience=1)]
-trainer = L.Trainer(accelerator="cpu", max_epochs=spec["epochs"], gradient_clip_val=1.0, logger=False, enable_progress_bar=False,
-    enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=spec["out"],
-    callbacks=[fts, FTSCheckpoint(dirpath=spec["out"], monitor="val_loss", save_top_k=1), *early, clock])
-def loader(rows, shuffle):
-    return torch.utils.data.DataLoader(rows, batch_sampler=Grouped(rows, shuffle), collate_fn=collate)
-trainer.fit(Module(), loader(rows, True), loader(dev, False))
-print(json.dumps({"epochs": clock.epochs, "curve": clock.curve, "depths": clock.depths}))
-"""
+
+def named_in_lightning(schedule: str) -> str:
+    """Returns a schedule for Lightning's module, which holds the model as an attribute: names begin with it."""
+    return schedule.replace("'classifier", "'model.classifier").replace("'bert", "'model.bert")
 
 
 def main() -> None:
@@ -124,19 +61,11 @@ def main() -> None:
     parser.add_argument("--target", type=float, default=0.8)
     parser.add_argument("--limit", type=float, default=240)
     options = parser.parse_args()
-    data = data_folder("sst2/train.tsv and sst2/dev.tsv")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "sst2").mkdir()
-        for part, source, count in (("train", "train", options.rows), ("validation", "dev", 400)):
-            lines = (data / "sst2" / f"{source}.tsv").read_text(encoding="utf-8").splitlines()
-            (folder / "sst2" / f"{part}.tsv").write_text(
-                "\n".join(lines[: count + 1]) + "\n", encoding="utf-8"
-            )
+        first_rows(folder, options.rows, 400)
         (folder / "schedule.yaml").write_text(SCHEDULE)
-        # Lightning's module holds the model as an attribute, and its names begin with it.
-        theirs = SCHEDULE.replace("'classifier", "'model.classifier").replace("'bert", "'model.bert")
-        (folder / "peer.yaml").write_text(theirs)
+        (folder / "peer.yaml").write_text(named_in_lightning(SCHEDULE))
         rates: dict[str, list[list[float]]] = {"ftcli": [], "finetuning-scheduler": []}
         for number in range(options.repeats):
             rates["ftcli"].append(ours_by_phase(folder, number, options.rows))
@@ -171,14 +100,9 @@ def theirs(folder: Path, options: argparse.Namespace, **spec: object) -> dict:
     rows = folder / "sst2"
     with tempfile.TemporaryDirectory() as out:
         own = {"model": str(minilm()), "train": str(rows / "train.tsv"), "validation": str(rows / "validation.tsv"), "out": out,
-               "limit": options.limit, "target": None, "schedule": None, "epochs": 1000} | spec  # fmt: skip
-        command = [options.peer_python, "-c", PEER, json.dumps(own)]
-        done = subprocess.run(
-            command, env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=False
-        )
-    if done.returncode:
-        sys.exit(done.stderr[-3000:])
-    return json.loads(done.stdout.strip().splitlines()[-1])
+               "limit": options.limit, "target": None, "schedule": None, "epochs": 1000, "device": "cpu", "precision": "fp32",
+               "grouped": True} | spec  # fmt: skip
+        return run_peer(PEER, own, folder, python=options.peer_python)
 
 
 def theirs_by_phase(folder: Path, options: argparse.Namespace) -> list[float]:
