@@ -25,7 +25,8 @@ from ftcli.prefix.folder import StatesFolder
 from ftcli.prefix.frame import Frame
 from ftcli.prefix.key import Digests, states_key, table_digest
 from ftcli.prefix.schedule import Prefix
-from ftcli.prefix.states import Shape, States, available_memory, size_text
+from ftcli.prefix.states import Shape, States, available_memory
+from ftcli.sizes import size_text
 
 GIB = 2**30
 MEMORY_SHARE = 4

@@ -23,7 +23,8 @@ from ftcli.batching.table import TokenTable
 from ftcli.checkpoint.commit import STAGE, TRASH, commit, discard, explained, sweep, verify
 from ftcli.checkpoint.crash import crash_point
 from ftcli.errors import CheckpointError
-from ftcli.prefix.states import Shape, States, size_text
+from ftcli.prefix.states import Shape, States
+from ftcli.sizes import size_text
 
 FILE = "states.bin"
 

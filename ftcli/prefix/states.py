@@ -114,15 +114,6 @@ def empty_states(shape: Shape, table: TokenTable) -> States:
     return States(torch.empty((rows, shape.hidden), dtype=shape.dtype), shape, table)
 
 
-def size_text(num_bytes: int) -> str:
-    """Returns a size as people read it, such as `312 KiB` or `1.2 GiB`."""
-    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
-        if num_bytes >= 2**power:
-            figure = num_bytes / 2**power
-            return f"{figure:,.{0 if figure >= 10 else 1}f} {unit}"
-    return f"{num_bytes} bytes"
-
-
 def available_memory() -> int:
     """Returns the bytes of memory that are free for use, at most what the control group leaves."""
     free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

@@ -17,7 +17,8 @@ import torch
 from ftcli.batching.table import TokenTable
 from ftcli.errors import RunDirError
 from ftcli.prefix.folder import FILE, StatesFolder
-from ftcli.prefix.states import Shape, size_text
+from ftcli.prefix.states import Shape
+from ftcli.sizes import size_text
 
 LOWEST = ("freezing=bottom-layers", "freezing.num_layers=1")
 SHAPE = Shape("all", 8, torch.float32)
