@@ -37,6 +37,7 @@ check: lint types test wheel  ## what CI runs
 kills: $(BIN)/ftcli  ## real kill -9 at random moments; writes benchmarks/results/kills.md
 	$(BIN)/python benchmarks/kills.py
 	$(BIN)/python benchmarks/kills.py --phases --kills 20
+	$(BIN)/python benchmarks/kills.py --prefix --kills 26
 
 interruptions: $(BIN)/ftcli  ## a three-phase run of 60 steps interrupted at each of them
 	FTCLI_EVERY_STEP=1 $(BIN)/python -m pytest tests/trainer/test_phases.py -k interrupt

@@ -1,6 +1,6 @@
 """Real kill -9 at random moments: does every resume end with the same bytes?
 
-    python benchmarks/kills.py [--kills 40] [--seed 1] [--device cpu] [--quick] [--phases | --budget]
+    python benchmarks/kills.py [--kills 40] [--seed 1] [--device cpu] [--quick] [--phases | --prefix | --budget]
 
 A reference run (dropout on, accumulation 3, ragged tail, bf16) is trained once. Then the same run is
 started again and again, each time killed by SIGKILL at a random moment of its training, or at a named
@@ -12,6 +12,13 @@ a forked process of its own. Writes benchmarks/results/kills.md; exit code 1 if 
 
 With --phases the run follows a schedule of three phases of 17 steps, the kills fall around its two
 boundaries and inside the transitions, and the result is benchmarks/results/kills_phases.md.
+
+With --prefix the run follows a schedule of four phases of 17 steps, three of which read kept activations of their
+frozen lower layers; every run has a cache folder of its own. The named points fall into both fills (`prefix`), into
+the commits of their entries, saves, evaluations and transitions. Two of three runs keep files, the third keeps
+memory, and all must end with the bytes of one reference; files must have its names and hashes. The result
+is benchmarks/results/kills_prefix.md.
+
 With --budget batches are cut by trainer.token_budget, and the result is benchmarks/results/kills_budget.md.
 """
 
@@ -28,6 +35,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,8 +57,28 @@ SCHEDULE = """
 1: {params: ['layers[-1:]', final], max_epochs: 1, lr: 1.0e-3, warmup: 3st}
 2: {params: [rest], lr: 1.0e-4, optimizer: sgd, best: reset, patience: 100}
 """
-TOTAL_STEPS = 51
-"""149 rows in batches of 9 are 17 steps an epoch; 3 epochs."""
+PREFIX_SCHEDULE = """
+0: {params: [head], max_epochs: 1, lr: 1.0e-2}
+1: {params: [final], max_epochs: 1, lr: 1.0e-3, warmup: 3st}
+2: {params: ['layers[-1:]'], max_epochs: 1, lr: 1.0e-3, best: reset}
+3: {params: [rest], lr: 1.0e-4, optimizer: sgd, patience: 100}
+"""
+IN_PREFIX = ("prefix:1", "evaluation:1", "staged-file:1", "before-rename:13", "prefix:4", "before-manifest:2", "evaluation:2",
+             "transition:1", "prefix:7", "after-manifest:3", "after-link:8", "before-rename:4", "prefix:9", "transition:2",
+             "after-rename:1", "before-link:3", "prefix:14", "after-rename:2")  # fmt: skip
+"""A fill passes `prefix` 7 times (149 and 40 rows in blocks of 32) and commits an entry for each table and depth: four
+in the first fill (the head's and block 1's), two in the second (what the pooler reads); saves lie between."""
+EPOCHS = {"plain": 3, "phases": 3, "prefix": 4, "budget": 3}
+KEEPING = {"plain": [], "phases": [], "prefix": ["trainer.prefix_cache=disk"], "budget": []}
+BUDGET = 84
+"""Padded tokens a batch; cuts the same rows in 17 batches too."""
+KEPT_IN = [
+    "Every run has a cache folder of its own. Runs whose number is no multiple of three keep files, and names and hashes of",
+    "these are compared too; the others keep memory. `prefix:N` is the N-th block of rows of a fill; the first four",
+    "`before-manifest`, `after-manifest` and `before-rename` of a run in files are those of kept activations.",
+]
+EPOCH_STEPS = 17
+"""149 rows in batches of 9."""
 
 
 @dataclass(slots=True)
@@ -74,19 +102,14 @@ class Pace:
     seconds: float
 
 
-BUDGET = 84
-"""Padded tokens a batch; cuts the same rows in 17 batches too."""
-
-
-def words(folder: Path, device: str, *, phases: bool, budget: bool) -> list[str]:
+def words(folder: Path, device: str, scenario: str) -> list[str]:
     file = folder / "schedule.yaml"
-    file.write_text(SCHEDULE)
+    file.write_text(PREFIX_SCHEDULE if scenario == "prefix" else SCHEDULE)
     return [
-        *(["freezing=schedule", f"freezing.file={file}"] if phases else []),
+        *([] if scenario in ("plain", "budget") else ["freezing=schedule", f"freezing.file={file}"]),
         "model=local", f"model.path={folder / 'model'}", "model.weights=random", "tokenizer.max_length=24", "data=text",
-        f"data.path={folder / 'rows'}", "data.accept=[overlap]",
-        f"trainer.token_budget={BUDGET}" if budget else "trainer.batch_size=9", "trainer.micro_batch_size=3", "trainer.precision=bf16",
-        "trainer.save_every_n_steps=3", "trainer.eval_every_n_steps=7", "trainer.epochs=3", "trainer.threads=1",
+        f"data.path={folder / 'rows'}", "data.accept=[overlap]", f"trainer.token_budget={BUDGET}" if scenario == "budget" else "trainer.batch_size=9", "trainer.micro_batch_size=3", "trainer.precision=bf16",
+        "trainer.save_every_n_steps=3", "trainer.eval_every_n_steps=7", f"trainer.epochs={EPOCHS[scenario]}", "trainer.threads=1",
         "trainer.log_every_n_steps=2", f"trainer.device={device}", "optimizer.lr=1e-3", "scheduler.warmup=0.1", "logger=jsonl", "seed=5",
     ]  # fmt: skip
 
@@ -104,8 +127,8 @@ def warm_up() -> None:
     import ftcli.trainer.trainer  # noqa: F401
 
 
-def start(arguments: list[str], log: Path, crash_at: str | None = None) -> int:
-    """Forks a process that runs ftcli with these arguments; returns its pid."""
+def start(arguments: list[str], log: Path, cache: Path, crash_at: str | None = None) -> int:
+    """Forks a process that runs ftcli with these arguments and this cache folder; returns its pid."""
     pid = os.fork()
     if pid:
         return pid
@@ -114,6 +137,7 @@ def start(arguments: list[str], log: Path, crash_at: str | None = None) -> int:
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
+        os.environ["FTCLI_CACHE"] = str(cache)
         if crash_at:
             os.environ["FTCLI_CRASH_AT"] = crash_at
         sys.argv = ["ftcli", *arguments]
@@ -123,8 +147,11 @@ def start(arguments: list[str], log: Path, crash_at: str | None = None) -> int:
         code = 0
     except SystemExit as stopped:
         code = int(stopped.code or 0)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 
@@ -152,6 +179,12 @@ def outcome(run: Path) -> dict[str, str]:
     return found
 
 
+def entries(cache: Path) -> dict[str, str]:
+    """Returns the names of the entries of kept activations -> the hash of their bytes."""
+    files = sorted(cache.glob("prefix/*/states.bin"))
+    return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
 def logged(run: Path) -> list[dict]:
     """Returns the complete lines of metrics.jsonl."""
     with contextlib.suppress(FileNotFoundError):
@@ -168,6 +201,9 @@ def main() -> int:
     parser.add_argument(
         "--phases", action="store_true", help="a schedule of three phases, killed around its boundaries"
     )
+    parser.add_argument(
+        "--prefix", action="store_true", help="a schedule that reads kept activations of frozen layers"
+    )
     parser.add_argument("--budget", action="store_true", help="batches of a token budget")
     parser.add_argument("--quick", action="store_true", help="about six kills, no result file")
     options = parser.parse_args()
@@ -177,28 +213,35 @@ def main() -> int:
 
 
 def prove(folder: Path, count: int, options: argparse.Namespace) -> int:
-    os.environ["FTCLI_CACHE"] = str(folder / "cache")
+    scenario = next((name for name in ("phases", "prefix", "budget") if getattr(options, name)), "plain")
     tiny_models.write_model(folder / "model", "bert")
     tiny_models.write_rows(folder / "rows", train=149, validation=40)
     warm_up()
-    base = words(folder, options.device, phases=options.phases, budget=options.budget)
-    reference, log = folder / "reference", folder / "reference.txt"
-    pid = start(["train", *base, "--run-dir", str(reference)], log)
+    base = words(folder, options.device, scenario)
+    reference, log, cache = folder / "reference", folder / "reference.txt", folder / "cache"
+    pid = start(["train", *base, *KEEPING[scenario], "--run-dir", str(reference)], log, cache)
     wait_for_training(pid, reference, log, 0)
     began = time.monotonic()
     if wait(pid):
         sys.exit(f"the reference run failed:\n{log.read_text()}")
     duration = time.monotonic() - began
-    expected = outcome(reference)
+    expected, kept = outcome(reference), entries(cache)
+    if scenario == "prefix" and len(kept) != 6:
+        sys.exit(f"the reference kept {len(kept)} entries:\n{log.read_text()}")
     pace, draw, kills, runs, bad, missed = Pace(duration), random.Random(options.seed), list[Kill](), 0, 0, 0
     while len(kills) < count:
         runs += 1
         run, log = folder / f"run-{runs}", folder / f"run-{runs}.txt"
-        arguments = ["train", *base, "--run-dir", str(run), "--resume"]
+        in_files = scenario == "prefix" and runs % 3
+        if scenario == "prefix":
+            cache = folder / f"cache-{runs}"
+        keeping = KEEPING["prefix"] if in_files else []
+        arguments = ["train", *base, *keeping, "--run-dir", str(run), "--resume"]
         times = 3 if runs % 5 == 0 else 1
-        mine = kill_and_resume(arguments, run, log, draw, pace, runs, times, boundaries=options.phases)
-        code = wait(start(arguments, log))
+        mine = kill_and_resume(arguments, run, log, cache, draw, pace, runs, times, scenario)
+        code = wait(start(arguments, log, cache))
         differing = compare(run, expected) if code == 0 else [f"exit code {code}"]
+        differing += ["kept activations"] if in_files and entries(cache) != kept else []
         note_resumes(mine, log)
         missed += not mine
         for kill in mine:
@@ -222,7 +265,7 @@ def prove(folder: Path, count: int, options: argparse.Namespace) -> int:
     )
     print(closing)
     if not options.quick:
-        save(kills, closing, expected, phases=options.phases, budget=options.budget)
+        save(kills, closing, expected, scenario)
     return 1 if bad else 0
 
 
@@ -230,38 +273,43 @@ def kill_and_resume(
     arguments: list[str],
     run: Path,
     log: Path,
+    cache: Path,
     draw: random.Random,
     pace: Pace,
     number: int,
     times: int,
-    *,
-    boundaries: bool,
+    scenario: str,
 ) -> list[Kill]:
     """Kills a run up to `times` times; even runs at a named point, odd ones at a random moment.
 
-    With `boundaries` every run is killed at a point around a boundary.
+    With phases every run is killed at a point around a boundary.
     """
     kills: list[Kill] = []
     for _ in range(times):
-        if boundaries:
+        if scenario == "phases":
             moment = BOUNDARIES[(number - 1) % len(BOUNDARIES)]
-            killed = wait(start(arguments, log, crash_at=moment)) == -signal.SIGKILL
+            killed = wait(start(arguments, log, cache, crash_at=moment)) == -signal.SIGKILL
             kind = "around a boundary"
+        elif scenario == "prefix" and number % 2 == 0:
+            moment = IN_PREFIX[(number // 2 - 1) % len(IN_PREFIX)]
+            killed = wait(start(arguments, log, cache, crash_at=moment)) == -signal.SIGKILL
+            kind = "at a named point"
         elif number % 2 == 0:
             point = POINTS[(number // 2 - 1) % len(POINTS)]
             moment = f"{point}:{draw.randint(1, 6 if point in RARE else 12)}"
-            killed = wait(start(arguments, log, crash_at=moment)) == -signal.SIGKILL
+            killed = wait(start(arguments, log, cache, crash_at=moment)) == -signal.SIGKILL
             kind = (
                 "in evaluation" if point == "evaluation" else "in a step" if point == "step" else "in a save"
             )
         else:
             done = max((event["step"] for event in logged(run)), default=0)
-            share = 1 - done / TOTAL_STEPS
+            total = EPOCHS[scenario] * EPOCH_STEPS
+            share = 1 - done / total
             delay = draw.uniform(0, pace.seconds * share)
-            ended_after = kill_after(arguments, run, log, delay)
+            ended_after = kill_after(arguments, run, log, cache, delay)
             killed = ended_after is None
             if ended_after is not None:
-                pace.seconds = ended_after / max(share, 1 / TOTAL_STEPS)
+                pace.seconds = ended_after / max(share, 1 / total)
             kind, moment = "random", f"{delay:.2f} s into training"
         if not killed:
             break
@@ -270,14 +318,14 @@ def kill_and_resume(
     return kills
 
 
-def kill_after(arguments: list[str], run: Path, log: Path, delay: float) -> float | None:
+def kill_after(arguments: list[str], run: Path, log: Path, cache: Path, delay: float) -> float | None:
     """Starts a run and kills it so many seconds after training began.
 
     Returns:
         None, or the seconds it trained for when it had ended before its kill.
     """
     before = beginnings(run, log)
-    pid = start(arguments, log)
+    pid = start(arguments, log, cache)
     wait_for_training(pid, run, log, before)
     began = time.monotonic()
     while time.monotonic() - began < delay and not ended(pid):
@@ -321,27 +369,34 @@ def note_resumes(kills: list[Kill], log: Path) -> None:
         kill.resumed_at = step
 
 
-def save(kills: list[Kill], closing: str, expected: dict[str, str], *, phases: bool, budget: bool) -> None:
+def save(kills: list[Kill], closing: str, expected: dict[str, str], scenario: str) -> None:
     from ftcli.environment import environment
 
     machine = environment({})
     packages = machine["packages"]
-    kind = "phases" if phases else "budget" if budget else ""
-    place = ROOT / "benchmarks" / "results" / (f"kills_{kind}.md" if kind else "kills.md")
-    batches = f"batches of at most {BUDGET} padded tokens" if budget else "batches of 9 (ragged tail)"
-    run = "51 steps in three phases of 17 (AdamW, AdamW, SGD)" if phases else "51 steps"
+    name, option, run = {
+        "plain": ("kills.md", "", "51 steps"),
+        "phases": ("kills_phases.md", " --phases", "51 steps in three phases of 17 (AdamW, AdamW, SGD)"),
+        "prefix": ("kills_prefix.md", " --prefix", "68 steps in four phases of 17, the first three of which read kept activations"),
+        "budget": ("kills_budget.md", " --budget", "51 steps"),
+    }[scenario]  # fmt: skip
+    batches = (
+        f"batches of at most {BUDGET} padded tokens" if scenario == "budget" else "batches of 9 (ragged tail)"
+    )
+    place = ROOT / "benchmarks" / "results" / name
     place.parent.mkdir(exist_ok=True)
     lines = [
         "# Real kill -9, and what the resumed run ended with",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {machine['cpu']}, {machine['cores']} cores, {machine['platform']}, "
         f"Python {machine['python']}, torch {packages['torch']}, transformers {packages['transformers']}, "
-        f"ftcli {machine['ftcli']}. `python benchmarks/kills.py{f' --{kind}' if kind else ''} --kills {len(kills)}`.",
+        f"ftcli {machine['ftcli']}. `python benchmarks/kills.py{option} --kills {len(kills)}`.",
         "",
         f"Tiny BERT, dropout 0.1, accumulation 3, 149 rows in {batches}, {run}, bf16 autocast, a checkpoint",
         "every 3 steps, an evaluation every 7. Compared: sha256 of weights and optimizer state of `last` and `best`, all train",
         "and eval lines, the final scores. The moment is a time since the loop began, or a named point and the how manieth",
         "passing of it. Steps redone: last step in metrics.jsonl (a line every 2 steps) less the step it resumed at.",
+        *(KEPT_IN if scenario == "prefix" else []),
         "",
         f"Reference: last model {expected['last/model'][:16]}, optimizer {expected['last/optimizer'][:16]}, "
         f"best model {expected['best/model'][:16]}.",

@@ -30,6 +30,8 @@ from ftcli.paths import bundled, conf_folders
 from ftcli.registry import lookup
 
 QUICKSTART = "quickstart"
+OWN = "own"
+"""Where runs are filed that name no recipe and their own model, rows or task: they are no quickstart."""
 RESOLVER = re.compile(r"\$\{\s*[^}]*:")
 TOP_LEVEL = ("recipe", "seed", "seeds", "num_seeds")
 TOP_TYPES: dict[str, Any] = {"seed": int, "seeds": list[int], "num_seeds": int}
@@ -99,8 +101,27 @@ def load(words: list[str]) -> Composed:
     for role in sorted(swaps):
         tree.origins[role] = "shell"
     if problems:
-        raise ConfigError(*problems)
-    return tree.finish(recipe_file.stem, notes)
+        raise ConfigError(*problems, *_of_values(tree, settings, problems))
+    own = not recipe_words and _is_own(dropped_roles, settings)
+    return tree.finish(OWN if own else recipe_file.stem, notes)
+
+
+def _is_own(swapped: set[str], settings: list[Word]) -> bool:
+    """Returns whether words put another model, other rows or another task in the place of the quickstart's."""
+    sources = ("model.path", "model.id", "data.path", "data.id", "data.files.")
+    return bool(swapped & {"model", "data", "task"}) or any(w.key.startswith(sources) for w in settings)
+
+
+def _of_values(tree: _Tree, settings: list[Word], found: list[Problem]) -> list[Problem]:
+    """Returns what is wrong with the values of the words that were understood, beside words that were not."""
+    from ftcli.validate import problems_of_values
+
+    try:
+        config = tree.finish(QUICKSTART, []).config
+    except ConfigError as error:
+        return list(error.problems)
+    said = {problem.key for problem in found}
+    return [p for p in problems_of_values(config, {word.key for word in settings}) if p.key not in said]
 
 
 def restore(saved: dict[str, Any], words: list[str], origins: dict[str, str] | None = None) -> Composed:
@@ -220,6 +241,7 @@ def _flag_habit(text: str) -> Problem:
         "--checkpoint",
         "--input",
         "--output",
+        "--force",
         "--help",
     ]
     near = nearest(text.partition("=")[0], flags, 1)

@@ -289,7 +289,8 @@ class TrainerConfig:
     folder, where at least two epochs read them; `disk`: always in files, which later runs read again; `off`:
     computed in every step."""
     prefix_cache_gib: float = 8.0
-    """Most such activations kept at a time, in GiB (2^30 bytes), above 0; what needs more is computed in every step."""
+    """Most such activations kept at a time, in GiB (2^30 bytes), above 0; what needs more is computed in every step.
+    A run that writes files removes those not read for longest until all in the folder keep to it."""
     log_every_n_steps: int = 10
     """Steps between lines in metrics.jsonl."""
     eval_every_n_steps: int | None = None

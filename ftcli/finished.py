@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 CHANGEABLE = ("data.", "task.metrics", "trainer.device", "trainer.precision", "trainer.eval_batch_size", "trainer.threads",
               "tokenizer.max_length", "model.path", "seed")  # fmt: skip
 """Words an evaluation of a run accepts: other rows, other metrics, another machine."""
+STAMPED = re.compile(r"\d{8}-\d{6}-([0-9a-f]{6})")
+"""Name of a run's folder: when it began, and its id."""
 
 
 @dataclass(slots=True)
@@ -181,11 +184,11 @@ def open_predictors(
 
 
 def _name(spec: str) -> str:
-    """Returns the name of what was opened, for columns and rows."""
+    """Returns the name of what was opened, for columns and rows: of a run `<time>-<id>` the id."""
     path = Path(spec).expanduser()
-    if path.is_dir():
-        return path.resolve().name
     try:
-        return RunDir.find(spec).path.resolve().name
+        name = path.resolve().name if path.is_dir() else RunDir.find(spec).path.resolve().name
     except RunDirError:
-        return spec.rstrip("/").rpartition("/")[2]
+        name = spec.rstrip("/").rpartition("/")[2]
+    stamped = STAMPED.fullmatch(name)
+    return stamped.group(1) if stamped else name

@@ -55,14 +55,20 @@ def confusion(task: Any, lines: list[dict[str, Any]], labels: list[str]) -> np.n
     return matrix.counted().numpy().astype(int)
 
 
-def show_mistakes(screen: Screen, mistakes: Sequence[dict[str, Any]]) -> None:
-    """Prints the worst mistakes; of lists of tags only those that differ."""
+def show_mistakes(screen: Screen, mistakes: Sequence[dict[str, Any]], error_name: str) -> None:
+    """Prints the worst mistakes; of lists of tags only those that differ.
+
+    Args:
+        screen: where they go.
+        mistakes: what `worst_mistakes` returned.
+        error_name: what their `error` measures.
+    """
     rows = []
     for one in mistakes:
         label, found = _differing(one["label"], one["prediction"])
         rows.append((one["where"].rpartition("/")[2], f"{one['error']:.3f}", label, found, one["text"]))
     if rows:
-        screen.table("worst mistakes", ["row", "error", "label", "prediction", "text"], rows, right=(1,))
+        screen.table("worst mistakes", ["row", error_name, "label", "prediction", "text"], rows, right=(1,))
 
 
 def _differing(label: Any, found: Any) -> tuple[str, str]:

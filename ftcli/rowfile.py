@@ -32,6 +32,14 @@ def format_of(target: str, key: str) -> str:
     return suffix
 
 
+def refuse_existing(target: str | Path, key: str, *, force: bool) -> None:
+    """Raises ConfigError where a file is there already and nothing says that it may go; a device or pipe takes rows."""
+    path = Path(target)
+    if not force and str(target) != "-" and path.is_file():
+        message = f"{target} exists already, and would be replaced"
+        raise ConfigError(Problem(key, message, "name another file, or add --force to replace it"))
+
+
 @contextmanager
 def opened(target: str, key: str = "--output") -> Iterator[TextIO]:
     """Yields stdout, or a file that appears under its name only when all rows are in it."""

@@ -69,9 +69,9 @@ def evaluate_part(
     figures = [(name, f"{value:.4f}") for name, value in scores.figures.items()]
     screen.table(f"{part} of {finished.origin}", ["", ""], [*figures, ("rows", len(table))])
     show_confusion(screen, counts, ground.labels)
-    show_mistakes(screen, worst)
+    show_mistakes(screen, worst, task.error_name)
     return {"metrics": scores.figures, "part": part, "rows": len(table), "data": rows.origin,
-            "model": finished.origin, "labels": ground.labels, "mistakes": worst,
+            "model": finished.origin, "labels": ground.labels, "mistakes": worst, "error": task.error_name,
             "confusion": None if counts is None else counts.tolist()}  # fmt: skip
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 PLAIN_LINE_SECONDS = 2.0
 UNLIMITED_WIDTH = 1000
+MAX_SHOWN_LABELS = 4
+"""A line of an evaluation names a figure for each label of up to so many; metrics.jsonl always has all."""
 
 
 def safe(value: object) -> str:
@@ -147,7 +149,7 @@ class Screen:
 
     def evaluation(self, event: dict[str, Any], best: bool) -> None:
         skip = ("event", "step", "epoch", "phase", "best", "seconds")
-        figures = "  ".join(f"{name} {value:.4f}" for name, value in event.items() if name not in skip)
+        figures = "  ".join(shown_figures({name: v for name, v in event.items() if name not in skip}))
         self.note(
             f"step {event['step']}  epoch {event['epoch']:.2f}  validation: {figures}{'  (best)' if best else ''}"
         )
@@ -184,6 +186,26 @@ def short_figures(event: dict[str, Any]) -> str:
         f"loss {event['loss']:.4f}  lr {lr}  {event['rows_per_s']:.0f} rows/s  "
         f"{event['tokens_per_s']:.0f} tokens/s  {memory:.1f} GiB"
     )
+
+
+def shown_figures(figures: dict[str, float]) -> list[str]:
+    """Returns `name value` of each figure; of a figure for each of many labels only its ends and its mean."""
+    groups: dict[str, dict[str, float]] = {}
+    for name, value in figures.items():
+        metric, _, label = name.partition("/")
+        groups.setdefault(metric, {})[label] = value
+    shown = []
+    for metric, values in groups.items():
+        if len(values) <= MAX_SHOWN_LABELS:
+            shown += [f"{metric}{'/' if label else ''}{label} {value:.4f}" for label, value in values.items()]
+            continue
+        known = {label: value for label, value in values.items() if value == value} or values
+        low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+        mean = sum(known.values()) / len(known)
+        shown.append(
+            f"{metric} of {len(values)} labels {known[low]:.4f} ({low}) to {known[high]:.4f} ({high}), mean {mean:.4f}"
+        )
+    return shown
 
 
 def train_line(event: dict[str, Any], total_steps: int) -> str:

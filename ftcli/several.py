@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 from ftcli.rowfile import RowWriter, format_of, opened
 from ftcli.scoring import evaluate_part, read_pieces, refuse_same
 from ftcli.screen import Screen
+from ftcli.sizes import size_text
 
 if TYPE_CHECKING:
     from ftcli.finished import Finished
     from ftcli.model.shared import SharedWeights
+
+MAX_COLUMNS = 6
+"""Figures that a table has columns for."""
 
 
 def evaluate_several(
@@ -31,15 +35,20 @@ def evaluate_several(
     """
     silent = Screen(quiet=True)
     found = {name: evaluate_part(one, part, silent, mistakes=mistakes) for name, one in models.items()}
-    names = list(dict.fromkeys(figure for one in found.values() for figure in one["metrics"]))
-    rows = [
-        [name, *(_cell(one["metrics"].get(figure)) for figure in names), str(one["rows"])]
-        for name, one in found.items()
-    ]
-    screen.table(part, ["", *names, "rows"], rows, right=range(1, len(names) + 2))
-    screen.note(shared.line())
+    _show(found, part, screen)
+    if len({getattr(one.ground.parts, part).sha256 for one in models.values()}) > 1:
+        screen.note(
+            f"these are not the same {part} rows: each run's figures are of its own, so they do not compare"
+        )
+    screen.note(sharing(shared))
     return {"runs": [{"run": name, **one} for name, one in found.items()], "part": part,
             "weight_reads": shared.reads, "shared_bytes": shared.num_bytes}  # fmt: skip
+
+
+def sharing(shared: SharedWeights) -> str:
+    """Says what holding the weights together saved."""
+    times = "once" if shared.reads == 1 else f"{shared.reads} times"
+    return f"weights were read {times}; sharing them saves {size_text(shared.num_bytes)} of memory"
 
 
 def predict_several(models: dict[str, Finished], source: str, target: str) -> int:
@@ -64,6 +73,21 @@ def predict_several(models: dict[str, Finished], source: str, target: str) -> in
             writer.write(piece, [list(chain(*row)) for row in zip(*cells, strict=True)])
             count += len(piece)
     return count
+
+
+def _show(found: dict[str, dict[str, Any]], part: str, screen: Screen) -> None:
+    """Prints a line a run, or a line a figure where there are too many for columns."""
+    names = list(dict.fromkeys(figure for one in found.values() for figure in one["metrics"]))
+    if len(names) <= MAX_COLUMNS:
+        rows = [
+            [name, *(_cell(one["metrics"].get(figure)) for figure in names), str(one["rows"])]
+            for name, one in found.items()
+        ]
+        screen.table(part, ["", *names, "rows"], rows, right=range(1, len(names) + 2))
+        return
+    rows = [[figure, *(_cell(one["metrics"].get(figure)) for one in found.values())] for figure in names]
+    rows.append(["rows", *(str(one["rows"]) for one in found.values())])
+    screen.table(part, ["", *found], rows, right=range(1, len(found) + 1))
 
 
 def _cells(model: Finished, piece: Any) -> list[list[Any]]:

@@ -6,10 +6,29 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ftcli.batching.table import TokenTable
+    from ftcli.config import TrainerConfig
     from ftcli.plan.patterns import Hit
     from ftcli.plan.plan import Group, Phase, Plan
     from ftcli.rundir import RunDir
     from ftcli.screen import Screen
+
+
+MANY_WINDOWS = 4
+"""Windows a row from which the memory of a batch is another than its number of rows lets expect."""
+
+
+def windows_hint(table: TokenTable, trainer: TrainerConfig) -> list[str]:
+    """Returns a line where rows are cut into so many windows that a batch of them is far larger than it looks."""
+    mean = (len(table.offsets) - 1) / max(1, len(table))
+    if trainer.micro_batch_size is not None or table.groups is None or mean < MANY_WINDOWS:
+        return []
+    fitting = max(1, round(trainer.batch_size / mean))
+    return [
+        f"a batch of {trainer.batch_size} rows is about {mean * trainer.batch_size:,.0f} sequences of up to {table.longest} "
+        f"tokens: if memory is short, trainer.micro_batch_size={fitting} takes about {fitting * mean:,.0f} at a time "
+        "and trains the same"
+    ]
 
 
 def show_plan(screen: Screen, plan: Plan) -> None:

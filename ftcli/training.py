@@ -19,6 +19,7 @@ from ftcli.plan.plan import plan_differences
 from ftcli.recording import differences, render_config, restored
 from ftcli.registry import lookup
 from ftcli.rundir import RunDir
+from ftcli.show import windows_hint
 from ftcli.validate import problems_of
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def _prepare(composed: Composed, screen: Screen, recorded: dict[str, Any] | None
     ground = build.lay_ground(config)
     screen.notes(ground.decisions)
     tables, lines = build.encode_parts(ground)
-    screen.notes(lines)
+    screen.notes([*lines, *windows_hint(tables["train"], config.trainer)])
     build.require_trainable_rows(tables)
     longest = max(table.longest for table in tables.values())
     runtime = build.decide_runtime(config, longest, recorded)

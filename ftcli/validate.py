@@ -30,6 +30,17 @@ def problems_of(config: RunConfig) -> list[Problem]:
     return found
 
 
+def problems_of_values(config: RunConfig, keys: set[str]) -> list[Problem]:
+    """Returns the problems of these keys that no other value can be the cause of: out of range, or not there.
+
+    For a configuration some of whose words were not understood: a comparison with what they would have set
+    may be wrong. Such a problem says what it `got`, or what `there is no`.
+    """
+    return [
+        p for p in problems_of(config) if p.key in keys and p.message.startswith(("got ", "there is no "))
+    ]
+
+
 def _trainer(config: RunConfig) -> Iterator[Problem]:
     trainer = config.trainer
     at_least_one = (

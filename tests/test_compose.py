@@ -169,3 +169,36 @@ def test_an_unknown_choice_in_a_recipe_is_named(tmp_path):
 
 def test_a_word_given_twice_is_refused():
     assert "given twice" in problems("seed=1", "seed=2")["seed"]
+
+
+def test_runs_without_a_recipe_are_quickstarts_only_where_model_rows_and_task_are_its_own(tmp_path):
+    for words in (
+        [],
+        ["optimizer.lr=1e-3"],
+        ["peft=lora", "seed=3"],
+        ["model=minilm"],
+        ["data.limit_train=9"],
+    ):
+        assert load(words).config.recipe == "quickstart", words
+    for words in (["model=gpt2"], ["data=text"], [f"data.path={tmp_path}"], [f"model.path={tmp_path}"], ["data.id=imdb"],
+                  ["data.files.train=a.tsv"], ["task=regression"]):  # fmt: skip
+        assert load(words).config.recipe == "own", words
+    assert load(["recipe=quickstart", "model=gpt2"]).config.recipe == "quickstart"
+
+
+def test_values_out_of_range_are_shown_beside_words_that_are_not_understood(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load(["optimizer.lrr=1", "trainer.epochs=-1", "trainer.batch_size=two", "trainer.micro_batch_size=64",
+              "data.limit_train=0", f"data.path={tmp_path / 'nowhere'}", "model=local"])  # fmt: skip
+    keys = [problem.key for problem in caught.value.problems]
+    assert sorted(keys) == [
+        "data.limit_train",
+        "data.path",
+        "optimizer.lrr",
+        "trainer.batch_size",
+        "trainer.epochs",
+    ]
+    # 64 is compared with a batch size that is not known, and model=local may have had its path in a bad word.
+    with pytest.raises(ConfigError) as caught:
+        load(["optimizer.lrr=1", "seeds=[1,2]", "num_seeds=3"])
+    assert [problem.key for problem in caught.value.problems] == ["optimizer.lrr", "num_seeds"]

@@ -63,6 +63,8 @@ def test_evaluate_lists_them(ftcli, tmp_path, monkeypatch, task):
     drawn = ftcli("evaluate", "run", "-o", "new/c.png")
     assert drawn.code == (0 if pictured else 2)
     assert "worst mistakes" in drawn.out or not pictured
+    if "worst mistakes" in drawn.out:
+        assert lookup("task", task).build.error_name in drawn.out
     if pictured:
         assert (tmp_path / "work/new/c.png").read_bytes().startswith(b"\x89PNG")
         assert np.sum(result["confusion"]) >= 16

@@ -13,7 +13,7 @@ from ftcli.check.contract import Contract, check_contract
 from ftcli.check.findings import Finding, Level
 from ftcli.compose import Composed
 from ftcli.errors import ConfigError, DataError, Problem
-from ftcli.rowfile import RowWriter, format_of, opened
+from ftcli.rowfile import RowWriter, format_of, opened, refuse_existing
 from ftcli.training import check
 
 if TYPE_CHECKING:
@@ -24,13 +24,16 @@ STYLES = {Level.error: "bold red", Level.warning: "yellow", Level.fact: "green"}
 SHOWN_TOKENS = 80
 
 
-def check_data(composed: Composed, screen: Screen, *, write_clean: Path | None = None) -> dict[str, Any]:
+def check_data(
+    composed: Composed, screen: Screen, *, write_clean: Path | None = None, force: bool = False
+) -> dict[str, Any]:
     """Runs every proof, prints what was found and returns it; `holds` says whether there is no error.
 
     Args:
         composed: the run's words.
         screen: where it is printed.
         write_clean: file for the training rows that are kept; beside it, `NAME-rejected`, go the others.
+        force: both may replace files that are there.
 
     Raises:
         ConfigError: a word that is wrong; wrong data is a finding.
@@ -38,6 +41,8 @@ def check_data(composed: Composed, screen: Screen, *, write_clean: Path | None =
     check(composed)
     if write_clean is not None:
         format_of(str(write_clean), "--write-clean")
+        for file in (write_clean, rejected_beside(write_clean)):
+            refuse_existing(file, "--write-clean", force=force)
     screen.notes(composed.notes)
     try:
         contract, example = _contract(composed, screen)
@@ -118,11 +123,16 @@ def _label(ground: build.Ground, table: TokenTable) -> list[tuple[str, str]]:
     return [("  label: ", "dim"), (shown, "bold green")]
 
 
+def rejected_beside(target: Path) -> Path:
+    """Returns the file for the rejected rows beside that of the kept ones."""
+    return target.with_name(f"{target.stem}-rejected{target.suffix}")
+
+
 def write_clean_rows(contract: Contract, target: Path) -> dict[str, Any]:
     """Writes the training rows that are kept to a file, and the rejected ones with their reasons beside it."""
     part = contract.parts["train"]
     rows, rejected = part.rows, part.rejected
-    other = target.with_name(f"{target.stem}-rejected{target.suffix}")
+    other = rejected_beside(target)
     read = {Path(one.rows.origin).resolve() for one in contract.parts.values()}
     for file in (target, other):
         if file.resolve() in read:

@@ -3,7 +3,8 @@
 A save passes staged-file (once a file), before-manifest, after-manifest, before-rename, after-rename,
 before-link, between-links, after-link, before-delete and in-delete, in this order. The trainer
 passes `step` after each applied step, `evaluation` inside each evaluation, `transition` inside each change
-of phase and `prefix` before each block of rows whose activations are kept.
+of phase, `prefix` before each block of rows whose activations are kept and `evict` before each removal of
+such activations.
 """
 
 from __future__ import annotations

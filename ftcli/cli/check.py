@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ftcli.cli.run import Json, Quiet, Words
+from ftcli.cli.run import Force, Json, Quiet, Words
 
 
 def overfit_batch(
@@ -48,6 +48,7 @@ def check_data(
             help="Write the training rows kept; beside it those rejected, with reasons.",
         ),
     ] = None,
+    force: Force = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -60,7 +61,7 @@ def check_data(
     from ftcli.screen import Screen
 
     screen = Screen(quiet=quiet, as_json=as_json)
-    result = prove(load(words or []), screen, write_clean=write_clean)
+    result = prove(load(words or []), screen, write_clean=write_clean, force=force)
     screen.result(result)
     if not result["holds"]:
         raise typer.Exit(3)
@@ -91,6 +92,7 @@ def generate_schedule(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; stdout without it.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Write the default unfreezing schedule of the chosen model: one phase a block, head first.
 
@@ -100,8 +102,11 @@ def generate_schedule(
     """
     from ftcli.check.session import schedule_text
     from ftcli.compose import load
+    from ftcli.rowfile import refuse_existing
     from ftcli.rundir import write_new_text
 
+    if output is not None:
+        refuse_existing(output, "--output", force=force)
     text = schedule_text(load(words or []), by=by.value, phases=phases)
     if output is None:
         typer.echo(text, nl=False)

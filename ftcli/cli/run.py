@@ -20,6 +20,7 @@ Allow = Annotated[
         "--allow-change", metavar="freezing", help="Accept a changed schedule when a run is continued."
     ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output file that exists already.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 
@@ -28,7 +29,10 @@ def train(
     words: Words = None,
     run_dir: Annotated[
         Path | None,
-        typer.Option("--run-dir", help="The run directory itself. Default: runs/<recipe>/<time>-<id>."),
+        typer.Option(
+            "--run-dir",
+            help="The run directory itself. Default: runs/<recipe>/<time>-<id>, runs/own/... without a recipe.",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --run-dir, or start it when there is none.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftcli.cli.run import Json, Quiet, Words
+from ftcli.cli.run import Force, Json, Quiet, Words
 
 if TYPE_CHECKING:
     from ftcli.screen import Screen
@@ -92,11 +92,11 @@ def _predict_several(
     runs: list[str], words: list[str], checkpoint: str, source: str, target: str, screen: Screen
 ) -> None:
     from ftcli.finished import open_predictors
-    from ftcli.several import predict_several
+    from ftcli.several import predict_several, sharing
 
     opened, shared = open_predictors(runs, checkpoint, words, with_rows=False)
     count = predict_several(opened, source, target)
-    screen.note(f"{count} rows predicted by {', '.join(opened)}; {shared.line()}")
+    screen.note(f"{count} rows predicted by {', '.join(opened)}; {sharing(shared)}")
 
 
 def predict(
@@ -114,6 +114,7 @@ def predict(
     output_file: Annotated[
         str, typer.Option("--output", "-o", help="tsv, csv or jsonl; - writes jsonl to stdout.")
     ] = "-",
+    force: Force = False,
     checkpoint: Checkpoint = "best",
     quiet: Quiet = False,
 ) -> None:
@@ -124,8 +125,12 @@ def predict(
     Example: ftcli predict last --input new.tsv --output scored.jsonl
     """
     from ftcli.finished import open_predictor
-    from ftcli.scoring import predict_file
+    from ftcli.rowfile import refuse_existing
+    from ftcli.scoring import predict_file, refuse_same
     from ftcli.screen import Screen
+
+    refuse_same(input_file, output_file)
+    refuse_existing(output_file, "--output", force=force)
 
     screen = Screen(quiet=quiet, as_json=output_file == "-")
     runs, words = _runs_and_words(run, words or [])

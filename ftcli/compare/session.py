@@ -43,8 +43,9 @@ def compare(names: list[str], part: str, screen: Screen) -> dict[str, Any]:
     ]
     settings = differing([summary.settings | summary.recorded() for summary in summaries])
     pairs = compare_pairs(summaries, letters, part)
-    show_comparison(screen, records, settings, pairs)
-    return {"runs": records, "settings": settings, "pairs": pairs}
+    alike = rows_alike(summaries, letters)
+    show_comparison(screen, records, settings, pairs, alike)
+    return {"runs": records, "settings": settings, "pairs": pairs, "validation_rows_alike": alike}
 
 
 def _open(names: list[str]) -> list[Summary]:
@@ -69,6 +70,16 @@ def _open(names: list[str]) -> list[Summary]:
     if problems:
         raise RunDirError(*problems)
     return summaries
+
+
+def rows_alike(summaries: list[Summary], letters: list[str]) -> list[list[str]]:
+    """Returns the runs' letters, those together whose validation rows are the same; a run that does not say is left out."""
+    groups: dict[str, list[str]] = {}
+    for summary, letter in zip(summaries, letters, strict=True):
+        digest = mapping(mapping(summary.data.get("parts")).get("validation")).get("sha256")
+        if isinstance(digest, str):
+            groups.setdefault(digest, []).append(letter)
+    return list(groups.values())
 
 
 def figures(summary: Summary) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.compare.summary import BROKEN, FINISHED, number
 from ftcli.rundir import ROOT
+from ftcli.sizes import size_text
 
 if TYPE_CHECKING:
     from ftcli.screen import Screen
@@ -56,12 +57,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def size(num_bytes: float) -> str:
-    """Returns bytes for reading, in KiB, MiB or GiB."""
-    power = 3 if num_bytes >= 2**30 else 2 if num_bytes >= 2**20 else 1
-    return f"{num_bytes / 2 ** (10 * power):.1f} {('KiB', 'MiB', 'GiB')[power - 1]}"
-
-
 def cell(value: Any, form: Callable[[Any], str] = str) -> str:
     """Returns a value of a table; text such as NaN, and what is not there, take no format."""
     if value is None:
@@ -77,17 +72,29 @@ ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "steps": ("steps", "{:,}".format),
     "rows_per_s": ("training, rows/s", "{:,.0f}".format),
     "wall_seconds": ("wall time", duration),
-    "peak_memory_bytes": ("peak memory", size),
-    "run_bytes": ("run directory", size),
-    "best_checkpoint_bytes": ("best checkpoint", size),
+    "peak_memory_bytes": ("peak memory", size_text),
+    "run_bytes": ("run directory", size_text),
+    "best_checkpoint_bytes": ("best checkpoint", size_text),
 }
 """Key of `figures` -> its line in the table."""
 
 
 def show_comparison(
-    screen: Screen, records: list[dict[str, Any]], settings: dict[str, list[Any]], pairs: list[dict[str, Any]]
+    screen: Screen,
+    records: list[dict[str, Any]],
+    settings: dict[str, list[Any]],
+    pairs: list[dict[str, Any]],
+    alike: list[list[str]],
 ) -> None:
-    """Prints figures, settings that differ, and a sentence a pair."""
+    """Prints figures, settings that differ, and a sentence a pair.
+
+    Args:
+        screen: where they go.
+        records: the runs.
+        settings: key -> a value a run.
+        pairs: what `compare_pairs` returned.
+        alike: letters of the runs, those together that were scored on the same validation rows.
+    """
     screen.whole_lines()
     letters = [record["letter"] for record in records]
     columns = range(1, len(letters) + 1)
@@ -97,6 +104,9 @@ def show_comparison(
             rows.append([f"{part} {name}", *(cell(r[key].get(name), "{:.4f}".format) for r in records)])
     rows += [[title, *(cell(r[key], form) for r in records)] for key, (title, form) in ROWS.items()]
     screen.table("figures of the best checkpoints", ["", *letters], rows, right=columns)
+    if len(alike) > 1:
+        groups = " | ".join(" and ".join(group) for group in alike)
+        screen.note(f"not the same validation rows ({groups}): figures of different rows do not compare")
     differences = [[key, *map(cell, values)] for key, values in settings.items()]
     if differences:
         screen.table("settings that differ", ["", *letters], differences, right=columns)

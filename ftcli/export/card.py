@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,7 @@ class Facts:
     """The base model's name on the hub, where it has one."""
     final: Path
     place: str
-    """Where a reader finds the folder: its path, or its repository on the hub."""
+    """Where a reader finds the folder: its name, or its repository on the hub."""
 
 
 def card(facts: Facts) -> str:
@@ -58,7 +59,7 @@ def card(facts: Facts) -> str:
     parts = [
         _front_matter(facts, result),
         f"# {plain(facts.final.name)}\n\n{_opening(facts)}",
-        "## Use\n\n" + usage(facts),
+        "## Use\n\n" + usage(facts) + _where(facts, recorded),
         "## Data\n\n" + _data(recorded),
         "## Figures\n\n" + _figures(result),
         "## Training\n\n" + _training(facts, result),
@@ -118,8 +119,28 @@ def _opening(facts: Facts) -> str:
     }[facts.kind]
     return (
         f"A {plain(facts.finished.ground.hf_config.model_type)} model fine-tuned by ftcli for "
-        f"{plain(config.choices['task'])}, from {plain(facts.finished.ground.source.origin)}. {what} "
+        f"{plain(config.choices['task'])}, from {plain(_origin(facts))}. {what} "
         "The licence is that of the base model and of the data; none is recorded here."
+    )
+
+
+def _origin(facts: Facts) -> str:
+    """Returns what the run began with; of a folder of the user's only the name, for a path is nobody else's business."""
+    source = facts.finished.ground.source
+    return (
+        f"a folder named {source.folder.resolve().name}" if source.key == "model.path" else str(source.origin)
+    )
+
+
+def _where(facts: Facts, recorded: dict[str, Any]) -> str:
+    """Returns where the code finds a base that has no name on the hub, and how to know it; '' for others."""
+    if facts.kind != "adapter" or facts.base_id is not None:
+        return ""
+    known = plain(recorded.get("model", {}).get("fingerprint", "not known"))
+    return (
+        f"\n\nThe base model is not in this folder and has no name on the hub: put the path of your copy where the code says "
+        f"{plain(facts.base)}, and in adapter\\_config.json for AutoPeftModel. Its fingerprint (sha256, as `ftcli` records it in "
+        f"data.json) is {known}."
     )
 
 
@@ -163,7 +184,18 @@ def _training(facts: Facts, result: dict[str, Any]) -> str:
         f"- Precision {plain(decisions.get('precision', '?'))}, attention {plain(decisions.get('attention', '?'))}, device {plain(decisions.get('device', '?'))}",
         f"- Versions: ftcli {plain(recorded.get('ftcli', '?'))}, {versions}",
     ]
-    return "\n".join(lines) + f"\n\n{_code(mask_secret(command), 'sh')}"
+    return "\n".join(lines) + f"\n\n{_code(mask_secret(_without_paths(command)), 'sh')}"
+
+
+def _without_paths(command: str) -> str:
+    """Returns the command with `.../NAME` for every absolute path: where files lay is nobody else's business."""
+    return shlex.join(_shortened(word) for word in shlex.split(command))
+
+
+def _shortened(word: str) -> str:
+    key, sign, value = word.partition("=") if not word.startswith(("/", "~")) else ("", "", word)
+    path = Path(value)
+    return f"{key}{sign}.../{path.name}" if value.startswith(("/", "~/")) and path.name else word
 
 
 def _batch(trainer: TrainerConfig) -> str:

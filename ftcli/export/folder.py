@@ -38,6 +38,8 @@ def write_adapter(model: Any, folder: Path, dtype: str, *, base: str, revision: 
     described.modules_to_save = sorted(set(described.modules_to_save or ()) & names) or None
     inner.config.architectures = [type(inner).__name__]
     inner.config.dtype = dtype
+    # Ours takes the place of peft's card, which reads properties that transformers 5 has renamed and says so.
+    model.create_or_update_model_card = lambda output_dir: None
     with quiet_transformers():
         _cast(model, dtype).save_pretrained(folder, save_embedding_layers=False)
         inner.config.save_pretrained(folder)

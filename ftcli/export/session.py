@@ -30,7 +30,7 @@ class Wish:
     """Of the weights written. None: as the run holds them."""
     checkpoint: str = "best"
     base: str | None = None
-    """What adapter_config.json calls the base model. None: the hub's id, or the folder it was read from."""
+    """What adapter_config.json calls the base model. None: the hub's id, else `./` and the name of the base's folder."""
     push: str | None = None
     """Hub repository that gets the folder afterwards."""
 
@@ -58,7 +58,7 @@ def export(name: str, target: Path, wish: Wish, screen: Screen) -> dict[str, Any
         made = _write(finished, stage, kind, wish)
         screen.note(f"reloading it in a fresh process: {inputs.origin}")
         proved = prove(made, finished, inputs, right)
-        place = wish.push or str(final)
+        place = wish.push or f"./{final.name}"
         base = _base_name(finished, wish)
         facts = Facts(run, finished, kind, made, proved, base, _base_id(finished, wish), final, place)
         (stage / "README.md").write_text(card(facts), encoding="utf-8")
@@ -145,10 +145,13 @@ def _reads_last_column(model: Any, finished: Finished) -> bool:
 
 
 def _base_name(finished: Finished, wish: Wish) -> str:
-    source = finished.ground.source
-    if wish.base is not None:
-        return wish.base
-    return str(finished.composed.config.model.id if source.key == "model.id" else source.folder.resolve())
+    """Returns what the folder calls its base: a name on the hub, or a path that nothing takes for one.
+
+    peft itself reads it only where it opens the base too (AutoPeftModel); the proof and the card's code hand over
+    the base. A bare folder name would be looked up on the hub, where it may be another's model; an absolute
+    path would tell of the exporter's disk and be of no use elsewhere.
+    """
+    return wish.base or _base_id(finished, wish) or f"./{finished.ground.source.folder.resolve().name}"
 
 
 def _base_id(finished: Finished, wish: Wish) -> str | None:

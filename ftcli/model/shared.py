@@ -67,10 +67,6 @@ class SharedWeights:
         self._files.clear()
         self._index.clear()
 
-    def line(self) -> str:
-        """Says what was saved."""
-        return f"weights were read {self.reads} times, {self.num_bytes / 2**20:.1f} MiB of them are not held twice"
-
     def _on(self, held: torch.Tensor, device: str) -> torch.Tensor:
         if device == "cpu":
             return held

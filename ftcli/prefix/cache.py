@@ -7,9 +7,8 @@ batches, so that its bytes are the same wherever a run was interrupted.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,31 +16,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from ftcli.batching.images import ImageTable
 from ftcli.batching.table import TokenTable
-from ftcli.checkpoint.crash import crash_point
-from ftcli.device import autocast
 from ftcli.errors import FtcliError
 from ftcli.plan.plan import Plan
-from ftcli.prefix.conditions import Trial, obstacle
-from ftcli.prefix.frame import Frame, Reached
+from ftcli.prefix.conditions import obstacle
+from ftcli.prefix.fill import Filler
+from ftcli.prefix.folder import StatesFolder
+from ftcli.prefix.frame import Frame
 from ftcli.prefix.key import Digests, states_key, table_digest
 from ftcli.prefix.schedule import Prefix
-from ftcli.prefix.states import (
-    Shape,
-    States,
-    available_memory,
-    canonical_blocks,
-    empty_states,
-    open_folder,
-    read_states,
-    staged_states,
-)
+from ftcli.prefix.states import Shape, States, available_memory
+from ftcli.sizes import size_text
 
 GIB = 2**30
 MEMORY_SHARE = 4
 """Activations stay in memory up to this part of what is free; larger ones go to files."""
-SLOW_SECONDS = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,7 +48,7 @@ class PrefixCache:
     folder: Path
     """Where files go."""
     limit_bytes: int
-    """Most that may be kept at a time."""
+    """Most that may be kept at a time, and that the folder may hold besides what running processes read."""
     always_files: bool
     pad_id: int
     padding_side: str
@@ -75,6 +64,17 @@ class PrefixCache:
     _table_digests: dict[int, str] = field(default_factory=dict)
     _announced: set[int] = field(default_factory=set)
     _said: set[str] = field(default_factory=set)
+    _files: StatesFolder = field(init=False)
+    _filler: Filler | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._files = StatesFolder(path=self.folder, limit_bytes=self.limit_bytes, note=self.note)
+        if self.frame is not None:
+            self._filler = Filler(
+                model=self.model, task=self.task, frame=self.frame, tables=self.tables, pad_id=self.pad_id,
+                padding_side=self.padding_side, device=self.device, precision=self.precision, note=self.note,
+                check=self.check,
+            )  # fmt: skip
 
     def enter(self, phase: int) -> None:
         """Makes the activations of a phase ready, or says in one line why they are computed in each step.
@@ -85,7 +85,7 @@ class PrefixCache:
             Interrupted: a signal came while rows were computed.
         """
         self.leave()
-        prefix, frame = self.prefixes[phase], self.frame
+        prefix, frame, filler = self.prefixes[phase], self.frame, self._filler
         if not prefix.depth or not prefix.pays:
             self._held.clear()
             return
@@ -96,14 +96,16 @@ class PrefixCache:
             if frame is None
             else obstacle(self.model, frame, prefix.depth, trained, self.padding_side)
         )
-        if why or frame is None:
+        if why or frame is None or filler is None:
             self._say(f"phase {phase} computes it in each step: {why}")
             return
-        shapes = self._shapes(frame, prefix, trained)
+        # Above the first block of a later boundary there is attention: all of its places are read.
+        depths = [prefix.depth, *(d for d in prefix.shared if d < len(frame.blocks))]
+        shapes = filler.try_out(depths, trained)
         if not shapes:
             self._say(f"phase {phase} computes it in each step: a trial from kept states came out otherwise")
             return
-        self._make_ready(phase, frame, shapes)
+        self._make_ready(phase, frame, filler, shapes)
 
     def leave(self) -> None:
         """Forgets which boundary is read: a forward is whole again until the next `enter`."""
@@ -133,35 +135,8 @@ class PrefixCache:
             self._said.add(line)
             self.note(f"frozen prefix: {line}")
 
-    def _shapes(self, frame: Frame, prefix: Prefix, trained: list[torch.nn.Parameter]) -> dict[int, Shape]:
-        """Tries the boundary on a few rows; returns depth -> what is kept there, empty where the trial fails."""
-        table = self.tables[0]
-        order = np.concatenate(canonical_blocks(table))
-        rows = order[np.unique([len(order) * n // 6 for n in (3, 4, 5)] + [len(order) - 1])]
-        sequences = table.sequences(rows)
-        image = isinstance(table, ImageTable)
-        lengths = None if image else np.maximum(1, np.diff(table.offsets))[sequences]
-        pads = any((one.ids == self.pad_id).any() for one in self.tables)
-        batch = self._batch(table, rows)
-        trial = Trial(
-            self.task, self.model, frame, batch, lengths, image or not pads, self.device, self.precision
-        )
-        # Above the first block of a later boundary there is attention: all of its places are read.
-        depths = [prefix.depth, *(d for d in prefix.shared if d < len(frame.blocks))]
-        with _eval_mode(self.model):
-            kept, caught = trial.run(depths, trained)
-        if not kept or (lengths is not None and caught[depths[0]]["states"].shape[1] != lengths.max()):
-            return {}
-        shapes = {}
-        for depth in depths:
-            states = caught[depth]["states"]
-            places = states.shape[1] if image else None
-            shapes[depth] = Shape(
-                kept if depth == depths[0] else "all", states.shape[-1], states.dtype, places
-            )
-        return shapes
-
-    def _make_ready(self, phase: int, frame: Frame, shapes: dict[int, Shape]) -> None:
+    def _make_ready(self, phase: int, frame: Frame, filler: Filler, shapes: dict[int, Shape]) -> None:
+        """Opens or computes the activations of a phase, in files, in memory, or not at all."""
         depth = next(iter(shapes))
         size = self._size(shapes)
         if size > self.limit_bytes:
@@ -169,7 +144,7 @@ class PrefixCache:
             size = self._size(shapes)
         if size > self.limit_bytes:
             self._say(
-                f"phase {phase} computes it in each step: {size / GIB:.2g} GiB of activations are more than "
+                f"phase {phase} computes it in each step: {size_text(size)} of activations are more than "
                 f"trainer.prefix_cache_gib={self.limit_bytes / GIB:.3g}"
             )
             self._held.clear()
@@ -177,25 +152,46 @@ class PrefixCache:
         keys = self._keys(frame, shapes)
         self._held = {place: held for place, held in self._held.items() if keys.get(place) == held[0]}
         missing = self._read(keys, shapes)
-        files = self.always_files or size > available_memory() // MEMORY_SHARE
+        roomy = size <= available_memory() // MEMORY_SHARE
+        files = self.always_files or not roomy
         self._announce(phase, frame, shapes, size, files=files, missing=bool(missing))
-        try:
-            self._fill(frame, shapes, missing, files=files)
-        except (FtcliError, OSError) as error:
-            # Of runs that start together the first one's entry stays, and it holds the same bytes.
-            if self._read(keys, shapes):
-                reason = " ".join(str(error).split())
-                self._say(
-                    f"phase {phase} computes it in each step: {reason} (FTCLI_CACHE=DIR moves the cache)"
-                )
-                return
+        failed = self._complete(filler, shapes, keys, files=files)
+        if failed and files and roomy:
+            self._say(f"kept in memory, for {failed} (FTCLI_CACHE=DIR moves the cache)")
+            failed = self._complete(filler, shapes, keys, files=False)
+        if failed:
+            self._say(f"phase {phase} computes it in each step: {failed} (FTCLI_CACHE=DIR moves the cache)")
+            return
         self.depth = depth
+
+    def _complete(
+        self, filler: Filler, shapes: dict[int, Shape], keys: dict[tuple[int, int], str], *, files: bool
+    ) -> str:
+        """Fills until nothing is missing; returns what prevents it, or ''.
+
+        Of runs that start together the first one's entry stays, and it holds the same bytes: what another
+        run finished meanwhile is read, and only the rest is computed again.
+        """
+        missing = self._read(keys, shapes)
+        while missing:
+            try:
+                filler.fill(shapes, missing, self._files if files else None, self._keep)
+                return ""
+            except (FtcliError, OSError) as error:
+                left = self._read(keys, shapes)
+                if len(left) == len(missing):
+                    return " ".join(str(error).split())
+                missing = left
+        return ""
+
+    def _keep(self, place: tuple[int, int], key: str, states: States) -> None:
+        self._held[place] = key, states
 
     def _read(self, keys: dict[tuple[int, int], str], shapes: dict[int, Shape]) -> dict[tuple[int, int], str]:
         """Opens the entries that are there; returns the keys of what is still missing."""
         for (number, depth), key in keys.items():
             if (number, depth) not in self._held:
-                states = read_states(self.folder / key, shapes[depth], self.tables[number])
+                states = self._files.read(key, shapes[depth], self.tables[number])
                 if states is not None:
                     self._held[number, depth] = key, states
         return {place: key for place, key in keys.items() if place not in self._held}
@@ -223,84 +219,10 @@ class PrefixCache:
         what = "the base model" if depth == frame.whole else f"{depth} block{'s' if depth > 1 else ''}"
         more = f", later phases those of {' and '.join(map(str, later))}" if later else ""
         place = f"in files under {self.folder}" if files else "in memory"
-        how = f"{size / 2**20:,.{0 if size >= 10 * 2**20 else 1}f} MiB {place}" if missing else "kept already"
+        how = f"{size_text(size)} {place}" if missing else "kept already"
         if phase in self._announced:
             return
         self._announced.add(phase)
         self._say(
             f"phase {phase} reads the activations of {what}{more}: {how} (trainer.prefix_cache=off computes them)"
         )
-
-    def _fill(
-        self, frame: Frame, shapes: dict[int, Shape], missing: dict[tuple[int, int], str], *, files: bool
-    ) -> None:
-        """Computes what is missing, one pass a table; entries appear when their table is done."""
-        if files and missing:
-            # Before the first entry is begun: a sweep takes this process's own stages for a dead one's.
-            open_folder(self.folder)
-        progress = _Progress(sum(len(self.tables[n]) for n in {n for n, _ in missing}), self.note)
-        for number in sorted({number for number, _ in missing}):
-            table = self.tables[number]
-            wanted = {depth: key for (n, depth), key in missing.items() if n == number}
-            with ExitStack() as stack:
-                stores = {
-                    depth: stack.enter_context(staged_states(self.folder / key, shapes[depth], table))
-                    if files
-                    else empty_states(shapes[depth], table)
-                    for depth, key in wanted.items()
-                }
-                for rows in canonical_blocks(table):
-                    self.check()
-                    crash_point("prefix")
-                    caught = self._catch(frame, list(stores), self._batch(table, rows))
-                    for depth, states in stores.items():
-                        states.put(table.sequences(rows), caught[depth])
-                    progress.advance(len(rows))
-            for depth, key in wanted.items():
-                # A file has its final name only now; its mapping stays good.
-                self._held[number, depth] = key, stores[depth]
-
-    @torch.no_grad()
-    def _catch(self, frame: Frame, depths: list[int], batch: dict[str, torch.Tensor]) -> dict[int, Any]:
-        try:
-            with frame.catching(depths, stop=True) as caught, autocast(self.device, self.precision):
-                self.task.compute_loss(self.model, batch, train=False)
-        except Reached:
-            pass
-        return caught
-
-    def _batch(self, table: TokenTable, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        batch = self.task.collate(table, rows, pad_id=self.pad_id, padding_side=self.padding_side)
-        return {name: tensor.to(self.device) for name, tensor in batch.items()}
-
-
-class _Progress:
-    """Says how far a fill is: once it takes longer than two seconds, and when it is done."""
-
-    def __init__(self, rows: int, note: Callable[[str], None]) -> None:
-        self.rows, self.note, self.done = rows, note, 0
-        self.start = self.said = time.perf_counter()
-
-    def advance(self, rows: int) -> None:
-        self.done += rows
-        now = time.perf_counter()
-        seconds = now - self.start
-        if self.done == self.rows and self.said > self.start:
-            self.note(f"frozen prefix: computed for {self.rows:,} rows in {seconds:.0f} s")
-        elif (
-            now - self.said > SLOW_SECONDS * (1 if self.said == self.start else 10) and self.done < self.rows
-        ):
-            left = seconds / self.done * (self.rows - self.done)
-            self.note(f"frozen prefix: {self.done:,} of {self.rows:,} rows, about {left:.0f} s left")
-            self.said = now
-
-
-@contextmanager
-def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -1,22 +1,16 @@
-"""Activations of a table's sequences at one boundary: flat, without padding, in memory or in a file."""
+"""Activations of a table's sequences at one boundary: flat, without padding."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ftcli.batching.table import TokenTable
-from ftcli.checkpoint.commit import commit, discard, explained, sweep, verify
-from ftcli.errors import CheckpointError
 
-FILE = "states.bin"
 BLOCK_ROWS = 32
 """Rows a forward pass of a fill. Part of the key, for padding decides the last bits."""
 
@@ -120,40 +114,6 @@ def empty_states(shape: Shape, table: TokenTable) -> States:
     return States(torch.empty((rows, shape.hidden), dtype=shape.dtype), shape, table)
 
 
-def open_folder(folder: Path) -> None:
-    """Makes the folder of the entries and removes what killed fills left in it.
-
-    Raises:
-        RunDirError: it cannot be made.
-    """
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
-
-
-@contextmanager
-def staged_states(entry: Path, shape: Shape, table: TokenTable) -> Iterator[States]:
-    """Yields states in a file that becomes part of the entry when the block ends well.
-
-    Raises:
-        RunDirError: the disk is full or cannot be written.
-    """
-    with commit(entry, num_bytes=shape.num_bytes(table)) as stage:
-        yield States(_mapped(stage / FILE, shape, table, new=True), shape, table)
-
-
-def read_states(entry: Path, shape: Shape, table: TokenTable) -> States | None:
-    """Returns the states of an entry, or None where there is none, or a damaged one, which is deleted."""
-    if not os.access(entry, os.R_OK):
-        return None
-    try:
-        verify(entry)
-        return States(_mapped(entry / FILE, shape, table, new=False), shape, table)
-    except (CheckpointError, OSError, ValueError):
-        discard(entry)
-        return None
-
-
 def available_memory() -> int:
     """Returns the bytes of memory that are free for use, at most what the control group leaves."""
     free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
@@ -164,25 +124,6 @@ def available_memory() -> int:
     if limit and used and limit[0].isdigit():
         free = min(free, int(limit[0]) - int(used[0]))
     return max(free, 0)
-
-
-def _mapped(file: Path, shape: Shape, table: TokenTable, *, new: bool) -> torch.Tensor:
-    size = shape.num_bytes(table)
-    if not size:
-        file.touch()
-        return torch.empty((0, shape.hidden), dtype=shape.dtype)
-    # Mapped copy-on-write when read, for torch has no read-only tensors.
-    if new:
-        with file.open("wb") as opened:
-            # A disk that fills up later would end the process at the store of a byte.
-            (getattr(os, "posix_fallocate", None) or _extend)(opened.fileno(), 0, size)
-    array: Any = np.memmap(file, np.uint8, "r+" if new else "c", shape=(size,))
-    return torch.from_numpy(array).view(shape.dtype).view(-1, shape.hidden)
-
-
-def _extend(descriptor: int, start: int, size: int) -> None:
-    """Gives a file its size where the system cannot reserve it."""
-    os.truncate(descriptor, start + size)
 
 
 def _lines(file: Path) -> list[str]:

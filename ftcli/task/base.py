@@ -57,6 +57,8 @@ class Task:
     """What config.json says of the head."""
     kinds: ClassVar[tuple[str, ...]]
     """What metrics get from `scored`."""
+    error_name: ClassVar[str] = "error"
+    """What `error` measures, as the listing of mistakes names it."""
     takes: ClassVar[str] = "texts"
     """What the rows hold: `texts` or `images`."""
     table_class: ClassVar[type[TokenTable]] = TokenTable

@@ -54,6 +54,7 @@ class ExtractiveQA(Task):
 
     auto_classes = ("AutoModelForQuestionAnswering",)
     kinds = ("answers",)
+    error_name = "p(wrong answer)"
 
     config: ExtractiveQAConfig
 

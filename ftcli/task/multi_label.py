@@ -45,6 +45,7 @@ class MultiLabel(Task):
     auto_classes = ("AutoModelForSequenceClassification",)
     problem_type = "multi_label_classification"
     kinds = ("multilabel",)
+    error_name = "largest |p - label|"
     config: MultiLabelConfig
 
     def fields(self) -> tuple[Field, ...]:

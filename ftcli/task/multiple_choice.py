@@ -43,6 +43,7 @@ class MultipleChoice(Task):
 
     auto_classes = ("AutoModelForMultipleChoice", "AutoModelForSequenceClassification")
     kinds = ("ranking",)
+    error_name = "p(prediction) - p(label)"
     one_output = True
 
     def fields(self) -> tuple[Field, ...]:

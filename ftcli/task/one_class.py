@@ -22,6 +22,7 @@ class OneClass(Task):
 
     problem_type = "single_label_classification"
     kinds = ("classes",)
+    error_name = "p(prediction) - p(label)"
 
     def learn_labels(self, parts: Parts) -> list[str]:
         """Settles the label names and checks the labels of every part against them.

@@ -37,6 +37,7 @@ class Regression(Task):
     auto_classes = ("AutoModelForSequenceClassification",)
     problem_type = "regression"
     kinds = ("values",)
+    error_name = "|prediction - label|"
     one_output = True
 
     def fields(self) -> tuple[Field, ...]:

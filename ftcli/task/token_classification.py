@@ -42,6 +42,7 @@ class TokenClassification(Task):
 
     auto_classes = ("AutoModelForTokenClassification",)
     kinds = ("tags", "ids")
+    error_name = "sum of p(wrong tag)"
 
     def fields(self) -> tuple[Field, ...]:
         """Returns the columns of words and tags."""

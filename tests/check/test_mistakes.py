@@ -261,7 +261,13 @@ def test_clean_rows_are_written_and_the_others_with_their_reasons(ftcli, tmp_pat
     assert ftcli("check-data", *typed, "--write-clean", "clean.doc").code == 2
     source = tmp_path / "rows" / TRAIN
     before = source.read_bytes()
-    done = ftcli("check-data", *typed, "--write-clean", str(source))
+    refused = ftcli("check-data", *typed, "--write-clean", "clean.jsonl")
+    assert refused.code == 2 and "clean.jsonl exists already" in refused.err and "--force" in refused.err
+    (work / "clean.jsonl").unlink()
+    refused = ftcli("check-data", *typed, "--write-clean", "clean.jsonl")
+    assert refused.code == 2 and "clean-rejected.jsonl exists already" in refused.err
+    assert ftcli("check-data", *typed, "--write-clean", "clean.jsonl", "--force").code == 3
+    done = ftcli("check-data", *typed, "--write-clean", str(source), "--force")
     assert done.code == 2 and "a file the rows are read from" in done.err and source.read_bytes() == before
 
 

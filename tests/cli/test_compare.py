@@ -90,6 +90,8 @@ def test_runs_of_different_rows(two, tiny, tmp_path):
     assert two("train", *tiny, "--run-dir", "third").code == 0
     done = two("compare", FIRST, SECOND, "third")
     assert done.code == 0 and "A and C are not compared row by row: their validation rows differ" in done.out
+    assert "not the same validation rows (A and B | C): figures of different rows do not compare" in done.out
+    assert "not the same validation rows" not in two("compare", FIRST, SECOND).out
     assert "B is right on" in done.out or "A and B are right on the same" in done.out
 
 
@@ -117,7 +119,7 @@ def test_nonsense_is_refused(two):
 
 def test_text_of_a_run_brings_no_markup_and_no_control_characters(two):
     file = Path(SECOND) / "config.yaml"
-    file.write_text(file.read_text().replace("recipe: quickstart", r'recipe: "[red]\e[31m\udc80x[/nope]"'))
+    file.write_text(file.read_text().replace("recipe: own", r'recipe: "[red]\e[31m\udc80x[/nope]"'))
     result = json.loads((Path(SECOND) / "result.json").read_text())
     result["metrics"]["loss"], result["metrics"]["[bold]own"] = float("nan"), "far"
     (Path(SECOND) / "result.json").write_text(json.dumps(result))
@@ -136,7 +138,7 @@ def test_runs_newest_first(two):
     newest, oldest = json.loads(two("runs", "--json").out)["runs"]
     result = json.loads((Path(FIRST) / "result.json").read_text())
     assert oldest["state"] == "finished" and oldest["best"] == result["metrics"]["accuracy"]
-    assert (newest["run"], newest["recipe"], newest["steps"]) == ("def456", "quickstart", 6)
+    assert (newest["run"], newest["recipe"], newest["steps"]) == ("def456", "own", 6)
     assert oldest["wall_seconds"] == result["wall_seconds"] and oldest["monitor"] == "accuracy"
 
 

@@ -15,10 +15,11 @@ from ftcli.compare.summary import (
     read_settings,
     read_summary,
 )
-from ftcli.compare.tables import cell, duration, show_comparison, show_runs, size
+from ftcli.compare.tables import cell, duration, show_comparison, show_runs
 from ftcli.errors import RunDirError
 from ftcli.rundir import RunDir
 from ftcli.screen import Screen
+from ftcli.sizes import size_text
 
 CONFIG = "recipe: mine\nchoices: {model: minilm}\nuses: {model: pretrained}\nmodel: {path: /m, published: {lr: 1.0e-3}}\nfreezing: {}\n"
 
@@ -109,7 +110,7 @@ def test_odd_values_are_shown_and_never_raise(run, odd, capsys):
     summary = read_summary(run)
     record = {"letter": "A", **figures(summary)}
     pair = {"part": "test", "sentence": "none", "compared": False}
-    show_comparison(Screen(), [record], differing([summary.recorded(), {}]), [pair])
+    show_comparison(Screen(), [record], differing([summary.recorded(), {}]), [pair], [])
     monitor, best = summary.best()
     listed = dict.fromkeys(("recipe", "when", "model", "data")) | {"run": "a", "state": "finished"}
     listed |= {
@@ -125,7 +126,7 @@ def test_odd_values_are_shown_and_never_raise(run, odd, capsys):
 
 def test_values_for_reading():
     assert [duration(s) for s in (0.44, 59.9, 125, 3599.7, 3720)] == ["0.4 s", "59.9 s", "2 min 05 s", "1 h 00 min", "1 h 02 min"]  # fmt: skip
-    assert [size(b) for b in (512, 2**20, 1.5 * 2**30)] == ["0.5 KiB", "1.0 MiB", "1.5 GiB"]
+    assert [size_text(b) for b in (512, 2**20, 1.5 * 2**30)] == ["512 bytes", "1.0 MiB", "1.5 GiB"]
     assert [cell(v, "{:.1f}".format) for v in (None, 1, "NaN", True)] == ["-", "1.0", "NaN", "True"]
     assert plain({"a": [float("inf"), "\udcff"], 1: b"x"}) == {"a": ["Infinity", "\\udcff"], "1": "b'x'"}
 

@@ -71,13 +71,43 @@ def test_the_cards_code_works_as_it_stands(method, train, ftcli, tmp_path, reque
     if not method:
         request.getfixturevalue("in_this_process")
     folder = tmp_path / "out"
-    done = ftcli("export", str(train(TASK, "bert", *method)), str(folder), "--json")
+    run = Path(train(TASK, "bert", *method))
+    done = ftcli("export", str(run), str(folder), "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["passes"][0]["worst"] == 0.0
     code = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)[1]
-    ran = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    written = {file.name: file.read_text() for file in folder.iterdir() if file.suffix in (".json", ".md")}
+    if method:
+        # The base lies beside the folder, as the card says; peft writes no card of its own.
+        base = json.loads(written["adapter_config.json"])["base_model_name_or_path"]
+        (tmp_path / base).symlink_to(model_of(run), target_is_directory=True)
+        assert (
+            base.startswith("./") and base in written["README.md"] and "fingerprint" in written["README.md"]
+        )
+        assert "Warning" not in done.err
+    home = str(model_of(run).parent)
+    assert not [name for name, text in written.items() if home in text or str(tmp_path) in text]
+    ran = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip() in ("['negative']", "['positive']")
+
+
+def model_of(run: Path) -> Path:
+    """Returns the folder of the model that a run began with."""
+    from ftcli.compare.summary import read_settings
+
+    return Path(read_settings(run / "config.yaml")["model.path"])
+
+
+def test_a_command_in_a_card_tells_no_folder_of_the_disk():
+    from ftcli.export.card import _without_paths
+
+    typed = "ftcli train recipe=sst2 data.path=/home/me/rows 'model.path=/a b/base' ~/r.yaml optimizer.lr=1e-3 data.files.train=a/b.tsv"
+    assert _without_paths(typed) == (
+        "ftcli train recipe=sst2 data.path=.../rows model.path=.../base .../r.yaml optimizer.lr=1e-3 data.files.train=a/b.tsv"
+    )
 
 
 def test_the_reloading_script_knows_nothing_of_ftcli():

@@ -67,7 +67,8 @@ def test_evaluate_gives_each_runs_own_figures(runs, ftcli):
         assert one == {"run": one["run"], **alone}
     assert together["weight_reads"] == 1 and together["shared_bytes"] > 0
     shown = ftcli("evaluate", *runs[:2])
-    assert "not held twice" in shown.out and shown.code == 0
+    assert "weights were read once; sharing them saves" in shown.out and "KiB of memory" in shown.out
+    assert "not the same" not in shown.out
 
 
 def test_words_and_runs_stand_in_any_order(runs, ftcli):
@@ -91,6 +92,41 @@ def test_predict_puts_the_columns_side_by_side(runs, ftcli, tmp_path):
         for row, line in zip(together, map(json.loads, alone), strict=True):
             assert {f"{name}.{k}": v for k, v in line.items() if k != "text"}.items() <= row.items()
     assert list(together[0])[0] == "text" and len(together[0]) == 1 + 3 * 3
+    before = Path("both.jsonl").read_bytes()
+    again = ["predict", runs[0], "--input", str(file), "--output", "both.jsonl"]
+    refused = ftcli(*again)
+    assert refused.code == 2 and "exists already" in refused.err and "add --force" in refused.err
+    assert Path("both.jsonl").read_bytes() == before
+    assert ftcli(*again, "--force").code == 0 and Path("both.jsonl").read_bytes() != before
+
+
+def test_the_id_of_a_run_names_its_columns(tmp_path):
+    from ftcli.finished import _name
+
+    for name in ("20260101-120000-abc123", "mine", "20260101-120000-notanid"):
+        (tmp_path / name).mkdir()
+    assert _name(str(tmp_path / "20260101-120000-abc123")) == "abc123"
+    assert _name(str(tmp_path / "mine")) == "mine"
+    assert _name(str(tmp_path / "20260101-120000-notanid")) == "20260101-120000-notanid"
+
+
+def test_figures_of_other_rows_and_many_figures_are_shown_so(monkeypatch, capsys):
+    """Two runs on other rows are said to be; many figures stand a line each."""
+    from types import SimpleNamespace
+
+    from ftcli import several
+    from ftcli.screen import Screen
+
+    shared = SimpleNamespace(reads=2, num_bytes=0)
+    monkeypatch.setattr(several, "evaluate_part", lambda one, *args, **kwargs: {
+        "metrics": {f"f1@class/{n}": 0.5 for n in range(9)}, "rows": one.ground.parts.validation.rows})  # fmt: skip
+    for digests, differ in (("ab", True), ("aa", False)):
+        models = {n: SimpleNamespace(ground=SimpleNamespace(parts=SimpleNamespace(
+            validation=SimpleNamespace(sha256=d, rows=7)))) for n, d in zip(("one", "two"), digests, strict=True)}  # fmt: skip
+        several.evaluate_several(models, shared, "validation", Screen())
+        shown = capsys.readouterr().out
+        assert ("these are not the same validation rows" in shown) == differ
+        assert "f1@class/8  0.5000  0.5000" in shown and "weights were read 2 times" in shown
 
 
 def test_the_same_name_twice_is_refused(runs, ftcli):

@@ -29,12 +29,12 @@ def entries(tmp_path) -> list[str]:
 @pytest.fixture
 def passes(monkeypatch):
     """Depths of every forward pass of a fill."""
-    from ftcli.prefix.cache import PrefixCache
+    from ftcli.prefix.fill import Filler
 
     seen: list[list[int]] = []
-    own = PrefixCache._catch
-    monkeypatch.setattr(PrefixCache, "_catch", lambda self, frame, depths, batch: (
-        seen.append(depths), own(self, frame, depths, batch))[1])  # fmt: skip
+    own = Filler._catch
+    monkeypatch.setattr(Filler, "_catch", lambda self, depths, batch: (
+        seen.append(depths), own(self, depths, batch))[1])  # fmt: skip
     return seen
 
 
@@ -58,7 +58,7 @@ def test_one_pass_serves_the_phases_of_a_schedule(make, passes):
     assert notes[0].startswith(
         "frozen prefix: phase 0 reads the activations of the base model, later phases those of 1: "
     )
-    assert "MiB in memory" in notes[0] and "kept already" in notes[2]
+    assert "KiB in memory" in notes[0] and "kept already" in notes[2]
     assert trainer.parts.prefix.depth == 0 and not trainer.parts.prefix._held
 
 
@@ -99,14 +99,14 @@ def test_a_run_cut_and_resumed_ends_with_the_same_bytes(make, mode):
 
 def test_a_signal_in_a_fill_ends_the_run_with_its_state_saved(make, monkeypatch, tmp_path):
     """The second fill is that of phase 1, behind the steps of phase 0 and their evaluation."""
-    from ftcli.prefix.cache import PrefixCache
+    from ftcli.prefix.fill import Filler
 
     words = (*EPOCHS, "trainer.prefix_cache=disk")
     whole = make(*words, schedule=TOP_DOWN, folder="whole")
     whole.fit()
     shutil.rmtree(tmp_path / "cache" / "prefix")
     trainer = make(*words, schedule=TOP_DOWN, folder="cut")
-    own, calls = PrefixCache._catch, []
+    own, calls = Filler._catch, []
 
     def catch(self, *args):
         calls.append(args)
@@ -114,11 +114,11 @@ def test_a_signal_in_a_fill_ends_the_run_with_its_state_saved(make, monkeypatch,
             trainer.stop.signum = signal.SIGTERM
         return own(self, *args)
 
-    monkeypatch.setattr(PrefixCache, "_catch", catch)
+    monkeypatch.setattr(Filler, "_catch", catch)
     with pytest.raises(Interrupted):
         trainer.fit()
     assert len(calls) == 5 and not [e for e in entries(tmp_path) if e.startswith(".")]
-    monkeypatch.setattr(PrefixCache, "_catch", own)
+    monkeypatch.setattr(Filler, "_catch", own)
     again = make(*words, schedule=TOP_DOWN, folder="cut")
     again.restore(again.parts.store.latest())
     assert again.state.step == 6
@@ -203,3 +203,17 @@ def test_the_key_changes_with_whatever_changes_the_bytes(make):
     found = [key for pair in (base, *others) for key in pair]
     # Validation rows too long for 8 tokens change the second key, training rows the first.
     assert len(found) == len(set(found)) == 14
+
+
+def test_files_of_earlier_runs_make_room_for_new_ones(make, tmp_path):
+    """The limit holds for the folder: what another seed's weights gave goes, this run's own files stay."""
+    words = (*LOWEST, "trainer.prefix_cache=disk")
+    make(*words, "seed=1", folder="first").fit()
+    before = entries(tmp_path)
+    size = sum(file.stat().st_size for file in (tmp_path / "cache" / "prefix").glob("*/*"))
+    second = make(*words, "seed=2", f"trainer.prefix_cache_gib={1.2 * size / 2**30:.9f}", folder="second")
+    second.fit()
+    after = entries(tmp_path)
+    assert len(before) == len(after) == 2 and not set(before) & set(after)
+    [line] = [note for note in second.parts.events.notes if "removed" in note]
+    assert "2 entries" in line and "of earlier runs" in line

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import tiny_models
 import torch
 from torch import nn
 
 from ftcli.prefix.conditions import obstacle
+from ftcli.prefix.frame import EMBEDDINGS
 
 LOWEST = ("freezing=bottom-layers", "freezing.num_layers=1")
 
@@ -25,6 +27,12 @@ def test_an_unknown_architecture_is_said_and_trains(make):
     trainer.fit()
     assert trainer.state.step == 4
     assert "OPTForSequenceClassification is not one of" in trainer.parts.events.notes[0]
+
+
+@pytest.mark.parametrize("architecture", sorted(set(tiny_models.ARCHITECTURES) - set(EMBEDDINGS)))
+def test_every_other_architecture_declines_in_one_line(make, architecture):
+    trainer = make("freezing=head-only", architecture=architecture, rows=16)
+    assert "is not one of the architectures it knows" in reason(trainer)
 
 
 def test_nothing_is_kept_where_the_lowest_block_trains(make):

@@ -154,7 +154,8 @@ def test_no_module_below_the_boundary_runs_in_a_step(make, monkeypatch, architec
     assert frame.blocks[0] in ran
 
 
-def test_half_precision_stays_near(make):
-    kept, computed = both(make, *lowest(1), "trainer.precision=bf16")
+@pytest.mark.parametrize("words", [lowest(1), HEAD])
+def test_half_precision_stays_near(make, words):
+    kept, computed = both(make, *words, "trainer.precision=bf16")
     agree_on = [(t.parts.events.logged[-1]["loss"]) for t in (kept, computed)]
     assert math.isclose(*agree_on, rel_tol=1e-2)

@@ -1,0 +1,12 @@
+"""Bytes as people read them."""
+
+from __future__ import annotations
+
+
+def size_text(num_bytes: float) -> str:
+    """Returns a size such as `312 KiB` or `1.2 GiB`, in powers of 1,024."""
+    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if num_bytes >= 2**power:
+            figure = num_bytes / 2**power
+            return f"{figure:,.{0 if figure >= 100 else 1}f} {unit}"
+    return f"{num_bytes:,.0f} bytes"
