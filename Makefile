@@ -38,6 +38,7 @@ kills: $(BIN)/ftcli  ## real kill -9 at random moments; writes benchmarks/result
 	$(BIN)/python benchmarks/kills.py
 	$(BIN)/python benchmarks/kills.py --phases --kills 20
 	$(BIN)/python benchmarks/kills.py --prefix --kills 26
+	$(BIN)/python benchmarks/kills.py --budget --kills 16
 
 interruptions: $(BIN)/ftcli  ## a three-phase run of 60 steps interrupted at each of them
 	FTCLI_EVERY_STEP=1 $(BIN)/python -m pytest tests/trainer/test_phases.py -k interrupt
