@@ -23,17 +23,17 @@ from pathlib import Path
 from machine import ROOT, conditions, data_folder, publish
 
 METHODS: dict[str, tuple[list[str], str, Sequence[str]]] = {
-    "full": ([], "5e-5", ("2e-5", "5e-5", "1e-4", "2e-4")),
-    "head only": (["freezing=head-only"], "1e-2", ("1e-3", "1e-2", "3e-2", "1e-1")),
-    "BitFit": (["freezing=bias-only"], "1e-3", ("4e-4", "1e-3", "3e-3", "1e-2")),
-    "LoRA": (["peft=lora"], "1e-3", ("5e-4", "1e-3", "2e-3", "5e-3")),
-    "DoRA": (["peft=dora"], "1e-3", ("5e-4", "1e-3", "2e-3", "5e-3")),
-    "IA3": (["peft=ia3"], "5e-3", ("1e-3", "5e-3", "1e-2", "3e-2")),
-    "prefix tuning": (["peft=prefix-tuning"], "1e-2", ("1e-3", "1e-2", "3e-2", "1e-1")),
-    "P-tuning": (["peft=p-tuning"], "1e-3", ("3e-4", "1e-3", "1e-2", "3e-2")),
-    "prompt tuning": (["peft=prompt-tuning"], "1e-2", ("1e-3", "1e-2", "1e-1")),
-    "bottleneck, Houlsby": (["peft=bottleneck-houlsby"], "1e-3", ("3e-4", "1e-3", "3e-3", "1e-2")),
-    "bottleneck, Pfeiffer": (["peft=bottleneck-pfeiffer"], "1e-3", ("3e-4", "1e-3", "3e-3", "1e-2")),
+    "full": ([], "2e-4", ("2e-5", "5e-5", "1e-4", "2e-4")),
+    "head only": (["freezing=head-only"], "1e-1", ("1e-3", "1e-2", "3e-2", "1e-1")),
+    "BitFit": (["freezing=bias-only"], "3e-3", ("4e-4", "1e-3", "3e-3", "1e-2")),
+    "LoRA": (["peft=lora"], "5e-3", ("5e-4", "1e-3", "2e-3", "5e-3")),
+    "DoRA": (["peft=dora"], "5e-3", ("5e-4", "1e-3", "2e-3", "5e-3")),
+    "IA3": (["peft=ia3"], "3e-2", ("1e-3", "5e-3", "1e-2", "3e-2")),
+    "prefix tuning": (["peft=prefix-tuning"], "1e-1", ("1e-3", "1e-2", "3e-2", "1e-1")),
+    "P-tuning": (["peft=p-tuning"], "3e-2", ("3e-4", "1e-3", "1e-2", "3e-2")),
+    "prompt tuning": (["peft=prompt-tuning"], "1e-1", ("1e-3", "1e-2", "1e-1")),
+    "bottleneck, Houlsby": (["peft=bottleneck-houlsby"], "3e-3", ("3e-4", "1e-3", "3e-3", "1e-2")),
+    "bottleneck, Pfeiffer": (["peft=bottleneck-pfeiffer"], "3e-3", ("3e-4", "1e-3", "3e-3", "1e-2")),
 }
 """Method -> words, lr, and the lrs that were tried."""
 
