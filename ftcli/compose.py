@@ -214,6 +214,7 @@ def _flag_habit(text: str) -> Problem:
         "--run-dir",
         "--resume",
         "--dry-run",
+        "--profile",
         "--quiet",
         "--json",
         "--allow-change",

@@ -11,6 +11,7 @@ import typer
 from ftcli import __version__
 from ftcli.cli import check, compare, explain, export, inspect, run, score
 from ftcli.errors import FtcliError
+from ftcli.profile.clock import process_began
 
 app = typer.Typer(
     name="ftcli",
@@ -59,7 +60,7 @@ def main() -> None:
     """Runs the command line; every user mistake ends in one panel and a documented exit code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
-        app()
+        app(obj=process_began())
     except FtcliError as error:
         _panel(error)
         sys.exit(error.exit_code)
