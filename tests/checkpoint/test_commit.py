@@ -65,6 +65,19 @@ def test_the_manifest_states_size_and_sha256(folder):
     assert [p.name for p in folder.parent.iterdir()] == ["final"]
 
 
+def test_right_after_a_commit_what_is_missing_or_cut_is_found_without_hashing(folder):
+    name = next(iter(verify(folder)["files"]))
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(bytes(len(content)))
+    assert name in verify(folder, hashes=False)["files"]
+    (folder / name).write_bytes(content[:-1])
+    with pytest.raises(CheckpointError, match=name):
+        verify(folder, hashes=False)
+    (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=name):
+        verify(folder, hashes=False)
+
+
 def test_what_exists_is_never_replaced(folder):
     with pytest.raises(CheckpointError, match="exists already"), commit(folder):
         pytest.fail("the block must not run")
