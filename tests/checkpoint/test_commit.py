@@ -24,7 +24,7 @@ from ftcli.checkpoint.commit import (
 )
 from ftcli.errors import CheckpointError, RunDirError
 
-# Python 3.12 and later warn of every fork beside torch's threads; the children here start none.
+# Python 3.12 and later warn of every fork beside torch's threads; those of the children end before they do.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
 
