@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftcli import build
+from ftcli import build, collector
 from ftcli.compose import Composed
 from ftcli.environment import command_line, environment
 from ftcli.errors import CheckpointError, ConfigError, Problem, RunDirError
@@ -291,6 +291,7 @@ def _fit(
                 screen.note(f"weights of {begun.path}; phase {trainer.state.phase} begins at step 0")
             if resume:
                 screen.note(f"continuing at step {step} of {trainer.total_steps}")
+            collector.restore()
             trainer.fit()
             job = Job(composed, ground, runtime, blueprint, arithmetic, tables, run, trainer)
             with clock(Part.closing):
