@@ -145,10 +145,10 @@ class RunningClock(Clock):
 
     def _charge(self) -> None:
         """Gives the time since the mark to the innermost part."""
-        if self._device == "cuda":
+        if self._device != "cpu":
             import torch
 
-            torch.cuda.synchronize()
+            torch.accelerator.synchronize()
         now = time.perf_counter()
         self.seconds[self._stack[-1]] += now - self._mark
         self._mark = now

@@ -112,7 +112,8 @@ class Window:
         found = [
             Operator(e.key, e.count, e.self_cpu_time_total / 1e6, e.self_device_time_total / 1e6)
             for e in profiler.key_averages()
-            if not e.key.startswith((PREFIX, "ProfilerStep"))
+            # Kernels are listed once more by themselves; their time is the operator's that launched them.
+            if e.device_type.name == "CPU" and not e.key.startswith((PREFIX, "ProfilerStep"))
         ]
         found.sort(key=lambda one: (one.device_seconds, one.cpu_seconds), reverse=True)
         self.operators = found[:MAX_OPERATORS]
