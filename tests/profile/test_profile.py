@@ -1,5 +1,6 @@
 """train --profile: what adds up, what is written, and that it changes nothing."""
 
+import gc
 import json
 import os
 import shutil
@@ -152,6 +153,18 @@ def test_a_resume_profiles_its_own_session(ftcli, tiny):
     done = ftcli("resume", "run", "trainer.epochs=3", "--profile")
     assert done.code == 0 and "training, 6 steps" in done.out
     assert json.loads(Path("run/profile/profile.json").read_text())["steps"] == 6
+
+
+def test_the_collector_rests_while_a_command_starts_and_works_while_it_trains(ftcli, tiny, monkeypatch):
+    from ftcli.collector import STARTING, USUAL
+    from ftcli.trainer.trainer import Trainer
+
+    seen = []
+    enter, fit = Trainer._enter, Trainer.fit
+    monkeypatch.setattr(Trainer, "_enter", lambda self: (seen.append(gc.get_threshold()), enter(self))[1])
+    monkeypatch.setattr(Trainer, "fit", lambda self: (seen.append(gc.get_threshold()), fit(self))[1])
+    assert ftcli("train", *tiny, "--run-dir", "run").code == 0
+    assert seen == [(STARTING, *USUAL[1:]), USUAL]
 
 
 def test_profile_looks_at_one_run_that_trains(ftcli, tiny):
