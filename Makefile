@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export FTCLI_CACHE ?= $(CURDIR)/$(VENV)/cache
 
-.PHONY: demo test check lint types wheel kills interruptions support bench-methods bench-tasks bench-schedules bench-speed bench-quality clean help
+.PHONY: demo test check lint types wheel kills interruptions support bench-methods bench-tasks bench-schedules bench-speed bench-startup bench-quality clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -57,6 +57,9 @@ bench-schedules: $(BIN)/ftcli  ## baseline, generated and written schedule on RT
 
 bench-speed: $(BIN)/ftcli  ## one table beside the Trainer, peft and, with PEER_PYTHON, finetuning-scheduler (needs FTCLI_DATA)
 	$(BIN)/python benchmarks/speed.py $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON)) --accuracy-seeds 1 2 3
+
+bench-startup: $(BIN)/ftcli  ## from the command to the first step beside Hugging Face's Trainer (needs FTCLI_DATA)
+	$(BIN)/python benchmarks/startup.py
 
 bench-quality: $(BIN)/ftcli  ## SST-2 accuracy over seeds (needs FTCLI_DATA)
 	$(BIN)/python benchmarks/sst2_quality.py

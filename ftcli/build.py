@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ftcli.config import Attention, Overlength, PrefixCaching, RunConfig, Weights
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.metric import split_name
+from ftcli.profile.clock import OFF
 from ftcli.registry import lookup
 from ftcli.support import consult
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ftcli.plan.anatomy import Anatomy
     from ftcli.plan.plan import Plan
     from ftcli.prefix.cache import PrefixCache
+    from ftcli.profile.clock import Clock
     from ftcli.trainer.evaluation import Evaluator
     from ftcli.trainer.pieces import Pieces
 
@@ -563,6 +565,7 @@ def build_trainer(
     reporter: Any,
     stop: Any,
     pieces: Pieces | None = None,
+    clock: Clock = OFF,
 ) -> Any:
     """Joins the objects into a trainer that stands at step 0; `pieces` None keeps no record of splits."""
     from ftcli.model.dropout import use_bits
@@ -603,5 +606,6 @@ def build_trainer(
         regularisers=blueprint.peft.regularisers,
         after_step=blueprint.peft.after_step,
         prefix=prefix,
+        clock=clock,
     )
     return Trainer(config.trainer, parts, stop)

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftcli import build
+from ftcli import build, collector
 from ftcli.compose import Composed
 from ftcli.environment import command_line, environment
 from ftcli.errors import CheckpointError, ConfigError, Problem, RunDirError
 from ftcli.plan.plan import plan_differences
+from ftcli.profile.clock import OFF, Clock, Part, RunningClock
+from ftcli.profile.report import FOLDER, report, require_trace
 from ftcli.recording import differences, render_config, restored
 from ftcli.registry import lookup
 from ftcli.rundir import RunDir
@@ -65,11 +67,13 @@ def _two_sizes(composed: Composed) -> list[Problem]:
     return [Problem("trainer.batch_size", message, "leave it out, or type trainer.token_budget=null")]
 
 
-def start(composed: Composed, words: list[str], *, run_dir: Path | None, screen: Screen) -> dict[str, Any]:
+def start(
+    composed: Composed, words: list[str], *, run_dir: Path | None, screen: Screen, clock: Clock = OFF
+) -> dict[str, Any]:
     """Trains a new run and returns its result."""
     check(composed)
     RunDir.probe(composed.config.recipe, run_dir=run_dir)
-    objects = _prepare(composed, screen)
+    objects = _prepare(composed, screen, clock)
     ground, runtime, blueprint, arithmetic, tables = objects
     _show_plan(screen, blueprint, arithmetic)
     with RunDir.create(composed.config.recipe, run_dir=run_dir) as run:
@@ -78,7 +82,7 @@ def start(composed: Composed, words: list[str], *, run_dir: Path | None, screen:
         run.write_json("environment.json", environment(_decided(runtime)))
         run.write_text("command.txt", command_line("train", words) + "\n")
         run.write_text("config.yaml", render_config(composed))
-        return _fit(composed, objects, run, screen, resume=False)
+        return _fit(composed, objects, run, screen, clock, resume=False)
 
 
 def _write_plan(run: RunDir, blueprint: build.Blueprint) -> None:
@@ -89,7 +93,12 @@ def _write_plan(run: RunDir, blueprint: build.Blueprint) -> None:
 
 
 def resume(
-    run: RunDir, words: list[str], screen: Screen, *, allowed: frozenset[str] = frozenset()
+    run: RunDir,
+    words: list[str],
+    screen: Screen,
+    *,
+    allowed: frozenset[str] = frozenset(),
+    clock: Clock = OFF,
 ) -> dict[str, Any]:
     """Continues a run exactly where its newest intact checkpoint stands.
 
@@ -98,14 +107,20 @@ def resume(
         words: changes of keys that move no step.
         screen: where lines go.
         allowed: roles whose changes are accepted besides, `freezing` alone.
+        clock: times this session.
     """
     composed = restored(run.path / "config.yaml", words)
     _refuse(sorted(key for key in composed.changed - FREE if key.split(".")[0] not in allowed))
-    return _continue(composed, run, screen, allowed)
+    return _continue(composed, run, screen, allowed, clock)
 
 
 def resume_as(
-    composed: Composed, run: RunDir, screen: Screen, *, allowed: frozenset[str] = frozenset()
+    composed: Composed,
+    run: RunDir,
+    screen: Screen,
+    *,
+    allowed: frozenset[str] = frozenset(),
+    clock: Clock = OFF,
 ) -> dict[str, Any]:
     """Continues the run in a directory with the words of `train --resume`; they must be the run's."""
     saved = restored(run.path / "config.yaml", [])
@@ -116,7 +131,7 @@ def resume_as(
         _refuse(changed)
     changed = [key for key in differences(saved, composed) if key not in FREE]
     _refuse([key for key in changed if key.split(".")[0] not in allowed])
-    return _continue(composed, run, screen, allowed)
+    return _continue(composed, run, screen, allowed, clock)
 
 
 def _refuse(keys: list[str]) -> None:
@@ -127,7 +142,9 @@ def _refuse(keys: list[str]) -> None:
         raise ConfigError(*(Problem(key, message, hints[key.split(".")[0] == "freezing"]) for key in keys))
 
 
-def _continue(composed: Composed, run: RunDir, screen: Screen, allowed: frozenset[str]) -> dict[str, Any]:
+def _continue(
+    composed: Composed, run: RunDir, screen: Screen, allowed: frozenset[str], clock: Clock
+) -> dict[str, Any]:
     check(composed)
     with run.locked():
         old = restored(run.path / "config.yaml", [])
@@ -136,7 +153,7 @@ def _continue(composed: Composed, run: RunDir, screen: Screen, allowed: frozense
             screen.note(f"{run.path} is finished: nothing to resume")
             return json.loads(run.result_json.read_text(encoding="utf-8"))
         decided = json.loads(run.environment_json.read_text(encoding="utf-8"))["decisions"]
-        objects = _prepare(composed, screen, recorded=decided)
+        objects = _prepare(composed, screen, clock, recorded=decided)
         _same_sources(run, build.describe_data(objects[0], objects[4]))
         plan_changed = _same_plan(run, objects[2], screen, allowed)
         if changed:
@@ -144,7 +161,7 @@ def _continue(composed: Composed, run: RunDir, screen: Screen, allowed: frozense
             run.write_text("config.yaml", render_config(composed))
         if changed or plan_changed:
             run.result_json.unlink(missing_ok=True)
-        return _fit(composed, objects, run, screen, resume=True, changed_plan=plan_changed)
+        return _fit(composed, objects, run, screen, clock, resume=True, changed_plan=plan_changed)
 
 
 def _same_plan(run: RunDir, blueprint: build.Blueprint, screen: Screen, allowed: frozenset[str]) -> bool:
@@ -174,22 +191,27 @@ def _decided(runtime: build.Runtime) -> dict[str, Any]:
     }
 
 
-def _prepare(composed: Composed, screen: Screen, recorded: dict[str, Any] | None = None) -> tuple[Any, ...]:
+def _prepare(
+    composed: Composed, screen: Screen, clock: Clock = OFF, recorded: dict[str, Any] | None = None
+) -> tuple[Any, ...]:
     """Builds everything that can fail on a user's mistake, before anything is written."""
     config = composed.config
     screen.notes(composed.notes)
-    ground = build.lay_ground(config)
-    screen.notes(ground.decisions)
-    tables, lines = build.encode_parts(ground)
-    screen.notes([*lines, *windows_hint(tables["train"], config.trainer)])
+    with clock(Part.data):
+        ground = build.lay_ground(config)
+        screen.notes(ground.decisions)
+        tables, lines = build.encode_parts(ground)
+        screen.notes([*lines, *windows_hint(tables["train"], config.trainer)])
     build.require_trainable_rows(tables)
     longest = max(table.longest for table in tables.values())
     runtime = build.decide_runtime(config, longest, recorded)
     screen.notes(runtime.decisions)
-    blueprint = build.draw(ground, attention=runtime.attention)
+    with clock(Part.model):
+        blueprint = build.draw(ground, attention=runtime.attention)
     screen.notes(blueprint.decisions)
     if recorded is None:
-        _prove(ground, tables, blueprint, screen)
+        with clock(Part.contract):
+            _prove(ground, tables, blueprint, screen)
     arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
     return ground, runtime, blueprint, arithmetic, tables
 
@@ -240,6 +262,7 @@ def _fit(
     objects: tuple[Any, ...],
     run: RunDir,
     screen: Screen,
+    clock: Clock,
     *,
     resume: bool,
     changed_plan: bool = False,
@@ -249,6 +272,9 @@ def _fit(
     from ftcli.trainer.signals import Interrupted, StopFlag
 
     ground, runtime, blueprint, arithmetic, tables = objects
+    folder = run.path / FOLDER
+    if isinstance(clock, RunningClock):
+        clock.watch(runtime.device, folder)
     screen.log_to(run.train_log)
     screen.heading(f"run {run.path}")
     with StopFlag() as stop:
@@ -264,11 +290,13 @@ def _fit(
             resume_events=logged if resume else None,
         )
         try:
-            trainer = build.build_trainer(composed.config, ground, runtime, blueprint, arithmetic, tables,
-                                          store=store, events=events, reporter=screen, stop=stop,
-                                          pieces=recorded_pieces(composed.config.trainer, run.pieces_json))  # fmt: skip
+            with clock(Part.building):
+                trainer = build.build_trainer(composed.config, ground, runtime, blueprint, arithmetic, tables, store=store,
+                                              events=events, reporter=screen, stop=stop, clock=clock,
+                                              pieces=recorded_pieces(composed.config.trainer, run.pieces_json))  # fmt: skip
+                if checkpoint is not None:
+                    trainer.restore(checkpoint, changed_plan=changed_plan)
             if checkpoint is not None:
-                trainer.restore(checkpoint, changed_plan=changed_plan)
                 _say_curve(trainer, screen)
             elif blueprint.start_from is not None:
                 begun = open_checkpoint(Path(blueprint.start_from))
@@ -276,10 +304,18 @@ def _fit(
                 screen.note(f"weights of {begun.path}; phase {trainer.state.phase} begins at step 0")
             if resume:
                 screen.note(f"continuing at step {step} of {trainer.total_steps}")
+            collector.restore()
             trainer.fit()
             job = Job(composed, ground, runtime, blueprint, arithmetic, tables, run, trainer)
-            return _close(job, screen)
+            with clock(Part.closing):
+                result = _close(job, screen)
+            if isinstance(clock, RunningClock):
+                result["profile"] = report(clock, folder, screen)
+                require_trace(clock)
+            return result
         except Interrupted as stopped:
+            if isinstance(clock, RunningClock):
+                report(clock, folder, screen)
             screen.note(f"stopped by {stopped}; the state is saved. Continue with: ftcli resume {run.path}")
             raise
         finally:

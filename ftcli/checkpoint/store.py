@@ -92,7 +92,7 @@ class CheckpointStore:
         state: dict[str, Any],
         best: bool,
     ) -> Path:
-        """Commits one checkpoint, reads it back, moves the links, then deletes what is no longer needed.
+        """Commits one checkpoint, looks whether it is whole, moves the links, then deletes what is no longer needed.
 
         A step that is saved twice (interrupted, resumed, evaluated) gets the name `step-N.2`, so that
         the first stays whole until the second is.
@@ -105,7 +105,7 @@ class CheckpointStore:
 
         Raises:
             RunDirError: the disk is full or cannot be written; what was there before is untouched.
-            CheckpointError: what was written does not read back; nothing older was deleted.
+            CheckpointError: what was written is not all there; nothing older was deleted.
         """
         from safetensors.torch import save_file
 
@@ -117,7 +117,7 @@ class CheckpointStore:
             for name, values in own.items():
                 save_file(values, stage / f"{name}.safetensors")
             (stage / STATE).write_text(json.dumps(state, sort_keys=True), encoding="utf-8")
-        written = self._open(final)
+        written = open_checkpoint(final, hashes=False)
         crash_point("before-link")
         self._link(written)
         crash_point("after-link")
@@ -262,8 +262,12 @@ class CheckpointStore:
         shutil.rmtree(trash, ignore_errors=True)
 
 
-def open_checkpoint(path: Path) -> Checkpoint:
+def open_checkpoint(path: Path, *, hashes: bool = True) -> Checkpoint:
     """Returns the verified checkpoint in a folder; `best` and `last` are followed.
+
+    Args:
+        path: the folder.
+        hashes: False for one that was committed just now (`commit.verify`).
 
     Raises:
         CheckpointError: there is none, or it is damaged.
@@ -271,7 +275,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     path = path.resolve() if path.is_symlink() else path
     if not NAME.fullmatch(path.name):
         raise CheckpointError(Problem(str(path), "is no checkpoint", "such as RUN/checkpoints/best"))
-    manifest = verify(path)
+    manifest = verify(path, hashes=hashes)
     step = _step(path)
     if STATE not in manifest["files"] or manifest["about"].get("step", step) != step:
         raise CheckpointError(Problem(str(path), "is no checkpoint of the step in its name"))

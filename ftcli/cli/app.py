@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from ftcli import __version__
+from ftcli import __version__, collector
 from ftcli.cli import check, compare, explain, export, inspect, run, score
 from ftcli.errors import FtcliError
+from ftcli.profile.clock import process_began
 
 app = typer.Typer(
     name="ftcli",
@@ -58,8 +59,9 @@ def _root(
 def main() -> None:
     """Runs the command line; every user mistake ends in one panel and a documented exit code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    collector.relax()
     try:
-        app()
+        app(obj=process_began())
     except FtcliError as error:
         _panel(error)
         sys.exit(error.exit_code)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from ftcli.profile.clock import Clock
     from ftcli.screen import Screen
 
 Words = Annotated[
@@ -21,11 +22,16 @@ Allow = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output file that exists already.")]
+Profile = Annotated[
+    bool,
+    typer.Option("--profile", help="Write where the time went, and a trace of some steps, to RUN/profile."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 
 
 def train(
+    context: typer.Context,
     words: Words = None,
     run_dir: Annotated[
         Path | None,
@@ -44,6 +50,7 @@ def train(
             "--dry-run", help="Check everything, print the plan, paths and arithmetic, write nothing."
         ),
     ] = False,
+    profile: Profile = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -53,9 +60,12 @@ def train(
     """
     from ftcli.compose import load
     from ftcli.errors import ConfigError, Problem
+    from ftcli.profile.clock import Part
     from ftcli.screen import Screen
 
-    composed = load(words or [])
+    clock = _clock(context, profile)
+    with clock(Part.imports):
+        composed = load(words or [])
     screen = Screen(quiet=quiet, as_json=as_json)
     if resume and run_dir is None:
         raise ConfigError(
@@ -63,6 +73,8 @@ def train(
                 "--resume", "needs the directory to continue", "add --run-dir DIR, or type ftcli resume last"
             )
         )
+    if profile:
+        _require_one_run(composed.config.seeds, dry_run)
     if dry_run:
         from ftcli.dryrun import dry_run as rehearse
 
@@ -71,7 +83,6 @@ def train(
     from ftcli.seeds import resume_seeds, train_seeds
     from ftcli.training import resume_as, start
 
-    begin = train_seeds if composed.config.seeds else start
     if resume:
         from ftcli.rundir import RunDir
 
@@ -81,15 +92,23 @@ def train(
             _run(screen, lambda: resume_seeds(composed, existing, screen))
             return
         if existing is not None:
-            _run(screen, lambda: resume_as(composed, existing, screen, allowed=_allowed(allow_change)))
+            _run(
+                screen,
+                lambda: resume_as(composed, existing, screen, allowed=_allowed(allow_change), clock=clock),
+            )
             return
-    _run(screen, lambda: begin(composed, words or [], run_dir=run_dir, screen=screen))
+    if composed.config.seeds:
+        _run(screen, lambda: train_seeds(composed, words or [], run_dir=run_dir, screen=screen))
+        return
+    _run(screen, lambda: start(composed, words or [], run_dir=run_dir, screen=screen, clock=clock))
 
 
 def resume(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="A path, a run-id prefix or `last`.")],
     words: Words = None,
     allow_change: Allow = None,
+    profile: Profile = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -97,19 +116,48 @@ def resume(
 
     Example: ftcli resume last          ftcli resume last trainer.epochs=5
     """
+    from ftcli.profile.clock import Part
     from ftcli.recording import restored
     from ftcli.rundir import RunDir
     from ftcli.screen import Screen
     from ftcli.seeds import resume_seeds
     from ftcli.training import resume as continue_run
 
+    clock = _clock(context, profile)
     screen = Screen(quiet=quiet, as_json=as_json)
     found = RunDir.find(run)
-    saved = restored(found.config_yaml, words or [])
+    with clock(Part.imports):
+        saved = restored(found.config_yaml, words or [])
+    if profile:
+        _require_one_run(saved.config.seeds, False)
     if saved.config.seeds:
         _run(screen, lambda: resume_seeds(saved, found, screen))
         return
-    _run(screen, lambda: continue_run(found, words or [], screen, allowed=_allowed(allow_change)))
+    _run(
+        screen, lambda: continue_run(found, words or [], screen, allowed=_allowed(allow_change), clock=clock)
+    )
+
+
+def _clock(context: typer.Context, profile: bool) -> Clock:
+    """Returns what times this command, from the beginning of its process."""
+    from ftcli.profile.clock import OFF, RunningClock
+
+    if not profile:
+        return OFF
+    clock = RunningClock(context.obj)
+    clock.import_libraries()
+    return clock
+
+
+def _require_one_run(seeds: list[int], dry_run: bool) -> None:
+    """Refuses to profile what trains nothing, or several runs at once."""
+    from ftcli.errors import ConfigError, Problem
+
+    if dry_run:
+        raise ConfigError(Problem("--profile", "--dry-run trains nothing", "leave one of the two out"))
+    if seeds:
+        message = f"looks at one run, and this trains {len(seeds)}"
+        raise ConfigError(Problem("--profile", message, f"type seed={seeds[0]} instead of the seeds"))
 
 
 def _allowed(roles: list[str] | None) -> frozenset[str]:

@@ -9,6 +9,8 @@ from ftcli.batching.rows import Field, Kind, Rows
 from ftcli.data.reading import kind_of
 from ftcli.errors import DataError, Problem, nearest
 
+CHUNK = 65_536
+
 
 def check_columns(rows: Rows, fields: Sequence[Field], *, needs_label: bool) -> None:
     """Checks that the columns a task reads exist.
@@ -48,7 +50,11 @@ def check_texts(rows: Rows, fields: Sequence[Field]) -> str:
     for field in fields:
         if field.is_label:
             continue
-        for row, value in enumerate(rows.columns[field.column]):
+        column = rows.columns[field.column]
+        if _all_text(column):
+            empty.update(row for row, text in enumerate(column) if not text or text.isspace())
+            continue
+        for row, value in enumerate(column):
             texts = value if field.kind is Kind.texts and isinstance(value, list) else [value]
             for text in texts:
                 _check_text(text, field, rows, row)
@@ -57,6 +63,16 @@ def check_texts(rows: Rows, fields: Sequence[Field]) -> str:
     if not empty:
         return ""
     return f"{len(empty):,} of {len(rows):,} rows have an empty text, the first at {rows.where(min(empty))}"
+
+
+def _all_text(column: Sequence[Any]) -> bool:
+    """Whether all values are text that has a UTF-8 form: looked at together, for there may be millions."""
+    try:
+        for start in range(0, len(column), CHUNK):
+            "".join(column[start : start + CHUNK]).encode()
+    except (TypeError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _check_text(text: Any, field: Field, rows: Rows, row: int) -> None:

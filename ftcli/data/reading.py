@@ -135,14 +135,16 @@ def _has_nul(origin: str, line: int) -> Problem:
 
 def _lines(text: str) -> list[str]:
     # Not splitlines: U+2028, form feeds and the like are part of a text.
-    return [line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")]
+    lines = text.rstrip("\r\n").split("\n")
+    return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
 
 
 def _read_tsv(data: bytes, origin: str) -> Content:
     """Fields are whatever stands between tabs: quotes mean nothing."""
     header, *lines = _lines(_text(data, origin))
-    rows = [(number, line.split("\t")) for number, line in enumerate(lines, 2)]
-    return table_of(header.split("\t"), rows, origin)
+    return table_of(
+        header.split("\t"), [line.split("\t") for line in lines], range(2, len(lines) + 2), origin
+    )
 
 
 def _read_csv(data: bytes, origin: str) -> Content:
@@ -150,22 +152,24 @@ def _read_csv(data: bytes, origin: str) -> Content:
     # The module's limit of 128 KiB a field guards against nothing here: the file is in memory.
     csv.field_size_limit(sys.maxsize)
     reader = csv.reader(io.StringIO(_text(data, origin).rstrip("\r\n"), newline=""), strict=True)
-    rows: list[tuple[int, list[str]]] = []
+    rows: list[list[str]] = []
+    numbers: list[int] = []
     line = 1
     try:
         for fields in reader:
-            rows.append((line, fields or [""]))
+            rows.append(fields or [""])
+            numbers.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
         message = f"is not valid csv: {error}"
         raise DataError(
             Problem(f"{origin}:{line}", message, 'a quote in a quoted text is written ""')
         ) from error
-    return table_of(rows[0][1], rows[1:], origin)
+    return table_of(rows[0], rows[1:], numbers[1:], origin)
 
 
-def table_of(header: list[str], rows: list[tuple[int, list[str]]], origin: str) -> Content:
-    """Returns the columns of rows of fields, each with its line.
+def table_of(header: list[str], rows: list[list[str]], lines: Sequence[int], origin: str) -> Content:
+    """Returns the columns of rows of fields, whose first lines are `lines`.
 
     Raises:
         DataError: a column named twice, or a row with more or fewer fields than the header.
@@ -174,13 +178,15 @@ def table_of(header: list[str], rows: list[tuple[int, list[str]]], origin: str) 
     for name in named:
         if named.count(name) > 1:
             raise DataError(Problem(f"{origin}:1", f"the header names the column {name!r} twice"))
-    for line, fields in rows:
-        if len(fields) != len(header):
+    if not set(map(len, rows)) <= {len(header)}:
+        for line, fields in zip(lines, rows, strict=True):
+            if len(fields) == len(header):
+                continue
             message = f"{_count(len(fields), 'field')} where the header has {len(header)}"
             raise DataError(Problem(f"{origin}:{line}", message, _separator_hint(origin)))
-    columns = [list(column) for column in zip(*(fields for _, fields in rows), strict=True)]
+    columns = [list(column) for column in zip(*rows, strict=True)]
     columns = columns or [[] for _ in header]
-    return Content(dict(zip(header, columns, strict=True)), [line for line, _ in rows])
+    return Content(dict(zip(header, columns, strict=True)), list(lines))
 
 
 def _count(number: int, noun: str) -> str:

@@ -88,7 +88,7 @@ def _lines(stream: Iterable[bytes], origin: str) -> Iterator[tuple[int, str]]:
 def _tsv(lines: Iterator[tuple[int, str]], origin: str) -> Iterator[Content]:
     header = next(lines, (1, ""))[1].split("\t")
     while rows := [(number, line.split("\t")) for number, line in islice(lines, PIECE_ROWS)]:
-        yield table_of(header, rows, origin)
+        yield table_of(header, [fields for _, fields in rows], [number for number, _ in rows], origin)
 
 
 def _csv(lines: Iterator[tuple[int, str]], origin: str) -> Iterator[Content]:
@@ -110,7 +110,7 @@ def _csv(lines: Iterator[tuple[int, str]], origin: str) -> Iterator[Content]:
     found = records()
     header = next(found, (1, [""]))[1]
     while rows := list(islice(found, PIECE_ROWS)):
-        yield table_of(header, rows, origin)
+        yield table_of(header, [fields for _, fields in rows], [number for number, _ in rows], origin)
 
 
 def _jsonl(lines: Iterator[tuple[int, str]], origin: str) -> Iterator[Content]:

@@ -14,6 +14,7 @@ from ftcli.batching.table import TokenTable
 from ftcli.checkpoint.store import CheckpointStore
 from ftcli.plan.plan import Phase, Plan
 from ftcli.prefix.cache import PrefixCache
+from ftcli.profile.clock import OFF, Clock, Part
 from ftcli.trainer.evaluation import Evaluator
 from ftcli.trainer.pieces import Pieces
 from ftcli.trainer.state import TrainState
@@ -81,7 +82,12 @@ class Parts:
     there; the seam for AdaLoRA's rank updates, EMA and the like."""
     prefix: PrefixCache | None = None
     """Activations of frozen lower layers; None: they are computed in each step."""
+    clock: Clock = OFF
+    """Times the parts of the loop where --profile asks for it."""
 
     def reading(self, rows: np.ndarray, batch: dict[str, torch.Tensor]) -> AbstractContextManager[None]:
         """Returns a context in which a forward of training rows begins where the frozen prefix ends."""
-        return self.prefix.reading(self.train, rows, batch) if self.prefix is not None else nullcontext()
+        if self.prefix is None:
+            return nullcontext()
+        with self.clock(Part.kept):
+            return self.prefix.reading(self.train, rows, batch)

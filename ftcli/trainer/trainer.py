@@ -21,6 +21,7 @@ from ftcli.device import autocast, grad_scaler, memory_used, seed_step
 from ftcli.errors import CheckpointError, NonFiniteError, Problem
 from ftcli.plan.optimizer_state import adopt_named_state, load_named_state, named_state
 from ftcli.plan.plan import Phase
+from ftcli.profile.clock import Part
 from ftcli.trainer.evaluation import Scores
 from ftcli.trainer.fitting import (
     applied_already,
@@ -43,7 +44,7 @@ class Trainer:
     """Follows a plan from the state it holds; a fresh state starts at step 0."""
 
     def __init__(self, config: TrainerConfig, parts: Parts, stop: StopFlag | None = None) -> None:
-        self.config, self.parts = config, parts
+        self.config, self.parts, self.clock = config, parts, parts.clock
         self.state = TrainState()
         self.stop = stop or StopFlag()
         self.scaler = grad_scaler(parts.device, parts.precision)
@@ -68,8 +69,10 @@ class Trainer:
         self._started = time.perf_counter() - state.wall_seconds
         self._announce()
         state.curve_steps = self.curve_length
+        self.clock.begin_steps(self.total_steps - state.step)
         try:
-            settle(self)
+            with self.clock(Part.building):
+                settle(self)
             self._enter_prefix()
             while True:
                 best = self._evaluate() if self._evaluation_due() else False
@@ -77,19 +80,24 @@ class Trainer:
                 if state.phase_ended and state.window.steps:
                     self._log_window()
                 if best or self._save_due():
-                    self.save()
+                    with self.clock(Part.saving):
+                        self.save()
                 if self.finished:
                     return state
                 self.stop.check()
                 if state.phase_ended:
                     self.next_phase()
                     self._enter_prefix()
-                self.train_step(self.next_rows())
+                with self.clock(Part.step):
+                    self.train_step(self.next_rows())
+                self.clock.end_step()
         except Interrupted:
             if state.step and self._saved != (state.step, state.evaluated_step):
-                self.save()
+                with self.clock(Part.saving):
+                    self.save()
             raise
         finally:
+            self.clock.end_steps()
             self.parts.events.flush()
 
     @property
@@ -127,7 +135,8 @@ class Trainer:
     def _enter_prefix(self) -> None:
         """Makes the activations of the phase's frozen lower part ready."""
         if self.parts.prefix is not None:
-            self.parts.prefix.enter(self.state.phase)
+            with self.clock(Part.prefix):
+                self.parts.prefix.enter(self.state.phase)
 
     def enter_phase(self, index: int) -> None:
         """Stands at the beginning of a phase, at step 0: for measuring, not for training through."""
@@ -276,24 +285,33 @@ class Trainer:
         correct: int | None = 0
         for number, piece in enumerate(pieces):
             seed_step(parts.seed, state.step, number)
-            batch = parts.task.collate(
-                parts.train, piece, pad_id=parts.pad_id, padding_side=parts.padding_side
-            )
-            batch = {name: tensor.to(parts.device) for name, tensor in batch.items()}
-            with autocast(parts.device, parts.precision), parts.reading(piece, batch):
+            with self.clock(Part.collate):
+                batch = parts.task.collate(
+                    parts.train, piece, pad_id=parts.pad_id, padding_side=parts.padding_side
+                )
+                batch = {name: tensor.to(parts.device) for name, tensor in batch.items()}
+            with (
+                self.clock(Part.forward),
+                autocast(parts.device, parts.precision),
+                parts.reading(piece, batch),
+            ):
                 output = parts.task.compute_loss(parts.model, batch, train=True)
                 loss = output.loss_sum / targets
                 if number == 0:
                     for regulariser in parts.regularisers:
                         loss = loss + regulariser(parts.model)
             self._check_loss(float(output.loss_sum.detach()))
-            self.scaler.scale(loss).backward()
+            with self.clock(Part.backward):
+                self.scaler.scale(loss).backward()
             loss_sum += float(output.loss_sum.detach())
             right = parts.task.num_correct(output, batch)
             correct = None if right is None or correct is None else correct + right
             tokens += int(parts.train.lengths[piece].sum())
-        with no_second_try(
-            "the optimizer's step", "type peft=lora to train fewer parameters, or optimizer=sgd"
+        with (
+            self.clock(Part.optimizer),
+            no_second_try(
+                "the optimizer's step", "type peft=lora to train fewer parameters, or optimizer=sgd"
+            ),
         ):
             norm, applied = self._apply()
         state.step += 1
@@ -317,7 +335,8 @@ class Trainer:
         window.tokens += tokens
         window.seconds += seconds
         crash_point("step")
-        parts.reporter.advance(state, self.total_steps)
+        with self.clock(Part.logging):
+            parts.reporter.advance(state, self.total_steps)
         self._last_figures = norm, lrs
         over = state.step >= self.total_steps or bool(self._counted_end())
         if over or state.step % config.log_every_n_steps == 0:
@@ -390,10 +409,12 @@ class Trainer:
             event |= {"loss_scale": self.scaler.get_scale(), "skipped_steps": state.skipped_steps}
         state.window = Window()
         self._log(event)
-        self.parts.reporter.train(event, self.total_steps)
+        with self.clock(Part.logging):
+            self.parts.reporter.train(event, self.total_steps)
 
     def _log(self, event: dict[str, Any]) -> None:
-        self.parts.events.log(event)
+        with self.clock(Part.logging):
+            self.parts.events.log(event)
         self.state.events += 1
 
     def _evaluation_due(self) -> bool:
@@ -406,7 +427,10 @@ class Trainer:
     def _evaluate(self) -> bool:
         assert self.parts.validation is not None
         started = time.perf_counter()
-        with no_second_try("an evaluation", "type a smaller trainer.eval_batch_size"):
+        with (
+            self.clock(Part.evaluation),
+            no_second_try("an evaluation", "type a smaller trainer.eval_batch_size"),
+        ):
             scores: Scores = self.parts.evaluator.score(self.parts.model, self.parts.validation)
         state = self.state
         state.evaluated_step = state.step

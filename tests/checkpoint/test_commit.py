@@ -24,7 +24,7 @@ from ftcli.checkpoint.commit import (
 )
 from ftcli.errors import CheckpointError, RunDirError
 
-# Python 3.12 and later warn of every fork beside torch's threads; the children here start none.
+# Python 3.12 and later warn of every fork beside torch's threads; those of the children end before they do.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
 
@@ -63,6 +63,19 @@ def test_the_manifest_states_size_and_sha256(folder):
     assert manifest["files"]["a.bin"] == {"size": 12, "sha256": hashlib.sha256(b"twelve bytes").hexdigest()}
     assert manifest["files"]["empty"]["size"] == 0
     assert [p.name for p in folder.parent.iterdir()] == ["final"]
+
+
+def test_right_after_a_commit_what_is_missing_or_cut_is_found_without_hashing(folder):
+    name = next(iter(verify(folder)["files"]))
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(bytes(len(content)))
+    assert name in verify(folder, hashes=False)["files"]
+    (folder / name).write_bytes(content[:-1])
+    with pytest.raises(CheckpointError, match=name):
+        verify(folder, hashes=False)
+    (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=name):
+        verify(folder, hashes=False)
 
 
 def test_what_exists_is_never_replaced(folder):
