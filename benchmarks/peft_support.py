@@ -88,6 +88,7 @@ def attempt(folder: Path, method: str, architecture: str, task: str) -> str:
     from ftcli.check.masks import prove_masks
     from ftcli.check.session import run_overfit
     from ftcli.compose import load
+    from ftcli.encoding import encode_parts
     from ftcli.errors import FtcliError
     from ftcli.screen import Screen
     from ftcli.support import REFUSED
@@ -107,7 +108,7 @@ def attempt(folder: Path, method: str, architecture: str, task: str) -> str:
         if verdict is None:
             return f"overfit-batch fails with an lr of {', '.join(LRS)}"
         ground = build.lay_ground(load(words).config)
-        tables, _ = build.encode_parts(ground)
+        tables, _ = encode_parts(ground)
         model = build.draw(ground).model.eval()
         options = {"pad_id": ground.tokenizer.pad_id, "padding_side": ground.tokenizer.padding_side}
         wrong = [

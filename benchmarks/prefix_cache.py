@@ -96,12 +96,14 @@ def measure(run: Path, words: list[str]) -> None:
     from ftcli import build
     from ftcli.checkpoint.store import CheckpointStore
     from ftcli.compose import load
+    from ftcli.encoding import encode_parts
+    from ftcli.runtime import decide_runtime
     from ftcli.trainer.signals import StopFlag
 
     config = load(words).config
     ground = build.lay_ground(config)
-    tables, _ = build.encode_parts(ground)
-    runtime = build.decide_runtime(config, max(table.longest for table in tables.values()))
+    tables, _ = encode_parts(ground)
+    runtime = decide_runtime(config, max(table.longest for table in tables.values()))
     blueprint = build.draw(ground, attention=runtime.attention)
     arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
     store = CheckpointStore(run, keep=2)

@@ -33,7 +33,7 @@ METHODS: dict[str, tuple[list[str], str, Sequence[str]]] = {
     "P-tuning": (["peft=p-tuning"], "3e-2", ("3e-4", "1e-3", "1e-2", "3e-2")),
     "prompt tuning": (["peft=prompt-tuning"], "1e-1", ("1e-3", "1e-2", "1e-1")),
     "bottleneck, Houlsby": (["peft=bottleneck-houlsby"], "3e-3", ("3e-4", "1e-3", "3e-3", "1e-2")),
-    "bottleneck, Pfeiffer": (["peft=bottleneck-pfeiffer"], "3e-3", ("3e-4", "1e-3", "3e-3", "1e-2")),
+    "bottleneck, Pfeiffer": (["peft=bottleneck-pfeiffer"], "1e-2", ("3e-4", "1e-3", "3e-3", "1e-2")),
 }
 """Method -> words, lr, and the lrs that were tried."""
 

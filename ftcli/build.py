@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import Attention, Overlength, PrefixCaching, RunConfig, Weights
-from ftcli.errors import ConfigError, DataError, Problem
+from ftcli.config import PrefixCaching, RunConfig, Weights
+from ftcli.errors import ConfigError, Problem
 from ftcli.metric import split_name
 from ftcli.profile.clock import OFF
 from ftcli.registry import lookup
@@ -24,34 +24,18 @@ if TYPE_CHECKING:
     import torch
 
     from ftcli.batching.rows import Parts as RowParts
-    from ftcli.batching.rows import Rows
     from ftcli.batching.table import TokenTable
     from ftcli.plan.adapters import PeftResult
     from ftcli.plan.anatomy import Anatomy
     from ftcli.plan.plan import Plan
     from ftcli.prefix.cache import PrefixCache
     from ftcli.profile.clock import Clock
+    from ftcli.runtime import Runtime
     from ftcli.trainer.evaluation import Evaluator
     from ftcli.trainer.pieces import Pieces
 
-EAGER_BELOW = 96
-"""On the CPU, SDPA's backward is slower than plain attention below about this many tokens."""
-
-
 SHORTEST_ROW = 4
 """Positions that a soft prompt must leave to the rows; the tokenizer role takes no shorter max_length."""
-
-
-@dataclass(slots=True)
-class Runtime:
-    """What the hardware decided; recorded with the run and used again by a resume."""
-
-    device: str
-    precision: str
-    attention: str
-    threads: int
-    fast_paths: bool = False
-    decisions: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -211,38 +195,6 @@ def assumed_labels(config: RunConfig) -> list[str]:
     return config.data.label_names or [str(i) for i in range(1 if one else config.task.num_labels or 2)]
 
 
-def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | None = None) -> Runtime:
-    """Device, precision, attention kind and threads: a rule of config and hardware, never a timing.
-
-    Args:
-        longest: tokens of the longest row.
-        recorded: decisions of the run that is continued; they win, so that bytes stay the same.
-    """
-    from ftcli.device import decide_device, decide_precision, set_threads
-
-    recorded = recorded or {}
-    device = decide_device(config.trainer.device)
-    precision, why = decide_precision(config.trainer.precision, device)
-    precision = recorded.get("precision", precision)
-    threads = set_threads(recorded.get("threads", config.trainer.threads))
-    if recorded.get("attention"):
-        attention, reason = recorded["attention"], "as recorded"
-    elif config.model.attention is not Attention.auto:
-        attention, reason = config.model.attention.value, "as set"
-    elif device == "cpu" and longest <= EAGER_BELOW:
-        attention, reason = "eager", f"rows of at most {longest} tokens on the CPU"
-    else:
-        attention, reason = "sdpa", f"rows of up to {longest} tokens on {device}"
-    decisions = [
-        f"device {device}, {threads} threads; precision {precision}: {why if not recorded else 'as recorded'}",
-        f"attention {attention}: {reason}",
-    ]
-    fast_paths = config.trainer.fast_paths and device == "cpu"
-    if fast_paths:
-        decisions.append("dropout from whole random words, gradients of large embeddings by rows")
-    return Runtime(device, precision, attention, threads, fast_paths, decisions)
-
-
 def build_model(ground: Ground, *, attention: str, meta: bool = False, require_head: bool = False) -> Any:
     """Returns the model as the model role builds it: the base with a head for the task, no adapters.
 
@@ -372,66 +324,6 @@ def build_evaluator(
     )
 
 
-MAX_CUT = 0.1
-"""Share of a part's rows that may be longer than max_length before `tokenizer.overlength` has to be stated."""
-
-
-def encode_parts(
-    ground: Ground, parts: Sequence[str] = ("train", "validation", "test"), *, store: bool = True
-) -> tuple[dict[str, TokenTable], list[str]]:
-    """Returns part -> token table (from the cache where its content is known) and lines on lengths.
-
-    Args:
-        ground: rows, tokenizer and task.
-        parts: what to encode.
-        store: keep in the cache what was not there.
-
-    Raises:
-        DataError: rows longer than max_length where `tokenizer.overlength` does not accept them.
-    """
-    from ftcli.batching.cache import cached_table
-
-    tables: dict[str, TokenTable] = {}
-    lines: list[str] = []
-    assert ground.parts is not None
-    for name in parts:
-        rows = getattr(ground.parts, name)
-        if rows is None:
-            continue
-        tables[name], said = cached_table(rows, ground.tokenizer, ground.task, ground.labels, store=store)
-        lines += said
-        if tables[name].num_truncated:
-            line, kept = _overlength(ground, rows, tables[name])
-            lines.append(line)
-            if kept is not None:
-                ground.parts.train = kept
-                tables[name], _ = cached_table(
-                    kept, ground.tokenizer, ground.task, ground.labels, store=store
-                )
-    return tables, lines
-
-
-def _overlength(ground: Ground, rows: Rows, table: TokenTable) -> tuple[str, Rows | None]:
-    """Returns a line on rows longer than max_length and, where they are dropped, the rows that are left."""
-    import numpy as np
-
-    policy, limit = ground.config.tokenizer.overlength, ground.tokenizer.max_length
-    long = np.flatnonzero(table.cut_rows)
-    text = f"{len(long):,} of {len(table):,} rows are longer than {limit} tokens"
-    stated = "tokenizer.overlength=truncate cuts them, =drop leaves them out of training, tokenizer.max_length=N keeps more"
-    if policy is Overlength.error or (policy is None and len(long) > MAX_CUT * len(table)):
-        message = f"{rows.name}: {text}, the first at {rows.where(int(long[0]))}"
-        raise DataError(Problem("tokenizer.overlength", message, stated))
-    if policy is Overlength.drop and rows.name == "train":
-        kept = rows.take(np.flatnonzero(~table.cut_rows))
-        if not len(kept):
-            raise DataError(
-                Problem("tokenizer.overlength", f"train: {text}: none is left", "tokenizer.max_length=N")
-            )
-        return f"train: {text}: they are left out", kept
-    return f"{rows.name}: {text}; {table.num_tokens_cut:,} tokens cut ({stated})", None
-
-
 def saved_names(blueprint: Blueprint, config: RunConfig) -> frozenset[str]:
     """Returns the tensors a checkpoint must hold: all whose bytes are not the source's."""
     own = dict(blueprint.model.named_parameters())
@@ -463,49 +355,6 @@ def check_memory_mode(config: RunConfig, model: torch.nn.Module) -> None:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
     if hasattr(model, "_require_grads_hook"):
         model.disable_input_require_grads()  # type: ignore[operator]
-
-
-def describe_data(ground: Ground, tables: dict[str, TokenTable]) -> dict[str, Any]:
-    """Returns what data.json records: files, hashes, row counts, label names, lengths."""
-    import numpy as np
-
-    parts: dict[str, Any] = {}
-    for name, table in tables.items():
-        rows = getattr(ground.parts, name)
-        quantiles = np.quantile(table.lengths, [0.0, 0.5, 0.95, 1.0]).astype(int).tolist()
-        counts = None if table.labels is None else ground.task.label_counts(table)
-        parts[name] = {
-            "origin": rows.origin,
-            "sha256": rows.sha256,
-            "rows": len(table.lengths),
-            "label_counts": counts,
-            "tokens": {
-                "total": int(table.lengths.sum()),
-                **dict(zip(("min", "median", "p95", "max"), quantiles, strict=True)),
-            },
-            "rows_truncated": table.num_truncated,
-            "tokens_cut": table.num_tokens_cut,
-        }
-    tokenizer = ground.tokenizer
-    return {
-        "labels": ground.labels,
-        "columns": asdict(ground.config.data.columns),
-        "parts": parts,
-        "tokenizer": {
-            "fingerprint": tokenizer.fingerprint,
-            "max_length": tokenizer.max_length,
-            "pad_id": tokenizer.pad_id,
-            "padding_side": tokenizer.padding_side,
-        },
-        "model": {"origin": ground.source.origin, "fingerprint": ground.source.fingerprint()},
-    }
-
-
-def require_trainable_rows(tables: dict[str, TokenTable]) -> None:
-    if not len(tables["train"].lengths):
-        raise DataError(
-            Problem("data", "the training part has no rows", "see data.path and data.files.train")
-        )
 
 
 def build_prefix(

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli import build
 from ftcli.compose import Composed
+from ftcli.encoding import encode_parts
 from ftcli.phase_kit import build_factor, build_monitor
 from ftcli.rundir import RunDir
+from ftcli.runtime import decide_runtime
 from ftcli.training import check
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     screen.notes([*ground.decisions, *blueprint.decisions])
     assert ground.parts is not None and ground.parts.train is not None
     arithmetic = _count_steps(ground, screen)
-    runtime = build.decide_runtime(config, ground.tokenizer.max_length)
+    runtime = decide_runtime(config, ground.tokenizer.max_length)
     first = blueprint.plan.phases[blueprint.plan.start_phase]
     curve = first.trigger.limit(
         start=0, steps_per_epoch=arithmetic.steps_per_epoch, total_steps=arithmetic.total_steps
@@ -64,6 +66,6 @@ def _count_steps(ground: build.Ground, screen: Screen) -> build.Arithmetic:
     assert ground.parts is not None and ground.parts.train is not None
     if ground.config.trainer.token_budget is None:
         return build.count_steps(ground.config, len(ground.parts.train))
-    tables, lines = build.encode_parts(ground, ["train"], store=False)
+    tables, lines = encode_parts(ground, ["train"], store=False)
     screen.notes(lines)
     return build.count_steps(ground.config, len(tables["train"]), tables["train"])

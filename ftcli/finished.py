@@ -14,6 +14,7 @@ from ftcli.errors import ConfigError, Problem, RunDirError
 from ftcli.model.shared import SharedWeights, current, shared_weights
 from ftcli.recording import restored
 from ftcli.rundir import RunDir
+from ftcli.runtime import Runtime, decide_runtime
 from ftcli.training import check
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Finished:
 
     composed: Composed
     ground: build.Ground
-    runtime: build.Runtime
+    runtime: Runtime
     model: torch.nn.Module
     evaluator: Evaluator
     origin: str
@@ -86,7 +87,7 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
         kept["precision"] = decided["precision"]
     if "trainer.threads" not in asked:
         kept["threads"] = decided["threads"]
-    runtime = build.decide_runtime(composed.config, ground.tokenizer.max_length, kept)
+    runtime = decide_runtime(composed.config, ground.tokenizer.max_length, kept)
     blueprint = build.draw(ground, attention=runtime.attention)
     load_tensors(blueprint.model, found.load("model"))
     if (shared := current()) is not None:
@@ -137,7 +138,7 @@ def load_folder(spec: str, words: list[str]) -> Finished:
     elif len(names) != len(own):
         message = f"{len(names)} label names for a head of {len(own)}: {', '.join(own)}"
         raise ConfigError(Problem("data.label_names", message, f"type data.label_names=[{','.join(own)}]"))
-    runtime = build.decide_runtime(composed.config, ground.tokenizer.max_length)
+    runtime = decide_runtime(composed.config, ground.tokenizer.max_length)
     built = build.build_model(ground, attention=runtime.attention, require_head=True)
     model = built.model.to(runtime.device).eval()
     evaluator = build.build_evaluator(composed.config, ground, runtime)

@@ -85,7 +85,7 @@ def _with_seed(composed: Composed, seed: int) -> Composed:
 
 def _close(parent: RunDir, results: dict[int, dict[str, Any]], screen: Screen) -> dict[str, Any]:
     """Scores the ensemble, saves its predictions, writes result.json and prints members, mean and spread."""
-    from ftcli.build import describe_data
+    from ftcli.encoding import describe_data
     from ftcli.finished import load_run
     from ftcli.scoring import save_predictions, score_part
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli import build, collector
 from ftcli.compose import Composed
+from ftcli.encoding import describe_data, encode_parts, require_trainable_rows
 from ftcli.environment import command_line, environment
 from ftcli.errors import CheckpointError, ConfigError, Problem, RunDirError
 from ftcli.plan.plan import plan_differences
@@ -21,6 +22,7 @@ from ftcli.profile.report import FOLDER, report, require_trace
 from ftcli.recording import differences, render_config, restored
 from ftcli.registry import lookup
 from ftcli.rundir import RunDir
+from ftcli.runtime import Runtime, decide_runtime
 from ftcli.show import windows_hint
 from ftcli.validate import problems_of
 
@@ -42,7 +44,7 @@ class Job:
 
     composed: Composed
     ground: build.Ground
-    runtime: build.Runtime
+    runtime: Runtime
     blueprint: build.Blueprint
     arithmetic: build.Arithmetic
     tables: dict[str, Any]
@@ -78,7 +80,7 @@ def start(
     _show_plan(screen, blueprint, arithmetic)
     with RunDir.create(composed.config.recipe, run_dir=run_dir) as run:
         _write_plan(run, blueprint)
-        run.write_json("data.json", build.describe_data(ground, tables) | {"batches": arithmetic.record()})
+        run.write_json("data.json", describe_data(ground, tables) | {"batches": arithmetic.record()})
         run.write_json("environment.json", environment(_decided(runtime)))
         run.write_text("command.txt", command_line("train", words) + "\n")
         run.write_text("config.yaml", render_config(composed))
@@ -154,7 +156,7 @@ def _continue(
             return json.loads(run.result_json.read_text(encoding="utf-8"))
         decided = json.loads(run.environment_json.read_text(encoding="utf-8"))["decisions"]
         objects = _prepare(composed, screen, clock, recorded=decided)
-        _same_sources(run, build.describe_data(objects[0], objects[4]))
+        _same_sources(run, describe_data(objects[0], objects[4]))
         plan_changed = _same_plan(run, objects[2], screen, allowed)
         if changed:
             screen.notes(f"{key} is now {value}" for key, value in changed.items())
@@ -182,7 +184,7 @@ def _same_plan(run: RunDir, blueprint: build.Blueprint, screen: Screen, allowed:
     return True
 
 
-def _decided(runtime: build.Runtime) -> dict[str, Any]:
+def _decided(runtime: Runtime) -> dict[str, Any]:
     return {
         "device": runtime.device,
         "precision": runtime.precision,
@@ -200,11 +202,11 @@ def _prepare(
     with clock(Part.data):
         ground = build.lay_ground(config)
         screen.notes(ground.decisions)
-        tables, lines = build.encode_parts(ground)
+        tables, lines = encode_parts(ground)
         screen.notes([*lines, *windows_hint(tables["train"], config.trainer)])
-    build.require_trainable_rows(tables)
+    require_trainable_rows(tables)
     longest = max(table.longest for table in tables.values())
-    runtime = build.decide_runtime(config, longest, recorded)
+    runtime = decide_runtime(config, longest, recorded)
     screen.notes(runtime.decisions)
     with clock(Part.model):
         blueprint = build.draw(ground, attention=runtime.attention)

@@ -12,8 +12,10 @@ from ftcli.batching.images import ImageTable
 from ftcli.check.contract import Contract, check_contract
 from ftcli.check.findings import Finding, Level
 from ftcli.compose import Composed
+from ftcli.encoding import encode_parts, require_trainable_rows
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.rowfile import RowWriter, format_of, opened, refuse_existing
+from ftcli.runtime import decide_runtime
 from ftcli.training import check
 
 if TYPE_CHECKING:
@@ -71,10 +73,10 @@ def check_data(
 def _contract(composed: Composed, screen: Screen) -> tuple[Contract, list[tuple[str, str]]]:
     ground = build.lay_ground(composed.config)
     screen.notes(ground.decisions)
-    tables, lines = build.encode_parts(ground)
+    tables, lines = encode_parts(ground)
     screen.notes(lines)
-    build.require_trainable_rows(tables)
-    runtime = build.decide_runtime(composed.config, max(table.longest for table in tables.values()))
+    require_trainable_rows(tables)
+    runtime = decide_runtime(composed.config, max(table.longest for table in tables.values()))
     blueprint = build.draw(ground, attention=runtime.attention, allow_empty=True)
     model = blueprint.model.to(runtime.device)
     return check_contract(ground, tables, model), example_of(ground, tables["train"])

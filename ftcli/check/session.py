@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from ftcli import build
 from ftcli.compose import Composed
 from ftcli.config import RunConfig, Weights
+from ftcli.encoding import encode_parts, require_trainable_rows
 from ftcli.paper import draw_bare
+from ftcli.runtime import decide_runtime
 from ftcli.training import check
 
 if TYPE_CHECKING:
@@ -38,10 +40,10 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
     screen.notes(composed.notes)
     ground = build.lay_ground(config)
     screen.notes(ground.decisions)
-    tables, lines = build.encode_parts(ground)
+    tables, lines = encode_parts(ground)
     screen.notes(lines)
-    build.require_trainable_rows(tables)
-    runtime = build.decide_runtime(config, max(table.longest for table in tables.values()))
+    require_trainable_rows(tables)
+    runtime = decide_runtime(config, max(table.longest for table in tables.values()))
     blueprint = build.draw(ground, attention=runtime.attention, allow_empty=True)
     screen.notes([*runtime.decisions, *blueprint.decisions])
     arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])

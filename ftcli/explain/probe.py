@@ -10,6 +10,7 @@ from ftcli import build
 from ftcli.config import RunConfig, Weights
 from ftcli.errors import ConfigError, Problem
 from ftcli.paper import paper_ground
+from ftcli.runtime import decide_runtime
 
 if TYPE_CHECKING:
     from ftcli.batching.table import TokenTable
@@ -51,7 +52,7 @@ def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) ->
     )
     table = _random_rows(config, hf_config, rows, tokens)
     ground = paper_ground(config)
-    runtime = build.decide_runtime(config, tokens)
+    runtime = decide_runtime(config, tokens)
     blueprint = build.draw(ground, attention=runtime.attention)
     arithmetic = build.count_steps(config, rows)
     trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, {"train": table, "validation": table},

@@ -16,6 +16,7 @@ from ftcli.explain.memory import bytes_needed
 from ftcli.paper import paper_ground
 from ftcli.phase_kit import build_factor
 from ftcli.registry import lookup
+from ftcli.runtime import decide_runtime
 from ftcli.trainer.trainer import total_steps
 from ftcli.training import check
 
@@ -140,7 +141,7 @@ def _memory(
     rows = _rows_a_pass(config, tokens)
     precision = config.trainer.precision.value
     if precision == "auto":
-        precision = build.decide_runtime(config, tokens).precision
+        precision = decide_runtime(config, tokens).precision
     return [
         bytes_needed(
             blueprint.anatomy,

@@ -18,7 +18,7 @@ from ftcli.batching.epochs import plan_epochs
 from ftcli.checkpoint.crash import crash_point
 from ftcli.config import TrainerConfig
 from ftcli.device import autocast, grad_scaler, memory_used, seed_step
-from ftcli.errors import CheckpointError, NonFiniteError, Problem
+from ftcli.errors import CheckpointError, Problem
 from ftcli.plan.optimizer_state import adopt_named_state, load_named_state, named_state
 from ftcli.plan.plan import Phase
 from ftcli.profile.clock import Part
@@ -31,13 +31,12 @@ from ftcli.trainer.fitting import (
     release,
     settle,
 )
+from ftcli.trainer.nonfinite import require_finite, require_some_applied
 from ftcli.trainer.parts import Parts
 from ftcli.trainer.pieces import OUT_OF_MEMORY, Split
 from ftcli.trainer.signals import Interrupted, StopFlag
 from ftcli.trainer.state import TrainState, Window
 from ftcli.trainer.table_gradients import TableGradients
-
-MAX_SKIPPED_IN_ROW = 20
 
 
 class Trainer:
@@ -300,7 +299,7 @@ class Trainer:
                 if number == 0:
                     for regulariser in parts.regularisers:
                         loss = loss + regulariser(parts.model)
-            self._check_loss(float(output.loss_sum.detach()))
+            self._require_finite("the loss", float(output.loss_sum.detach()))
             with self.clock(Part.backward):
                 self.scaler.scale(loss).backward()
             loss_sum += float(output.loss_sum.detach())
@@ -348,43 +347,23 @@ class Trainer:
         limit = self.config.max_grad_norm if self.config.max_grad_norm is not None else math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(self.gradients.take(), limit))
         self.gradients.put_back()
-        if math.isfinite(norm):
+        applied = math.isfinite(norm)
+        if applied:
             self.state.skipped_in_row = 0
         elif self.scaler.is_enabled():
-            self._count_skip()
+            self.state.skipped_steps += 1
+            self.state.skipped_in_row += 1
+            require_some_applied(self.state.skipped_in_row, self.state.step + 1)
         else:
-            raise NonFiniteError(
-                Problem(
-                    f"step {self.state.step + 1}",
-                    f"the gradient norm is {norm}; nothing of this step was applied",
-                    _cause(self.parts.precision, self.base_lrs[0]),
-                )
-            )
+            self._require_finite("the gradient norm", norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return norm, math.isfinite(norm)
+        return norm, applied
 
-    def _check_loss(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise NonFiniteError(
-                Problem(
-                    f"step {self.state.step + 1}",
-                    f"the loss is {loss}; nothing of this step was applied",
-                    _cause(self.parts.precision, self.base_lrs[0]),
-                )
-            )
-
-    def _count_skip(self) -> None:
-        self.state.skipped_steps += 1
-        self.state.skipped_in_row += 1
-        if self.state.skipped_in_row >= MAX_SKIPPED_IN_ROW:
-            raise NonFiniteError(
-                Problem(
-                    f"step {self.state.step + 1}",
-                    f"fp16 gradients were infinite {MAX_SKIPPED_IN_ROW} steps in a row",
-                    "type trainer.precision=bf16 or trainer.precision=fp32",
-                )
-            )
+    def _require_finite(self, what: str, value: float) -> None:
+        require_finite(
+            what, value, step=self.state.step + 1, precision=self.parts.precision, lr=self.base_lrs[0]
+        )
 
     def _log_window(self) -> None:
         state, window = self.state, self.state.window
@@ -559,9 +538,3 @@ def load_tensors(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> No
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
-
-
-def _cause(precision: str, lr: float) -> str:
-    if precision == "fp16":
-        return "fp16 overflows at 65,504: type trainer.precision=bf16 or trainer.precision=fp32"
-    return f"usually the learning rate is too high: type optimizer.lr={lr / 10:.0e}, or look for broken rows"

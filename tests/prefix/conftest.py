@@ -18,6 +18,8 @@ def make(tmp_path, monkeypatch):
         from ftcli import build
         from ftcli.checkpoint.store import CheckpointStore
         from ftcli.compose import load
+        from ftcli.encoding import encode_parts
+        from ftcli.runtime import decide_runtime
         from ftcli.trainer.signals import StopFlag
 
         model = tiny_models.write_model(tmp_path / architecture, architecture)
@@ -39,8 +41,8 @@ def make(tmp_path, monkeypatch):
             ["model=local", f"model.path={model}", "model.weights=random", *chosen, *kept, *words]
         ).config
         ground = build.lay_ground(config)
-        tables, _ = build.encode_parts(ground)
-        runtime = build.decide_runtime(config, 24)
+        tables, _ = encode_parts(ground)
+        runtime = decide_runtime(config, 24)
         blueprint = build.draw(ground, attention=runtime.attention)
         arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
         events = Events()

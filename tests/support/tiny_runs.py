@@ -76,12 +76,14 @@ def build_run(config, saved: Path):
     """Returns (trainer at step 0, blueprint); checkpoints go to `saved`."""
     from ftcli import build
     from ftcli.checkpoint.store import CheckpointStore
+    from ftcli.encoding import encode_parts
+    from ftcli.runtime import Runtime
     from ftcli.trainer.signals import StopFlag
 
     ground = build.lay_ground(config)
-    tables, _ = build.encode_parts(ground)
+    tables, _ = encode_parts(ground)
     blueprint = build.draw(ground, attention="eager")
-    runtime = build.Runtime("cpu", "fp32", "eager", 1)
+    runtime = Runtime("cpu", "fp32", "eager", 1)
     arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
     events = Events()
     trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,

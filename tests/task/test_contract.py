@@ -12,6 +12,7 @@ import torch
 
 from ftcli import build
 from ftcli.compose import load
+from ftcli.encoding import encode_parts
 
 TASKS = tiny_tasks.NAMES
 
@@ -35,7 +36,7 @@ def ready(words):
     """Returns (task, model in eval mode, training table, ground)."""
     config = load(words).config
     ground = build.lay_ground(config)
-    tables, _ = build.encode_parts(ground)
+    tables, _ = encode_parts(ground)
     blueprint = build.draw(ground)
     return ground.task, blueprint.model, tables["train"], ground
 

@@ -295,13 +295,14 @@ def test_every_architecture_scores_windows_alike_alone_and_together(name, tmp_pa
 
     from ftcli import build
     from ftcli.compose import load
+    from ftcli.encoding import encode_parts
 
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
     model = tiny_models.write_model(tmp_path / "model", name)
     rows = tiny_tasks.write_rows(tmp_path / "rows", "extractive-qa", train=9, validation=4)
     words = ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=24", *rows]
     ground = build.lay_ground(load(words).config)
-    tables, _ = build.encode_parts(ground)
+    tables, _ = encode_parts(ground)
     drawn, built, table = build.draw(ground), ground.task, tables["train"]
     assert table.groups[-1] > 9
 

@@ -16,6 +16,8 @@ def make(tmp_path, monkeypatch):
         from ftcli import build
         from ftcli.checkpoint.store import CheckpointStore
         from ftcli.compose import load
+        from ftcli.encoding import encode_parts
+        from ftcli.runtime import decide_runtime
         from ftcli.trainer.signals import StopFlag
 
         model = models.write_model(tmp_path / architecture, architecture)
@@ -27,8 +29,8 @@ def make(tmp_path, monkeypatch):
         given = {word.partition("=")[0] for word in words}
         config = load([*base, *[d for d in defaults if d.partition("=")[0] not in given], *words]).config
         ground = build.lay_ground(config)
-        tables, _ = build.encode_parts(ground)
-        runtime = build.decide_runtime(config, 24)
+        tables, _ = encode_parts(ground)
+        runtime = decide_runtime(config, 24)
         blueprint = build.draw(ground, attention=runtime.attention)
         arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
         events = Events()

@@ -11,6 +11,7 @@ import torch
 from ftcli import build
 from ftcli.check.masks import prove_masks
 from ftcli.compose import load
+from ftcli.encoding import encode_parts
 from ftcli.errors import ConfigError
 from ftcli.plan.optimizer_state import named_state
 from ftcli.trainer.signals import Interrupted
@@ -140,7 +141,7 @@ def test_every_task_on_texts_scores_a_row_alone_as_in_a_batch_and_trains(tmp_pat
     config = load(["model=local", f"model.path={model}", "model.weights=random", "model.dropout=0", *rows,
                    *METHODS[method]]).config  # fmt: skip
     ground = build.lay_ground(config)
-    tables, _ = build.encode_parts(ground)
+    tables, _ = encode_parts(ground)
     drawn = build.draw(ground)
     named = dict(drawn.model.named_parameters())
     for name, parameter in named.items():

@@ -9,7 +9,9 @@ import torch
 
 from ftcli import build
 from ftcli.compose import load, recipes
+from ftcli.encoding import encode_parts
 from ftcli.paths import bundled
+from ftcli.runtime import Runtime
 from ftcli.validate import problems_of
 
 BUNDLED = sorted(p.stem for p in bundled("recipes").glob("*.yaml"))
@@ -57,10 +59,10 @@ def trained(tmp_path, monkeypatch, make):
         config = load([f"recipe={recipe}", "model=local", f"model.path={model}", "model.weights=random", *rows,
                        "trainer.batch_size=8", "trainer.micro_batch_size=4", "trainer.precision=fp32", *MORE_WORDS.get(recipe, []), *short, *words]).config  # fmt: skip
         ground = build.lay_ground(config)
-        tables, _ = build.encode_parts(ground)
+        tables, _ = encode_parts(ground)
         blueprint = build.draw(ground, attention="eager")
         arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
-        runtime = build.Runtime("cpu", "fp32", "eager", 1)
+        runtime = Runtime("cpu", "fp32", "eager", 1)
         quiet, _ = make()
         events = quiet.parts.events
         store = CheckpointStore(tmp_path / "saved", keep=1)
