@@ -345,7 +345,12 @@ class Trainer:
         """Clips and steps; returns the gradients' global L2 norm before clipping, and whether they were applied."""
         self.scaler.unscale_(self.optimizer)
         limit = self.config.max_grad_norm if self.config.max_grad_norm is not None else math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(self.gradients.take(), limit))
+        trained = self.gradients.take()
+        total = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        norm = float(total)
+        # Within the limit clip_grad_norm_ would multiply every gradient by 1.
+        if norm + 1e-6 > limit:
+            torch.nn.utils.clip_grads_with_norm_(trained, limit, total)
         self.gradients.put_back()
         applied = math.isfinite(norm)
         if applied:

@@ -262,6 +262,31 @@ def test_early_stopping_counts_evaluations(make):
     )
 
 
+@pytest.mark.parametrize("share", [0.5, 0.999999, 1.0, 1.000001, 2.0])
+def test_clipping_gives_the_bits_of_clip_grad_norm(make, share):
+    """Within the limit nothing is multiplied; torch multiplies by 1 there."""
+    words = ("model.dropout=0", "trainer.fast_paths=false", "optimizer=sgd", "optimizer.momentum=0")
+    reference, _ = make(*words, "trainer.max_grad_norm=null")
+    rows = reference.next_rows()
+    caught: dict[str, list[torch.Tensor]] = {"free": [], "clipped": []}
+
+    def catch(trainer, name):
+        trainer.optimizer.register_step_pre_hook(
+            lambda *_: caught[name].extend(p.grad.clone() for p in trainer.trained)
+        )
+        trainer.train_step(rows)
+        return trainer._last_figures[0]
+
+    norm = catch(reference, "free")
+    limited, _ = make(*words, f"trainer.max_grad_norm={norm * share}", folder="limited")
+    assert catch(limited, "clipped") == norm
+    holders = [torch.nn.Parameter(gradient) for gradient in caught["free"]]
+    for holder, gradient in zip(holders, caught["free"], strict=True):
+        holder.grad = gradient
+    torch.nn.utils.clip_grad_norm_(holders, norm * share)
+    assert all(torch.equal(h.grad, c) for h, c in zip(holders, caught["clipped"], strict=True))
+
+
 def test_gradients_are_clipped_to_the_norm(make):
     trainer, _ = make("trainer.max_grad_norm=1e-3", "optimizer=sgd", "optimizer.momentum=0", "optimizer.lr=1",
                       "optimizer.weight_decay=0", "scheduler=constant", "scheduler.warmup=0")  # fmt: skip
