@@ -49,7 +49,9 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
         f"device {device}, {threads} threads; precision {precision}: {why if not recorded else 'as recorded'}",
         f"attention {attention}: {reason}",
     ]
-    fast_paths = config.trainer.fast_paths and device == "cpu"
+    # A run from before there were fast paths goes on without them.
+    wanted = recorded.get("fast_paths", False) if recorded else config.trainer.fast_paths
+    fast_paths = wanted and device == "cpu"
     if fast_paths:
         decisions.append("dropout from whole random words, gradients of large embeddings by rows")
     return Runtime(device, precision, attention, threads, fast_paths, decisions)

@@ -190,6 +190,7 @@ def _decided(runtime: Runtime) -> dict[str, Any]:
         "precision": runtime.precision,
         "attention": runtime.attention,
         "threads": runtime.threads,
+        "fast_paths": runtime.fast_paths,
     }
 
 

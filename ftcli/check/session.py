@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftcli import build
+from ftcli import build, collector
 from ftcli.compose import Composed
 from ftcli.config import RunConfig, Weights
 from ftcli.encoding import encode_parts, require_trainable_rows
@@ -52,8 +52,9 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
     with StopFlag() as stop:
         trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
                                       store=None, events=silent(), reporter=silent(), stop=stop)  # fmt: skip
-        trainer.factor = lambda step: 1.0
         settle(trainer)
+        trainer.factor = lambda step: 1.0
+        collector.restore()
         rows = trainer.epochs.batches(config.seed, epoch=0)[0]
         screen.note(f"one batch of {len(rows)} rows, at most {MAX_STEPS} steps at a constant lr")
         try:

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
-from ftcli import build
+from ftcli import build, collector
 from ftcli.config import RunConfig, Weights
 from ftcli.errors import ConfigError, Problem
 from ftcli.paper import paper_ground
@@ -59,6 +59,7 @@ def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) ->
                                   store=None, events=silent(), reporter=silent(), stop=StopFlag())  # fmt: skip
     trainer.enter_phase(phase)
     settle(trainer)
+    collector.restore()
     for _ in range(3):
         started = time.perf_counter()
         trainer.train_step(np.arange(rows))

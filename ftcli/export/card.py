@@ -29,6 +29,7 @@ TAGS = {
 }
 """Task -> the hub's pipeline tag."""
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~$&^])")
+PATH = re.compile(r"(?<![\w.~/])(?!//)(?:~[\w.-]*)?/[^\s,'\"()\[\]{}]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 SHOWN_LABELS = 50
 
@@ -194,8 +195,16 @@ def _without_paths(command: str) -> str:
 
 def _shortened(word: str) -> str:
     key, sign, value = word.partition("=") if not word.startswith(("/", "~")) else ("", "", word)
-    path = Path(value)
-    return f"{key}{sign}.../{path.name}" if value.startswith(("/", "~/")) and path.name else word
+    value = value.strip("'\"")
+    # A path that is the whole value may hold spaces.
+    if value.startswith(("/", "~")) and (name := Path(value).name):
+        return f"{key}{sign}.../{name}"
+    return without_paths(word)
+
+
+def without_paths(text: str) -> str:
+    """Returns a text with `.../NAME` for every absolute path that stands in it; addresses of the web stay."""
+    return PATH.sub(lambda found: ".../" + found.group().rstrip("/").rpartition("/")[2], text)
 
 
 def _batch(trainer: TrainerConfig) -> str:
@@ -224,7 +233,7 @@ def _proof(facts: Facts) -> str:
     said = (
         "After writing, a fresh process loaded this folder with plain transformers"
         + (" and peft" if facts.kind == "adapter" else "")
-        + f" and answered {plain(proved['inputs'])}; differences are divided by max(1, \\|logit\\|). "
+        + f" and answered {plain(without_paths(proved['inputs']))}; differences are divided by max(1, \\|logit\\|). "
         "Nothing was missing, left over or newly initialised."
     )
     texts = f"\n\nThe tokenizer of this folder gave {proved['texts']} of these texts the run's tokens." if proved["texts"] else ""  # fmt: skip

@@ -56,6 +56,8 @@ class StatesFolder:
         found = sorted(_entries(self.path), key=lambda entry: entry[1])
         total, free = sum(size for _, _, size in found), shutil.disk_usage(self.path).free
         removed: list[int] = []
+        if num_bytes > free + total:
+            return  # it will not fit, however much goes
         for entry, _, size in found:
             if total + num_bytes <= self.limit_bytes and num_bytes <= free:
                 break
@@ -133,6 +135,8 @@ def _remove_unused(entry: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(descriptor), (entry / FILE).stat()):
+            return False  # another process put a new entry in its place
         crash_point("evict")
         discard(entry)
     except FileNotFoundError:

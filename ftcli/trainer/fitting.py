@@ -50,6 +50,17 @@ def fits(work: Callable[[], object]) -> bool:
     return True
 
 
+def running_statistics(model: torch.nn.Module) -> list[torch.Tensor]:
+    """Returns the buffers that a forward in train mode changes: those of batch normalisation."""
+    return [
+        buffer
+        for module in model.modules()
+        if "running_mean" in module._buffers
+        for buffer in module._buffers.values()
+        if buffer is not None
+    ]
+
+
 def release(device: str) -> None:
     """Gives what a failed try held back: to the device too, for other sizes come next."""
     gc.collect()

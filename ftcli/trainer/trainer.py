@@ -29,6 +29,7 @@ from ftcli.trainer.fitting import (
     no_second_try,
     one_row_too_many,
     release,
+    running_statistics,
     settle,
 )
 from ftcli.trainer.nonfinite import require_finite, require_some_applied
@@ -47,6 +48,7 @@ class Trainer:
         self.state = TrainState()
         self.stop = stop or StopFlag()
         self.scaler = grad_scaler(parts.device, parts.precision)
+        self.statistics = running_statistics(parts.model)
         self.epochs = plan_epochs(parts.train, config)
         self.steps_per_epoch = self.epochs.steps_per_epoch
         self.total_steps = total_steps(config, self.steps_per_epoch)
@@ -134,7 +136,10 @@ class Trainer:
     def _enter_prefix(self) -> None:
         """Makes the activations of the phase's frozen lower part ready."""
         if self.parts.prefix is not None:
-            with self.clock(Part.prefix):
+            with (
+                self.clock(Part.prefix),
+                no_second_try("what a frozen part's activations take", "type trainer.prefix_cache=off"),
+            ):
                 self.parts.prefix.enter(self.state.phase)
 
     def enter_phase(self, index: int) -> None:
@@ -256,8 +261,11 @@ class Trainer:
         step, pieces = self.state.step, self.parts.pieces
         for split in pieces.at(step):
             self._log_split(split, len(rows), recorded=True)
+        before = [statistic.clone() for statistic in self.statistics]
         while not fits(lambda: self._step(rows)):
             self.optimizer.zero_grad(set_to_none=True)
+            for statistic, value in zip(self.statistics, before, strict=True):
+                statistic.copy_(value)
             release(self.parts.device)
             if self.state.step != step:
                 raise applied_already(step)
@@ -511,7 +519,8 @@ class Trainer:
                 self.frozen_modules = parts.enter(phase, 1).frozen_modules
                 self.set_train_mode()
                 parts.prefix.enter(phase.index)
-        scores = parts.evaluator.score(parts.model, parts.validation, keep=True)
+        with no_second_try("an evaluation", "type a smaller trainer.eval_batch_size"):
+            scores = parts.evaluator.score(parts.model, parts.validation, keep=True)
         return scores, self.state.best_from_prefix == (parts.prefix is not None and parts.prefix.depth > 0)
 
     def begin_from(self, tensors: dict[str, torch.Tensor]) -> None:

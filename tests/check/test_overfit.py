@@ -74,6 +74,22 @@ def test_lr_diverging(verdict_of):
     assert names(verdict_of("optimizer.lr=30", "trainer.max_grad_norm=null")) == ["lr diverging"]
 
 
+def test_the_lr_is_constant_in_a_plan_of_phases_with_pieces_to_find(verdict_of, monkeypatch):
+    """Finding the pieces enters the phase that trains most, and this phase again."""
+    from ftcli.check import overfit as module
+
+    factors = []
+
+    def overfit(trainer, rows, head, *, screen):
+        factors.extend(trainer.factor(step) for step in range(3))
+        return real(trainer, rows, head, screen=screen)
+
+    real = module.overfit
+    monkeypatch.setattr(module, "overfit", overfit)
+    verdict_of("trainer.micro_batch_size=auto", "freezing=gradual", "scheduler.warmup=0.5")
+    assert factors == [1.0, 1.0, 1.0]
+
+
 def test_labels_constant_fails_although_it_fits(verdict_of):
     verdict = verdict_of("trainer.batch_size=1")
     assert names(verdict) == ["labels constant"] and verdict.loss <= 0.01

@@ -110,6 +110,24 @@ def test_a_command_in_a_card_tells_no_folder_of_the_disk():
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("data.files.train=[/home/me/a.tsv,/home/me/b.tsv]", "data.files.train=[.../a.tsv,.../b.tsv]"),
+        ("data.files={train:/home/me/a.tsv}", "data.files={train:.../a.tsv}"),
+        ("data.path=~bob/x", "data.path=.../x"),
+        ("model.path='/home/me/x y'", "model.path=.../x y"),
+        ("data.files.train=a/b.tsv", "data.files.train=a/b.tsv"),
+        ("rows (there is no /home/me/data/train.tsv)", "rows (there is no .../train.tsv)"),
+        ("https://host.org/a/b and scheduler.warmup=1/2", "https://host.org/a/b and scheduler.warmup=1/2"),
+    ],
+)
+def test_paths_inside_words_are_shortened_too(text, expected):
+    from ftcli.export.card import _shortened
+
+    assert _shortened(text) == expected
+
+
 def test_the_reloading_script_knows_nothing_of_ftcli():
     from ftcli.export import reload
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -198,6 +199,31 @@ def test_room_on_the_disk_is_made_too(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
     folder.open(SIZE)
     assert names(folder) == [] and len(notes) == 1
+
+
+def test_nothing_goes_for_what_will_never_fit(tmp_path):
+    folder, notes = folder_of(tmp_path / "prefix")
+    write(folder, "a")
+    folder.make_room(2**60)
+    assert names(folder) == ["a"] and not notes
+
+
+def test_an_entry_that_took_the_place_of_an_unused_one_stays(tmp_path, monkeypatch):
+    """Between looking at an entry and locking it another process removes it and writes it anew."""
+    folder, _ = folder_of(tmp_path / "prefix")
+    write(folder, "a")
+    real, moved = fcntl.flock, []
+
+    def slow(descriptor, how):
+        if how & fcntl.LOCK_EX and not moved:
+            moved.append(shutil.move(folder.path / "a", tmp_path / "gone"))
+            write(folder, "a")
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+    folder.limit_bytes = 1
+    folder.make_room(0)
+    assert moved and names(folder) == ["a"]
 
 
 def test_two_runs_of_one_key_at_once(make, tmp_path):

@@ -86,6 +86,27 @@ def test_a_failed_try_leaves_nothing_behind(make):
     assert recorded(trainer) == [(1, n, OUT_OF_MEMORY) for n in (2, 4, 8)]
 
 
+def test_a_failed_try_counts_for_no_running_statistics(make):
+    norms = []
+    for words, most in ((("trainer.micro_batch_size=4",), 8), ((), 4)):
+        built, _ = make("trainer.epochs=1", *words, folder=f"at-most-{most}")
+        model = built.parts.model
+        norm = torch.nn.BatchNorm1d(model.config.hidden_size, affine=False)
+        model.bert.pooler.activation = torch.nn.Sequential(model.bert.pooler.activation, norm)
+
+        def refuse(module, args, output, most=most):
+            if len(args[0]) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+
+        norm.register_forward_hook(refuse)
+        trainer = type(built)(built.config, built.parts, built.stop)
+        norm.train()  # a module without weights of its own is kept in eval mode
+        trainer.train_step(np.arange(8))
+        norms.append(norm)
+    assert int(norms[0].num_batches_tracked) == int(norms[1].num_batches_tracked) == 2
+    assert torch.equal(norms[0].running_mean, norms[1].running_mean)
+
+
 def test_memory_that_runs_out_in_a_later_piece_drops_the_gradients_of_the_earlier(make):
     """The second piece of the first try fails, after the first one's gradients are there."""
     starved, _ = make("trainer.micro_batch_size=4", "model.dropout=0")
