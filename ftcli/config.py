@@ -282,7 +282,7 @@ class TrainerConfig:
     gradient_checkpointing: bool = False
     """Recompute activations in backward: less memory, more time."""
     fast_paths: bool = True
-    """On the CPU: dropout masks from whole random words, and gradients of large embedding tables as the rows a step
+    """On the CPU: masks of dropout layers from whole random words, and gradients of large embedding tables as the rows a step
     touches. False: torch's own ways, the reference of both."""
     prefix_cache: PrefixCaching = PrefixCaching.auto
     """Activations of frozen lower layers. `auto`: computed once and kept in memory, else in files under the cache

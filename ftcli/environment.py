@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 SECRETS = ("token", "password", "passwd", "secret", "apikey", "credentials")
+NO_SECRETS = ("trainer.token_budget",)
 PACKAGES = (
     "torch",
     "transformers",
@@ -34,12 +35,17 @@ def command_line(command: str, words: list[str]) -> str:
 def mask_secret(word: str) -> str:
     """Hides the value of a key that names a secret, and secrets inside addresses.
 
-    A key names a secret by its parts: `hub.hf_token` does, `tokenizer.max_length` does not.
+    A key names a secret by its parts: `hub.hf_token` does, `tokenizer.max_length` does not, nor `trainer.token_budget`.
     """
     key, sign, _ = word.partition("=")
     parts = re.split(r"[^a-z0-9]+", key.lower())
-    if sign and (
-        any(part.endswith(SECRETS) for part in parts) or re.search(r"(api|access|private)_?key", key.lower())
+    if (
+        sign
+        and key not in NO_SECRETS
+        and (
+            any(part.endswith(SECRETS) for part in parts)
+            or re.search(r"(api|access|private)_?key", key.lower())
+        )
     ):
         return f"{key}=***"
     word = re.sub(r"(\w+://)[^/\s]+@", r"\1***@", word)

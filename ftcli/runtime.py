@@ -53,5 +53,5 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
     wanted = recorded.get("fast_paths", False) if recorded else config.trainer.fast_paths
     fast_paths = wanted and device == "cpu"
     if fast_paths:
-        decisions.append("dropout from whole random words, gradients of large embeddings by rows")
+        decisions.append("dropout layers draw whole random words, large embeddings give gradients by rows")
     return Runtime(device, precision, attention, threads, fast_paths, decisions)

@@ -227,7 +227,7 @@ def _prove(ground: build.Ground, tables: dict[str, Any], blueprint: build.Bluepr
     findings = check_contract(ground, tables, blueprint.model).findings
     refuse(findings)
     screen.notes(f"{f.name}: {f.line}" for f in findings if f.level is Level.warning)
-    proved = [f.name for f in findings if f.level is Level.fact]
+    proved = dict.fromkeys(f.name for f in findings if f.level is Level.fact)
     screen.note(f"data contract holds: {', '.join(proved)} (ftcli check-data shows all of it)")
 
 

@@ -62,7 +62,8 @@ def _trainer(config: RunConfig) -> Iterator[Problem]:
             yield Problem(
                 f"trainer.{name}",
                 f"got {value}",
-                "expected at least 1" + ("" if name == "batch_size" else " or null"),
+                "expected at least 1"
+                + {"batch_size": "", "micro_batch_size": ", auto or null"}.get(name, " or null"),
             )
     if trainer.epochs <= 0:
         yield Problem("trainer.epochs", f"got {trainer.epochs}", "expected a number above 0")

@@ -10,7 +10,7 @@ from ftcli.environment import command_line, environment, mask_secret
 
 @pytest.mark.parametrize(
     "word",
-    ["tokenizer.max_length=128", "tokenizer=folder", "tokenizer.path=/a/b", "data.columns.label=password", "trainer.max_tokens=3",
+    ["tokenizer.max_length=128", "tokenizer=folder", "tokenizer.path=/a/b", "data.columns.label=password", "trainer.max_tokens=3", "trainer.token_budget=64",
      "model.path=/home/me@work/x", "data.id=user/keys", "recipe=token-classification", "optimizer.lr=1e-4", "monkey=1"],
 )  # fmt: skip
 def test_ordinary_words_can_be_typed_again(word):

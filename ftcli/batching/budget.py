@@ -142,6 +142,6 @@ def _cuts(places: np.ndarray, budget: int) -> list[int]:
 
 
 def _too_long(count: int, longest: int, budget: int) -> Problem:
-    few = "a training row alone is" if count == 1 else f"{count:,} training rows alone are each"
-    message = f"{few} longer than {budget} padded tokens, up to {longest}"
+    few = "a training row is" if count == 1 else f"each of {count:,} training rows is"
+    message = f"{few} longer than {budget} padded tokens by itself, up to {longest}"
     return Problem(KEY, message, f"type {KEY}={longest} or more, or a smaller tokenizer.max_length")

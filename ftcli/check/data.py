@@ -76,6 +76,7 @@ def _contract(composed: Composed, screen: Screen) -> tuple[Contract, list[tuple[
     tables, lines = encode_parts(ground)
     screen.notes(lines)
     require_trainable_rows(tables)
+    build.count_steps(composed.config, len(tables["train"]), tables["train"])  # no row beyond a token budget
     runtime = decide_runtime(composed.config, max(table.longest for table in tables.values()))
     blueprint = build.draw(ground, attention=runtime.attention, allow_empty=True)
     model = blueprint.model.to(runtime.device)

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -211,6 +211,7 @@ def _temporary(final: Path) -> Path:
 def _seal(stage: Path, about: dict[str, Any]) -> None:
     files = {}
     paths = sorted(stage.iterdir())
+    share(paths)
     # Waiting for the disk and hashing both let other threads run: one file does while another waits.
     with ThreadPoolExecutor(max_workers=SEALERS) as pool:
         for path, stated in zip(paths, pool.map(_settle, paths), strict=True):
@@ -223,6 +224,13 @@ def _seal(stage: Path, about: dict[str, Any]) -> None:
     fsync(stage / MANIFEST)
     fsync(stage)
     crash_point("after-manifest")
+
+
+def share(paths: Iterable[Path]) -> None:
+    """Gives files the mode that new ones have here: safetensors writes its own for the owner alone."""
+    os.umask(mask := os.umask(0o077))
+    for path in paths:
+        path.chmod(0o666 & ~mask)
 
 
 def _settle(path: Path) -> dict[str, Any]:

@@ -66,6 +66,8 @@ def main() -> None:
         _panel(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
+        # A run that trains says itself what it saved.
+        sys.stderr.write("\nstopped\n")
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()

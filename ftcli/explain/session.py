@@ -95,7 +95,7 @@ def _length(config: RunConfig) -> tuple[Length, str]:
     if rows is None:
         every = PIECES
         total = math.ceil(trainer.epochs * PIECES)
-        note = f"{why}: lengths in epochs; the run is {trainer.epochs:g} epochs at most"
+        note = f"{why}: lengths in epochs; the run is {trainer.epochs:g} {'epoch' if trainer.epochs == 1 else 'epochs'} at most"
         if trainer.max_steps is not None:
             note += f", or {trainer.max_steps} steps"
         return Length(PIECES, total, every, None), note

@@ -140,7 +140,7 @@ def _where(facts: Facts, recorded: dict[str, Any]) -> str:
     known = plain(recorded.get("model", {}).get("fingerprint", "not known"))
     return (
         f"\n\nThe base model is not in this folder and has no name on the hub: put the path of your copy where the code says "
-        f"{plain(facts.base)}, and in adapter\\_config.json for AutoPeftModel. Its fingerprint (sha256, as `ftcli` records it in "
+        f"{plain(facts.base)}. AutoPeftModel takes neither this folder's number of labels nor its names. Its fingerprint (sha256, as `ftcli` records it in "
         f"data.json) is {known}."
     )
 

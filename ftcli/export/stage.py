@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ftcli.checkpoint.commit import STAGE, explained, fsync
+from ftcli.checkpoint.commit import STAGE, explained, fsync, share
 from ftcli.errors import Problem, RunDirError
 from ftcli.rundir import require_writable
 
@@ -42,6 +42,7 @@ def staged(target: Path) -> Iterator[Path]:
                 _sweep(leftover)
             stage.mkdir(parents=True)
             yield stage
+            share(path for path in stage.rglob("*") if path.is_file())
             for path in stage.rglob("*"):
                 fsync(path)
             fsync(stage)

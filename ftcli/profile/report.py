@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ftcli.screen import Screen
 
 FOLDER = "profile"
-PARTS_TITLE = "where the time went"
+PARTS_TITLE = "where the time went, from the start of the process"
 PARTS_COLUMNS = ["part", "seconds", "share", "a step"]
 
 
@@ -115,7 +115,11 @@ def _milliseconds(seconds: float) -> str:
 
 def _operators_title(values: dict[str, Any]) -> str:
     trace = values["trace"]
-    return f"operators of steps {trace['first_step']} to {trace['last_step']}" if trace else "operators"
+    return (
+        f"operators of steps {trace['first_step']} to {trace['last_step']} of this command, summed"
+        if trace
+        else "operators"
+    )
 
 
 def _markdown(columns: list[str], rows: Iterable[list[str]]) -> list[str]:

@@ -65,6 +65,20 @@ def test_the_manifest_states_size_and_sha256(folder):
     assert [p.name for p in folder.parent.iterdir()] == ["final"]
 
 
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_have_the_mode_of_new_ones(tmp_path, mask, mode):
+    """safetensors writes its own for the owner alone, whoever else may read the folder."""
+    before = os.umask(mask)
+    try:
+        with commit(tmp_path / "done") as stage:
+            save_file({"a": torch.zeros(2)}, stage / "a.safetensors")
+            (stage / "b.json").write_text("{}")
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "done").iterdir()} == {mode}
+
+
 def test_right_after_a_commit_what_is_missing_or_cut_is_found_without_hashing(folder):
     name = next(iter(verify(folder)["files"]))
     content = (folder / name).read_bytes()

@@ -27,6 +27,7 @@ def test_a_dry_run_counts_the_steps_that_the_run_takes(ftcli, words, tmp_path):
     assert (
         result["steps"] == counted["total_steps"] == 2 * counted["steps_per_epoch"] and result["epochs"] == 2
     )
+    assert "trainer.token_budget=64 " in Path("run/command.txt").read_text()
     batches = json.loads(Path("run/data.json").read_text())["batches"]
     assert batches == {"token_budget": 64, "steps_per_epoch": counted["steps_per_epoch"], "rows_per_step": counted["rows_per_step"]}  # fmt: skip
     assert result["train"]["rows_per_step"] == 48 / counted["steps_per_epoch"]
@@ -68,6 +69,11 @@ def test_refused(ftcli, words, own, said):
     done = ftcli("train", *[word for word in words if word != "data=text" or "data=images" not in own], *own)
     assert done.code == 2 and said in done.err, done.err
     assert not Path("runs").exists()
+
+
+def test_check_data_refuses_the_rows_that_training_would(ftcli, words):
+    done = ftcli("check-data", *words, "trainer.token_budget=2")
+    assert done.code == 2 and "trainer.token_budget" in done.err and "by itself" in done.err
 
 
 def test_a_recipes_batch_size_gives_way(ftcli, words):
