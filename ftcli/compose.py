@@ -34,6 +34,7 @@ OWN = "own"
 """Where runs are filed that name no recipe and their own model, rows or task: they are no quickstart."""
 RESOLVER = re.compile(r"\$\{\s*[^}]*:")
 TOP_LEVEL = ("recipe", "seed", "seeds", "num_seeds")
+NO_SEEDS: dict[str, Any] = {"seed": 42, "seeds": [], "num_seeds": 1}
 TOP_TYPES: dict[str, Any] = {"seed": int, "seeds": list[int], "num_seeds": int}
 PATHS = (
     "model.path",
@@ -116,11 +117,13 @@ def _of_values(tree: _Tree, settings: list[Word], found: list[Problem]) -> list[
     """Returns what is wrong with the values of the words that were understood, beside words that were not."""
     from ftcli.validate import problems_of_values
 
+    said = {problem.key for problem in found}
+    for key in said & NO_SEEDS.keys():  # these have no schema that keeps a wrong value out
+        tree.tree[key] = NO_SEEDS[key]
     try:
         config = tree.finish(QUICKSTART, []).config
     except ConfigError as error:
         return list(error.problems)
-    said = {problem.key for problem in found}
     return [p for p in problems_of_values(config, {word.key for word in settings}) if p.key not in said]
 
 
@@ -414,7 +417,7 @@ class _Tree:
         }
         self.classes["trainer"] = get_type_hints(RunConfig)["trainer"]
         self.tree = OmegaConf.create({role: OmegaConf.structured(cls) for role, cls in self.classes.items()})
-        self.tree.seed, self.tree.seeds, self.tree.num_seeds = 42, [], 1
+        self.tree.update(NO_SEEDS)
         self.known = {key for role, cls in self.classes.items() for key in _schema_keys(cls, role)}
         self.known |= set(TOP_TYPES)
         self.origins |= dict.fromkeys(self.known, "default")

@@ -4,8 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings
 
 from ftcli.batching.budget import row_shapes, token_epochs
 from ftcli.batching.epochs import plan_epochs, rows_of_length
@@ -31,6 +30,7 @@ def padded(rows: list[list[int]], batch: np.ndarray) -> int:
     return len(sequences) * max(1, *sequences)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows_of_sequences, st.integers(120, 700), st.integers(0, 2**32), st.integers(0, 5))
 def test_no_batch_exceeds_the_budget_and_every_epoch_has_as_many(rows, budget, seed, epoch):
     epochs = token_epochs(table_of(rows), budget)
@@ -43,6 +43,7 @@ def test_no_batch_exceeds_the_budget_and_every_epoch_has_as_many(rows, budget, s
         assert widths[0] == max(widths)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(1, 8), min_size=300, max_size=500), st.integers(8, 20), st.integers(0, 99))
 def test_many_pools_that_do_not_come_out_even(lengths, budget, seed):
     """A small budget makes several pools, whose last place is filled in some of them only."""
@@ -91,7 +92,7 @@ def test_by_hand():
 def test_a_row_of_several_sequences_counts_all_of_them_as_wide_as_the_longest():
     table = table_of([[2, 9, 4], [0]])
     assert row_shapes(table).tolist() == [[9, 3], [1, 1]]
-    with pytest.raises(ConfigError, match=r"longer than 26 padded tokens, up to 27") as refused:
+    with pytest.raises(ConfigError, match=r"longer than 26 padded tokens by itself, up to 27") as refused:
         token_epochs(table, 26)
     assert "trainer.token_budget=27" in refused.value.problems[0].hint
     assert token_epochs(table, 27).steps_per_epoch == 2
