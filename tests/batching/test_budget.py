@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ftcli.batching.budget import row_shapes, token_epochs
 from ftcli.batching.epochs import plan_epochs, rows_of_length
