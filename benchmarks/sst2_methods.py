@@ -116,9 +116,11 @@ def write(
     results: dict[tuple[str, str, int], dict], rates: list[dict[str, float]], options: argparse.Namespace
 ) -> None:
     jobs = f"; {options.jobs} runs at a time, one core each" if options.jobs > 1 else ""
-    arguments = f"--rows {options.rows} --epochs {options.epochs} --seeds {' '.join(map(str, options.seeds))} --jobs {options.jobs}"
+    arguments = f"--rows {options.rows} --epochs {options.epochs} --seeds {' '.join(map(str, options.seeds))} --jobs {options.jobs} --speed-rows {options.speed_rows} --speed-repeats {options.speed_repeats}"
+    if len(options.methods) < len(METHODS):
+        arguments += " --methods " + " ".join(f'"{method}"' for method in options.methods)
     lines = [
-        f"# Eleven ways to fine-tune MiniLM on {options.rows:,} rows of SST-2, {options.epochs} epochs",
+        f"# {len(options.methods)} ways to fine-tune MiniLM on {options.rows:,} rows of SST-2, {options.epochs} epochs",
         "",
         f"{conditions()} `python benchmarks/sst2_methods.py {arguments}`{jobs} (not so for rows/s).",
         "",
