@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from machine import ROOT, conditions, data_folder, publish
+from machine import ROOT, conditions, data_folder, publish, spread
 
 METHODS: dict[str, tuple[list[str], str, Sequence[str]]] = {
     "full": ([], "2e-4", ("2e-5", "5e-5", "1e-4", "2e-4")),
@@ -136,13 +136,13 @@ def write(
         _, lr, tried = METHODS[method]
         own = [results[method, lr, seed] for seed in options.seeds]
         scores = [one["metrics"]["accuracy"] for one in own]
-        spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
+        deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
         trained, total = own[0]["trainable_parameters"], own[0]["total_parameters"]
         rate = [turn[method] for turn in rates]
         ratio = [turn[method] / turn["full"] for turn in rates if "full" in turn]
         memory = statistics.median(one["memory"] for one in own) / 2**20
         lines.append(
-            f"| {method} | {lr} ({', '.join(tried)}) | {statistics.mean(scores):.4f} ({spread:.4f}) | {trained:,} | "
+            f"| {method} | {lr} ({', '.join(tried)}) | {statistics.mean(scores):.4f} ({deviation:.4f}) | {trained:,} | "
             f"{trained / total:.2%} | {spread(rate, 0)} | {spread(ratio, 2) if ratio else ''} | {memory:,.0f} | {own[0]['bytes'] / 2**20:.2f} |"
         )
     publish("sst2_methods", [*lines, *PUBLISHED.rstrip().splitlines()])
