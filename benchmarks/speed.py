@@ -21,7 +21,8 @@ activations count, and its whole loop holds a second scoring of the best checkpo
 on_epoch_begin and on_epoch_end, for Lightning from an epoch's start to its last batch. Useful tokens are those that are
 not padding. Peak memory is the largest resident set of the process, start-up the seconds from the start of the process to its first
 training step (imports, reading, tokenising, of ftcli's schedule the activations too; the first repetition fills the tools' caches). The share of the roofline is useful tokens/s
-x operations a token (roofline.py) / the peak of torch.matmul in the precision used (peers/machine_probe.py).
+x operations a token of a whole forward and backward (roofline.py) / the peak of torch.matmul in the precision used
+(peers/machine_probe.py); what a tool leaves out, such as the top block's other tokens, counts as done.
 
 Before anything is timed every tool makes three steps on the same 32 rows without dropout: losses, steps, tokens, trained
 and decayed weights must be the same, or the program ends.

@@ -282,8 +282,8 @@ class TrainerConfig:
     gradient_checkpointing: bool = False
     """Recompute activations in backward: less memory, more time."""
     fast_paths: bool = True
-    """On the CPU: masks of dropout layers from whole random words, and gradients of large embedding tables as the rows a step
-    touches. False: torch's own ways, the reference of both."""
+    """On the CPU: the top block for the first token alone where the head reads no other, masks of dropout layers from whole
+    random words, gradients of large embedding tables as the rows a step touches. False: the reference of all three."""
     prefix_cache: PrefixCaching = PrefixCaching.auto
     """Activations of frozen lower layers. `auto`: computed once and kept in memory, else in files under the cache
     folder, where at least two epochs read them; `disk`: always in files, which later runs read again; `off`:

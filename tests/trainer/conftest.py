@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pytest
 import tiny_models as models
+import tiny_tasks
 from tiny_runs import Events
 
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    """Returns a function: words -> (trainer, blueprint); `folder` names the checkpoints' folder."""
+    """Returns a function: words -> (trainer, blueprint); `folder` names the checkpoints' folder, `task` takes rows of another."""
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
 
-    def build_one(*words: str, folder: str = "checkpoints", architecture: str = "bert", rows: int = 50):
+    def build_one(
+        *words: str, folder: str = "checkpoints", architecture: str = "bert", rows: int = 50, task=None
+    ):
         from ftcli import build
         from ftcli.checkpoint.store import CheckpointStore
         from ftcli.compose import load
@@ -21,9 +24,18 @@ def make(tmp_path, monkeypatch):
         from ftcli.trainer.signals import StopFlag
 
         model = models.write_model(tmp_path / architecture, architecture)
-        data = models.write_rows(tmp_path / f"rows{rows}", train=rows, validation=16)
-        base = ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=24", "data=text",
-                f"data.path={data}"]  # fmt: skip
+        if task is None:
+            path = models.write_rows(tmp_path / f"rows{rows}", train=rows, validation=16)
+            data = ["data=text", f"data.path={path}"]
+        else:
+            data = tiny_tasks.write_rows(tmp_path / task, task, train=24, validation=9)
+        base = [
+            "model=local",
+            f"model.path={model}",
+            "model.weights=random",
+            "tokenizer.max_length=24",
+            *data,
+        ]
         defaults = ["trainer.batch_size=8", "trainer.precision=fp32", "trainer.threads=1", "optimizer.lr=1e-3",
                     "trainer.epochs=2", "trainer.log_every_n_steps=1"]  # fmt: skip
         given = {word.partition("=")[0] for word in words}

@@ -1,0 +1,179 @@
+"""The top block on the first token alone: the same numbers as the whole block, and only where the head reads no other."""
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+
+from ftcli.model.top_block import FirstToken
+
+NO_DROPOUT = "model.dropout=0"
+
+
+@pytest.fixture(autouse=True)
+def kin(monkeypatch):
+    """Architectures that share a tiny config."""
+    for name in ("xlm-roberta", "camembert"):
+        monkeypatch.setitem(tiny_models.ARCHITECTURES, name, tiny_models.ARCHITECTURES["roberta"])
+
+
+def top_of(trainer):
+    return next((m for m in trainer.parts.model.modules() if isinstance(m, FirstToken)), None)
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """The loss is reduced in fp32 on purpose; for gradients in fp64 it must not be."""
+    monkeypatch.setattr(torch.Tensor, "float", lambda self: self)
+
+
+def gradients(make, fast: bool, *words: str, **more):
+    """Returns the trainer, and the first step's loss and gradients in fp64."""
+    trainer, _ = make(*words, f"trainer.fast_paths={str(fast).lower()}", folder=f"fast-{fast}", **more)
+    trainer.parts.model.double()
+    rows = trainer.next_rows()
+    seen = {}
+    named = dict(trainer.parts.model.named_parameters())
+
+    def look(*_):
+        seen.update({n: p.grad.to_dense().clone() for n, p in named.items() if p.grad is not None})
+
+    trainer.optimizer.register_step_pre_hook(look)
+    trainer.train_step(rows)
+    return trainer, trainer.parts.events.logged[-1]["loss"], seen
+
+
+def require_equal(make, *words: str, rtol: float = 1e-9, **more):
+    """Trains a step with and without; returns the trainer that may compute less."""
+    trainer, loss, found = gradients(make, True, *words, **more)
+    _, whole_loss, whole = gradients(make, False, *words, **more)
+    assert loss == pytest.approx(whole_loss, rel=rtol) and found.keys() == whole.keys() and found
+    for name, gradient in whole.items():
+        torch.testing.assert_close(found[name], gradient, rtol=rtol, atol=1e-3 * rtol, msg=name)
+    return trainer
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize(
+    "architecture", ["bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert"]
+)
+def test_the_gradients_are_those_of_the_whole_block(make, exact, architecture, attention):
+    trainer = require_equal(make, NO_DROPOUT, f"model.attention={attention}", architecture=architecture)
+    assert top_of(trainer) is not None
+    assert any("first token alone" in note for note in trainer.parts.events.notes)
+
+
+@pytest.mark.parametrize("task", ["regression", "multi-label", "multiple-choice"])
+def test_every_task_of_whole_rows_has_it(make, exact, task):
+    assert top_of(require_equal(make, NO_DROPOUT, task=task)) is not None
+
+
+def test_images_have_it(make, exact):
+    # ViT's own attention takes its softmax in fp32.
+    words = {"task": "image-classification", "architecture": "vit", "rtol": 1e-5}
+    assert top_of(require_equal(make, NO_DROPOUT, **words)) is not None
+
+
+@pytest.mark.parametrize("task", ["token-classification", "extractive-qa"])
+def test_heads_that_read_every_token_have_not(make, exact, task):
+    assert top_of(require_equal(make, NO_DROPOUT, task=task)) is None
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "deberta-v2", "albert"])
+def test_other_architectures_have_not(make, architecture):
+    trainer, _ = make(NO_DROPOUT, architecture=architecture)
+    assert top_of(trainer) is None
+
+
+@pytest.mark.parametrize(
+    "method", ["lora", "dora", "ia3", "bottleneck-houlsby", "layernorm-tuning", "adalora"]
+)
+def test_adapters_inside_the_block_have_it(make, exact, method):
+    off = [] if method in ("ia3", "layernorm-tuning") or "bottleneck" in method else ["peft.lora_dropout=0"]
+    assert top_of(require_equal(make, NO_DROPOUT, f"peft={method}", *off)) is not None
+
+
+@pytest.mark.parametrize("method", ["prompt-tuning", "p-tuning", "prefix-tuning"])
+def test_prompts_train_the_same_with_and_without(make, exact, method):
+    trainer = require_equal(make, NO_DROPOUT, f"peft={method}", "peft.num_virtual_tokens=4")
+    assert (top_of(trainer) is None) == (method == "prefix-tuning")
+
+
+def test_gradient_checkpointing_trains_the_same(make, exact):
+    assert top_of(require_equal(make, NO_DROPOUT, "trainer.gradient_checkpointing=true")) is not None
+
+
+def test_the_loss_curve_is_that_of_the_whole_block(make):
+    curves = []
+    for fast in ("true", "false"):
+        trainer, _ = make(NO_DROPOUT, f"trainer.fast_paths={fast}", folder=f"{fast}-curve")
+        trainer.fit()
+        curves.append([e["loss"] for e in trainer.parts.events.logged if e["event"] == "train"])
+    np.testing.assert_allclose(*curves, rtol=2e-5)
+
+
+def test_evaluation_computes_the_whole_block_with_the_same_bits(make):
+    outputs = []
+    for fast in ("true", "false"):
+        trainer, _ = make(f"trainer.fast_paths={fast}", folder=fast)
+        model = trainer.parts.model.eval()
+        with torch.no_grad():
+            batch = {
+                "input_ids": torch.tensor([[1, 9, 12, 14, 2]]),
+                "attention_mask": torch.ones(1, 5).long(),
+            }
+            outputs.append(model(**batch, output_hidden_states=True).hidden_states[-1])
+    assert torch.equal(*outputs) and outputs[0].abs().min() > 0
+
+
+def test_the_other_tokens_are_not_computed(make):
+    trainer, _ = make(NO_DROPOUT)
+    block, states = top_of(trainer).train(), torch.randn(2, 6, 32)
+    found = block(states)
+    assert found.shape == states.shape and not found[:, 1:].any()
+    torch.testing.assert_close(found[:, 0], block.eval()(states)[:, 0])
+    shapes = []
+    block.train().intermediate.dense.register_forward_hook(lambda _, given, __: shapes.append(given[0].shape))
+    block(states)
+    assert shapes == [(2, 1, 32)]
+
+
+def test_attention_drops_shares_in_train_mode(make):
+    """With everything but attention's dropout off, a seed fixes the outcome and another seed changes it."""
+    trainer, _ = make("model.dropout=0.5")
+    block, states = top_of(trainer).train(), torch.randn(2, 6, 32)
+    for module in (block.attention.output.dropout, block.output.dropout):
+        module.eval()
+    outcomes = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        outcomes.append(block(states)[:, 0])
+    assert torch.equal(*outcomes[:2]) and not torch.equal(*outcomes[1:])
+
+
+def test_a_head_that_reads_the_second_token_declines_it(make, monkeypatch):
+    from transformers.models.bert.modeling_bert import BertPooler
+
+    own = BertPooler.forward
+    monkeypatch.setattr(BertPooler, "forward", lambda self, states: own(self, states.roll(-1, dims=1)))
+    trainer, _ = make(NO_DROPOUT)
+    assert top_of(trainer) is None
+
+
+def test_a_block_whose_attention_has_a_hook_declines_it(make, monkeypatch):
+    from transformers.models.bert.modeling_bert import BertSelfAttention
+
+    own = BertSelfAttention.__init__
+
+    def hooked(self, *args, **kwargs):
+        own(self, *args, **kwargs)
+        self.register_forward_hook(lambda *_: None)
+
+    monkeypatch.setattr(BertSelfAttention, "__init__", hooked)
+    trainer, _ = make(NO_DROPOUT)
+    assert top_of(trainer) is None
+
+
+def test_false_computes_the_whole_block(make):
+    trainer, _ = make("trainer.fast_paths=false")
+    assert top_of(trainer) is None
