@@ -47,7 +47,10 @@ def make(tmp_path, monkeypatch):
         arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
         events = Events()
         store = CheckpointStore(tmp_path / folder, keep=config.trainer.keep_checkpoints)
-        return build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
-                                   store=store, events=events, reporter=events, stop=StopFlag())  # fmt: skip
+        trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
+                                      store=store, events=events, reporter=events, stop=StopFlag())  # fmt: skip
+        # What is said while building is not about the cache.
+        events.notes.clear()
+        return trainer
 
     return build_one
