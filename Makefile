@@ -53,7 +53,7 @@ bench-tasks: $(BIN)/ftcli  ## multiple choice and token classification beside th
 	$(BIN)/python benchmarks/task_speed.py
 
 bench-schedules: $(BIN)/ftcli  ## baseline, generated and written schedule on RTE and SST-2 (needs FTCLI_DATA)
-	$(BIN)/python benchmarks/schedules.py
+	$(BIN)/python benchmarks/schedules.py --epochs 4
 
 bench-speed: $(BIN)/ftcli  ## one table beside the Trainer, peft and, with PEER_PYTHON, finetuning-scheduler (needs FTCLI_DATA)
 	$(BIN)/python benchmarks/speed.py $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON)) --accuracy-seeds 1 2 3

@@ -125,6 +125,10 @@ def warm_up() -> None:
 
     import ftcli.cli.app
     import ftcli.trainer.trainer  # noqa: F401
+    from ftcli.trainer import table_gradients
+
+    # The tiny vocabulary's gradients come as rows too.
+    table_gradients.SMALLEST_TABLE = 1
 
 
 def start(arguments: list[str], log: Path, cache: Path, crash_at: str | None = None) -> int:

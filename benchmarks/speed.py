@@ -1,6 +1,6 @@
 """ftcli beside Hugging Face's Trainer, peft and finetuning-scheduler on the same work: one table.
 
-    FTCLI_DATA=DIR python benchmarks/speed.py [--repeats 3] [--rows 1600] [--schedule-rows 800] [--only full lora schedule]
+    FTCLI_DATA=DIR python benchmarks/speed.py [--repeats 3] [--rows 1600] [--schedule-rows 800] [--only full lora schedule] [--no-compile]
         [--peer-python PYTHON] [--accuracy-seeds 1 2 3] [--accuracy-rows 8000] [--device cpu|cuda] [--threads N]
 
 MiniLM on the first rows of SST-2: the same model folder (its head drawn once), rows, batch 32, max_length 64, the model's
@@ -29,7 +29,7 @@ and decayed weights must be the same, or the program ends.
 
 --accuracy-seeds trains --accuracy-rows rows with each seed (head, order, dropout), one epoch, and scores all of dev.
 
-Writes benchmarks/results/speed.md, anew after each repetition.
+Writes benchmarks/results/speed.md, anew after each repetition; with --only its name tells the parts.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ def rows_of(options: argparse.Namespace, probe: dict[str, Any]) -> list[Row]:
     """Returns the table's lines, those that cannot run here too."""
     tuned = {"train_sampling_strategy": "group_by_length"} | ({"bf16": True} if probe["bf16"] else {})
     compiler = "" if probe["compiler"] else "not run: no compiler"
+    compiler = "not run: --no-compile" if options.no_compile else compiler
     python = "" if options.peer_python else "not run: no --peer-python"
     everything = [
         Row("full", "ftcli", "ours", {}),
@@ -180,6 +181,9 @@ def main() -> None:
     parser.add_argument("--phase-epochs", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(LR), default=list(LR))
+    parser.add_argument(
+        "--no-compile", action="store_true", help="leave the compiled Trainer out: minutes a run"
+    )
     parser.add_argument("--peer-python")
     parser.add_argument("--accuracy-seeds", type=int, nargs="+", default=[])
     parser.add_argument("--accuracy-rows", type=int, default=8000)

@@ -129,7 +129,7 @@ def write(
         seeds = [f"seed {seed}" for seed in options.accuracy_seeds]
         lines += ["", f"Accuracy on the 872 rows of dev after one epoch of {options.accuracy_rows:,} rows:", "",
                   *table(["part: tool", *seeds, "mean", "sd"], accuracy_cells(accuracies))]  # fmt: skip
-    publish("speed", lines)
+    publish("_".join(["speed", *(options.only if len(options.only) < 3 else [])]), lines)
 
 
 def conditions_lines(bench: Bench, found: Runs, best: dict[str, float]) -> list[str]:
@@ -137,6 +137,7 @@ def conditions_lines(bench: Bench, found: Runs, best: dict[str, float]) -> list[
     versions = {name: found for runs in found.values() for run in runs for name, found in run["versions"].items() if name != "torch"}  # fmt: skip
     words = [f"--rows {options.rows} --schedule-rows {options.schedule_rows} --dev {options.dev} --phase-epochs {options.phase_epochs}",
              f"--repeats {options.repeats} --only {' '.join(options.only)} --device {options.device}"]  # fmt: skip
+    words += ["--no-compile"] if options.no_compile else []
     words += ["--peer-python PYTHON"] if options.peer_python else []
     words += [f"--threads {options.threads}"] if options.threads else []
     if options.accuracy_seeds:

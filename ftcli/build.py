@@ -357,20 +357,20 @@ def check_memory_mode(config: RunConfig, model: torch.nn.Module) -> None:
         model.disable_input_require_grads()  # type: ignore[operator]
 
 
-def note_top_block(
+def narrow_top_block(
     ground: Ground, blueprint: Blueprint, table: TokenTable, note: Callable[[str], None]
 ) -> None:
     """Lets the top block train on the first token alone where the head reads no other, and says so."""
-    from ftcli.model.top_block import only_first_token
+    from ftcli.check.masks import sample
+    from ftcli.model.top_block import narrow
 
-    if not blueprint.anatomy.blocks:
+    top = blueprint.anatomy.blocks[-1:]
+    trained = {name for phase in blueprint.plan.phases for name in phase.trainable}
+    if not any(trained.intersection(block.tensors) for block in top):
         return
-    longest_last = table.lengths.argsort(kind="stable")
-    rows = longest_last[[len(table) * n // 4 for n in range(4)]]
-    batch = ground.task.collate(
-        table, rows, pad_id=ground.tokenizer.pad_id, padding_side=ground.tokenizer.padding_side
-    )
-    if only_first_token(blueprint.model, blueprint.anatomy.blocks[-1].name, ground.task, batch):
+    padding = {"pad_id": ground.tokenizer.pad_id, "padding_side": ground.tokenizer.padding_side}
+    batch = ground.task.collate(table, sample(table), **padding)
+    if narrow(blueprint.model, top[0].name, ground.task, batch):
         note("the top block computes the first token alone in training: the head reads no other")
 
 
@@ -444,7 +444,8 @@ def build_trainer(
     blueprint.model.to(runtime.device)
     if runtime.fast_paths:
         use_bits(blueprint.model)
-        note_top_block(ground, blueprint, tables["train"], reporter.note)
+    if runtime.first_token:
+        narrow_top_block(ground, blueprint, tables["train"], reporter.note)
     evaluator = build_evaluator(config, ground, runtime, stop.check)
     prefix = build_prefix(
         config, ground, runtime, blueprint, arithmetic, tables, note=reporter.note, check=stop.check

@@ -20,6 +20,7 @@ class Runtime:
     attention: str
     threads: int
     fast_paths: bool = False
+    first_token: bool = False
     decisions: list[str] = field(default_factory=list)
 
 
@@ -49,9 +50,10 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
         f"device {device}, {threads} threads; precision {precision}: {why if not recorded else 'as recorded'}",
         f"attention {attention}: {reason}",
     ]
-    # A run from before there were fast paths goes on without them.
+    # A run from before there was a fast path goes on without it.
     wanted = recorded.get("fast_paths", False) if recorded else config.trainer.fast_paths
     fast_paths = wanted and device == "cpu"
+    first_token = fast_paths and (not recorded or recorded.get("first_token", False))
     if fast_paths:
         decisions.append("dropout layers draw whole random words, large embeddings give gradients by rows")
-    return Runtime(device, precision, attention, threads, fast_paths, decisions)
+    return Runtime(device, precision, attention, threads, fast_paths, first_token, decisions)

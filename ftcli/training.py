@@ -191,6 +191,7 @@ def _decided(runtime: Runtime) -> dict[str, Any]:
         "attention": runtime.attention,
         "threads": runtime.threads,
         "fast_paths": runtime.fast_paths,
+        "first_token": runtime.first_token,
     }
 
 

@@ -17,7 +17,7 @@ def _importable(monkeypatch):
 
 
 def options(**values) -> argparse.Namespace:
-    own = {"device": "cpu", "only": ["lora", "schedule"], "peer_python": None, "dev": 32, "accuracy_seeds": [],
+    own = {"device": "cpu", "only": ["lora", "schedule"], "no_compile": False, "peer_python": None, "dev": 32, "accuracy_seeds": [],
            "rows": 64, "schedule_rows": 64, "phase_epochs": 1, "repeats": 2, "threads": None}  # fmt: skip
     return argparse.Namespace(**own | values)
 

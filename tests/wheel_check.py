@@ -106,7 +106,7 @@ TASKS = {
 """Data sets of the hub recipes -> their task, where rows are no columns of text with a class."""
 
 PROMPTED = ("sst2-prompt-tuning", "sst2-p-tuning", "sst2-prefix-tuning")
-NOT_GPT2 = (*PROMPTED, "sst2-lokr", "sst2-oft")
+NOT_GPT2 = (*PROMPTED, "sst2-lokr", "sst2-miss", "sst2-oft")
 """Recipes whose method does not adapt GPT-2's modules, or wants more positions than a tiny model has."""
 
 

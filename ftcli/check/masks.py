@@ -35,7 +35,7 @@ def prove_masks(model: Any, task: Any, table: TokenTable, *, pad_id: int, paddin
         pad_id: fills rows up.
         padding_side: `right` or `left`.
     """
-    rows = _sample(table)
+    rows = sample(table)
     options = {"pad_id": pad_id, "padding_side": padding_side}
     with _quiet(model):
         found = [_padding(model, task, table, rows, options), _learned(model, task, table, rows, options)]
@@ -43,7 +43,7 @@ def prove_masks(model: Any, task: Any, table: TokenTable, *, pad_id: int, paddin
     return [finding for finding in (*found, causal) if finding is not None]
 
 
-def _sample(table: TokenTable) -> np.ndarray:
+def sample(table: TokenTable) -> np.ndarray:
     """Returns up to ROWS rows from the shortest to the longest that is still quick."""
     order = np.argsort(table.lengths, kind="stable")
     quick = order[table.lengths[order] <= LONGEST]

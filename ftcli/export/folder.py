@@ -30,6 +30,8 @@ def write_adapter(model: Any, folder: Path, dtype: str, *, base: str, revision: 
         base: what adapter_config.json calls the base model.
         revision: the base's commit on the hub.
     """
+    import torch
+
     inner = model.get_base_model()
     described = model.peft_config["default"]
     described.base_model_name_or_path, described.revision = base, revision
@@ -40,7 +42,8 @@ def write_adapter(model: Any, folder: Path, dtype: str, *, base: str, revision: 
     inner.config.dtype = dtype
     # Ours takes the place of peft's card, which reads properties that transformers 5 has renamed and says so.
     model.create_or_update_model_card = lambda output_dir: None
-    with quiet_transformers():
+    # A prompt's network is run to be saved: an LSTM rounds otherwise where gradients are followed.
+    with quiet_transformers(), torch.no_grad():
         _cast(model, dtype).save_pretrained(folder, save_embedding_layers=False)
         inner.config.save_pretrained(folder)
 

@@ -3,7 +3,7 @@
 torch draws a Bernoulli number an element on the CPU, about 90 million a second on one core, 5 to 10 % of the step
 of a small encoder. Here four elements share one 64-bit draw of the same generator, so that a seed still fixes
 everything. What differs: other elements fall than with torch's own, and p is rounded to a 65,536th (0.1 becomes
-0.100006); the kept are scaled by the rounded p, so that expectations are exact.
+0.100006); the kept are scaled by the rounded p, so that in fp32 expectations are exact.
 """
 
 from __future__ import annotations

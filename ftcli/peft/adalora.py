@@ -154,8 +154,6 @@ class Allocator:
         import torch
 
         self.config, self.names = config, names
-        self.initial = config.init_r * len(names)
-        self.target = config.target_r * len(names)
         for name in names:
             module = model.get_submodule(name)
             for part in PARTS:
@@ -198,20 +196,22 @@ class Allocator:
         with torch.no_grad():
             if step < last:
                 self._measure(modules)
+            # What has not trained yet has no scores: it keeps its rank, and the others share a budget of their own.
+            modules = [module for module in modules if module.get_buffer("sensitivity_E").any()]
+            if not modules:
+                return
+            initial, target = (rank * len(modules) for rank in (self.config.init_r, self.config.target_r))
             if first < step < last and step % self.config.deltaT == 0:
-                self._allocate(modules, self._budget(step, first, last))
+                left = 1 - (step - first) / (last - first)
+                # The cubic schedule of the paper's equation 12.
+                self._allocate(modules, initial - int((initial - target) * left**3 + target))
             elif step >= last:
                 kept = sum(float(module.get_buffer("rank_mask").sum()) for module in modules)
                 # Later than `last` only where fp16 threw that step away.
-                if step == last or kept > self.target:
-                    self._allocate(modules, self.target)
+                if step == last or kept > target:
+                    self._allocate(modules, initial - target)
                 for module in modules:
                     _parameter(module, "E").mul_(module.rank_mask)
-
-    def _budget(self, step: int, first: int, last: int) -> int:
-        """Returns the cubic schedule of the paper's equation 12."""
-        left = 1 - (step - first) / (last - first)
-        return int((self.initial - self.target) * left**3 + self.target)
 
     def _measure(self, modules: list[nn.Module]) -> None:
         """Averages |weight x gradient| and how far it strays from its average: equations 8 to 10."""
@@ -227,14 +227,13 @@ class Allocator:
                 stray = module.get_buffer(f"uncertainty_{part}")
                 stray.copy_(beta2 * stray + (1 - beta2) * (now - mean).abs())
 
-    def _allocate(self, modules: list[nn.Module], budget: int) -> None:
-        """Keeps the `budget` triplets of the highest scores: equations 7 and 11."""
+    def _allocate(self, modules: list[nn.Module], surplus: int) -> None:
+        """Drops the `surplus` triplets of the lowest scores: equations 7 and 11."""
         import torch
 
-        scores = [_scores(module) for module in modules]
-        surplus = self.initial - budget
         if surplus < 1:
             return
+        scores = [_scores(module) for module in modules]
         threshold = torch.kthvalue(torch.cat(scores), surplus).values
         for module, score in zip(modules, scores, strict=True):
             mask = module.get_buffer("rank_mask")

@@ -116,6 +116,22 @@ def test_a_folder_is_committed_to_a_private_repository_with_the_users_token(hub,
     assert not any(TOKEN.encode() in path.read_bytes() for path in written)
 
 
+def test_export_pushes_what_it_proved(hub, train, tmp_path):
+    run, out = train("sequence-classification", "bert", "peft=lora", "peft.r=4"), tmp_path / "exported"
+    own = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_TELEMETRY": "1",
+           "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_address[1]}"}  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", "ftcli", "export", str(run), str(out), "--push", "me/mine", "--base", "me/base"],
+                          capture_output=True, text=True, env=os.environ | own, timeout=240)  # fmt: skip
+    assert done.returncode == 0 and "me/mine" in done.stdout, done.stderr
+    [commit] = [body for method, path, _, body in hub.seen if method == "POST" and "/commit/" in path]
+    lines = [json.loads(line) for line in commit.splitlines()]
+    sent = {line["value"]["path"] for line in lines if line["key"] == "file"}
+    assert sent == {path.name for path in out.iterdir()} >= {"adapter_model.safetensors", "README.md"}
+    kept = [path for place in (run, tmp_path) for path in place.rglob("*") if path.is_file()]
+    assert kept and not any(TOKEN.encode() in path.read_bytes() for path in kept)
+    assert TOKEN not in done.stdout + done.stderr
+
+
 def test_a_hub_that_refuses_is_told_with_the_folder_kept(hub, folder, tmp_path):
     hub.refuses = True
     said = pushed(folder, tmp_path / "home", HF_ENDPOINT=f"http://127.0.0.1:{hub.server_address[1]}")

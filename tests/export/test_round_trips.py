@@ -21,13 +21,17 @@ PAIRS = [
     *[(SEQUENCE, architecture, (f"peft={method}", "peft.num_virtual_tokens=4")) for architecture, method in (
         ("bert", "prompt-tuning"), ("gpt2", "prompt-tuning"), ("llama", "p-tuning"), ("albert", "p-tuning"),
         ("bert", "prefix-tuning"), ("opt", "prefix-tuning"))],
+    (SEQUENCE, "bert", ("peft=prefix-tuning", "peft.num_virtual_tokens=4", "peft.prefix_projection=true")),
+    (SEQUENCE, "roberta", ("peft=p-tuning", "peft.num_virtual_tokens=4", "peft.encoder_reparameterization_type=lstm")),
     (TOKENS, "bert", ("peft=prompt-tuning", "peft.num_virtual_tokens=4")),
     (TOKENS, "distilbert", FULL), (ANSWERS, "roberta", FULL), ("multiple-choice", "gpt2", LORA),
 ]  # fmt: skip
 """Task, architecture, words of the method: a new method or architecture is one more line."""
 MERGED = [(SEQUENCE, "gpt2", LORA), (SEQUENCE, "distilbert", LORA), (TOKENS, "bert", LORA),
           ("image-classification", "vit", VIT),
-          *[(SEQUENCE, "bert", (f"peft={method}",)) for method in ("dora", "pissa", "adalora", "ia3", "vera", "layernorm-tuning")]]  # fmt: skip
+          *[(SEQUENCE, "bert", (f"peft={method}",)) for method in ("dora", "rslora", "lora-plus", "pissa", "adalora", "ia3", "vera", "boft",
+                                                                   "loha", "lokr", "layernorm-tuning")],
+          (SEQUENCE, "bert", ("peft=oft", "peft.oft_block_size=8")), (SEQUENCE, "bert", ("peft=miss", "peft.r=4"))]  # fmt: skip
 
 
 def last_column(architecture: str, method: tuple[str, ...]) -> bool:

@@ -97,6 +97,30 @@ def test_adapters_that_do_not_train_are_left_alone():
     assert not below.sensitivity_A.any() and above.sensitivity_A.any()
 
 
+def test_adapters_that_have_not_trained_yet_keep_their_rank():
+    """Of two blocks the upper trains from step 1, the lower after the budget's last step: both go on training."""
+    model = bert()
+    result = adalora(model, tinit="1st", tfinal="4st", **NUMBERS)
+    below, above = (model.bert.encoder.layer[i].attention.self for i in (0, 1))
+    for step in range(1, 13):
+        torch.manual_seed(step)
+        for name, parameter in model.named_parameters():
+            trains = name in result.adapter_names and (".layer.1." in name or step > 8)
+            parameter.grad = torch.randn_like(parameter) if trains else None
+            if trains:
+                parameter.data -= 0.1 * parameter.grad
+        result.after_step[0](model, step, 12)
+        if step == 8:
+            assert all(
+                block.rank_mask.all() and not block.lora_E["default"].any()
+                for block in (below.query, below.value)
+            )
+    # Two modules above share 2 x target_r; those below, which nothing measured, keep init_r.
+    assert sum(int(block.rank_mask.sum()) for block in (above.query, above.value)) == 4
+    for block in (below.query, below.value):
+        assert block.rank_mask.all() and block.lora_E["default"].all()
+
+
 @pytest.fixture(scope="module")
 def begin(tmp_path_factory):
     """Returns a function: folder -> trainer of 12 steps: warmup to 2, cuts at even steps, final ranks from 9."""

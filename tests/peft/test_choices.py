@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import tiny_models
 import torch
 from tiny_models import ARCHITECTURES, GPT2_SMALL, IMAGES
 from tiny_runs import build_run, config_of, words_for
@@ -16,6 +17,15 @@ from ftcli.registry import lookup
 
 INJECTED = ["ia3", "vera", "oft", "boft", "loha", "lokr", "miss", "layernorm-tuning"]
 LINEAR_ONLY = {"oft", "boft", "loha", "lokr", "miss"}
+FIELDS = {"oft": {"oft_block_size": 8}, "miss": {"r": 8}, "vera": {"r": 16}}
+KIN = {
+    **dict.fromkeys(("camembert", "xlm-roberta", "xlm-roberta-xl"), ARCHITECTURES["roberta"]),
+    "mpnet": {name: value for name, value in ARCHITECTURES["roberta"].items() if name != "type_vocab_size"},
+    "modernbert": {
+        name: value for name, value in ARCHITECTURES["roberta"].items() if name != "type_vocab_size"
+    },
+}
+"""Architectures beside the tiny ones that methods have targets for."""
 
 
 def inject(model, method, **fields):
@@ -23,11 +33,13 @@ def inject(model, method, **fields):
     return lookup("peft", uses).build(config, model, seed=0)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_method_has_targets_in_every_architecture(meta_model, architecture):
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, *KIN])
+def test_every_method_has_targets_in_every_architecture(meta_model, monkeypatch, architecture):
     """The blocks of 8 fit widths of 32 and 48; GPT-2's Conv1D is refused where peft cannot adapt it."""
-    for method in [*INJECTED, "adalora"]:
-        fields = {"oft_block_size": 8} if method == "oft" else {"r": 8} if method == "miss" else {}
+    for name, fields in KIN.items():
+        monkeypatch.setitem(tiny_models.ARCHITECTURES, name, fields)
+    for method in [*INJECTED, "lora", "adalora"]:
+        fields = FIELDS.get(method, {})
         model = meta_model(architecture)
         if architecture == "gpt2" and method in LINEAR_ONLY:
             with pytest.raises(ConfigError, match="no Conv1D modules") as caught:
@@ -45,11 +57,34 @@ def test_image_models_have_defaults(meta_model, architecture, method):
     assert inject(meta_model(architecture), method).adapter_names
 
 
-@pytest.mark.parametrize("method", ["lora", "adalora", "ia3", "vera", "boft", "loha", "lokr"])
+@pytest.mark.parametrize("method", ["lora", "adalora", "ia3", "vera", "oft", "boft", "loha", "lokr", "miss"])
 def test_all_linear_reaches_every_linear_module_of_the_base(meta_model, method):
-    result = inject(meta_model("bert"), method, target_modules=["all-linear"])
+    result = inject(meta_model("bert"), method, target_modules=["all-linear"], **FIELDS.get(method, {}))
     assert len(result.peft_config.target_modules) == 2 * 6 + 1  # q, k, v, 3 dense a block; the pooler
     assert not any(name.startswith("classifier") for name in result.peft_config.target_modules)
+
+
+@pytest.mark.parametrize("method", ["lora", "adalora", "ia3"])
+def test_all_linear_reaches_gpt2s_conv1d_modules(meta_model, method):
+    result = inject(meta_model("gpt2"), method, target_modules=["all-linear"])
+    assert (
+        len(result.peft_config.target_modules) == 2 * 4
+    )  # attention's two and the feed-forward's two a block
+
+
+@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+def test_all_linear_trains_every_adapter(tmp_path, monkeypatch, architecture):
+    monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
+    words = [*words_for(tmp_path, architecture), "optimizer.weight_decay=0"]
+    trainer, blueprint = build_run(
+        config_of(words, "lora", target_modules=["all-linear"]), tmp_path / "saved"
+    )
+    before = {name: p.detach().clone() for name, p in trainer.parts.model.named_parameters()}
+    for _ in range(3):
+        trainer.train_step(trainer.next_rows())
+    after = dict(trainer.parts.model.named_parameters())
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert changed == blueprint.peft.adapter_names | set(blueprint.anatomy.head.tensors)
 
 
 def test_ia3_scales_the_inputs_of_feedforward_modules(meta_model):

@@ -83,7 +83,7 @@ def build_run(config, saved: Path):
     ground = build.lay_ground(config)
     tables, _ = encode_parts(ground)
     blueprint = build.draw(ground, attention="eager")
-    runtime = Runtime("cpu", "fp32", "eager", 1)
+    runtime = Runtime("cpu", "fp32", "eager", 1, fast_paths=True, first_token=True)
     arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
     events = Events()
     trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,

@@ -63,6 +63,32 @@ def test_what_is_declared_has_a_gradient_changes_and_is_saved_and_nothing_else(m
     assert declared <= set(trainer.parts.store.latest().load("model"))
 
 
+PHASED = METHODS | {name: [f"peft={name}"] for name in ("lora", "dora", "rslora", "lora-plus", "pissa", "adalora", "ia3", "boft",
+                                                       "loha", "lokr", "layernorm-tuning")} | {
+    "vera": ["peft=vera", "peft.r=16"], "oft": ["peft=oft", "peft.oft_block_size=8"], "miss": ["peft=miss", "peft.r=8"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", PHASED)
+def test_the_head_first_and_then_the_adapters(make, tmp_path, method):
+    """A phase changes what it declares, all of it, and nothing else."""
+    (tmp_path / "schedule.yaml").write_text("0: {params: [head], max_steps: 3}\n1: {params: [adapters]}\n")
+    phases = ("freezing=schedule", f"freezing.file={tmp_path / 'schedule.yaml'}")
+    trainer, blueprint = make(*PHASED[method], *phases, "optimizer.weight_decay=0")
+    head = set(blueprint.anatomy.head.tensors)
+    declared = [head, blueprint.peft.adapter_names | head]
+    assert [set(phase.trainable) for phase in blueprint.plan.phases] == declared
+    for wanted in declared:
+        before = bytes_of(trainer)
+        for _ in range(3):
+            trainer.train_step(trainer.next_rows())
+        after = bytes_of(trainer)
+        assert {name for name in after if not torch.equal(after[name], before[name])} == wanted
+        if wanted == head:
+            trainer.state.phase_ended = "max_steps"
+            trainer.next_phase()
+
+
 @pytest.mark.parametrize("method", ["prompt", "p", "lstm", "prefix", "projected", "houlsby"])
 def test_a_resumed_run_is_bit_identical(make, method):
     options = (*METHODS[method], "trainer.micro_batch_size=3", "trainer.max_steps=4")

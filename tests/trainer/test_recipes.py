@@ -28,6 +28,7 @@ OWN = {
     "sst2-vera": "roberta",
     "sst2-oft": "roberta",
     "sst2-lokr": "roberta",
+    "sst2-miss": "roberta",
     "sst2-prompt-tuning": "roberta",
     "sst2-p-tuning": "roberta",
     "sst2-prefix-tuning": "roberta",
@@ -62,7 +63,7 @@ def trained(tmp_path, monkeypatch, make):
         tables, _ = encode_parts(ground)
         blueprint = build.draw(ground, attention="eager")
         arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
-        runtime = Runtime("cpu", "fp32", "eager", 1)
+        runtime = Runtime("cpu", "fp32", "eager", 1, fast_paths=True, first_token=True)
         quiet, _ = make()
         events = quiet.parts.events
         store = CheckpointStore(tmp_path / "saved", keep=1)

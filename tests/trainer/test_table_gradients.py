@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ftcli.trainer import table_gradients
+from ftcli.trainer.signals import Interrupted
 from ftcli.trainer.table_gradients import TableGradients
 
 TABLE = "embeddings.word_embeddings.weight"
@@ -126,3 +127,21 @@ def test_a_frozen_table_gives_none(make, small_tables):
     trainer, _ = make("freezing=embeddings")
     assert not trainer.parts.model.get_input_embeddings().sparse
     trainer.train_step(trainer.next_rows())
+
+
+def test_a_resumed_run_is_bit_identical(make, small_tables):
+    """Dropout on, all fast paths on; stopped inside the second epoch."""
+    whole, _ = make(folder="whole")
+    whole.fit()
+    first, _ = make(folder="stopped")
+    first.parts.after_step = [
+        lambda model, step, total: setattr(first.stop, "signum", 15) if step == 9 else None
+    ]
+    with pytest.raises(Interrupted):
+        first.fit()
+    again, _ = make(folder="stopped")
+    again.restore(again.parts.store.latest())
+    assert again.state.step == 9 and again.parts.model.get_input_embeddings().sparse
+    again.fit()
+    ours, theirs = (dict(t.parts.model.named_parameters()) for t in (again, whole))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -5,7 +5,10 @@ import pytest
 import tiny_models
 import torch
 
-from ftcli.model.top_block import FirstToken
+from ftcli.check.masks import sample
+from ftcli.compose import load
+from ftcli.model.top_block import FirstToken, narrow
+from ftcli.runtime import decide_runtime
 
 NO_DROPOUT = "model.dropout=0"
 
@@ -94,9 +97,32 @@ def test_adapters_inside_the_block_have_it(make, exact, method):
 
 
 @pytest.mark.parametrize("method", ["prompt-tuning", "p-tuning", "prefix-tuning"])
-def test_prompts_train_the_same_with_and_without(make, exact, method):
+def test_prompts_have_it_not(make, exact, method):
+    """Their top block stays frozen in eval mode; prefix tuning hands it keys and values besides."""
     trainer = require_equal(make, NO_DROPOUT, f"peft={method}", "peft.num_virtual_tokens=4")
-    assert (top_of(trainer) is None) == (method == "prefix-tuning")
+    assert top_of(trainer) is None
+
+
+@pytest.mark.parametrize(
+    "words", [["freezing=head-only"], ["peft=lora", "peft.layers=0"]], ids=["head", "lora"]
+)
+def test_a_top_block_that_never_trains_has_it_not(make, words):
+    trainer, _ = make(*words)
+    assert top_of(trainer) is None and not trainer.parts.events.notes
+
+
+def test_a_phase_that_unfreezes_the_block_begins_with_it(make, tmp_path):
+    (tmp_path / "schedule.yaml").write_text(
+        "0: {params: [head], max_steps: 2}\n1: {params: ['layers[-1:]', final]}\n"
+    )
+    trainer, _ = make("freezing=schedule", f"freezing.file={tmp_path / 'schedule.yaml'}")
+    widths = []
+    top_of(trainer).intermediate.register_forward_hook(lambda _, given, __: widths.append(given[0].shape[1]))
+    trainer.train_step(trainer.next_rows())
+    trainer.state.phase_ended = "max_steps"
+    trainer.next_phase()
+    trainer.train_step(trainer.next_rows())
+    assert widths[0] > 1 and widths[1] == 1
 
 
 def test_gradient_checkpointing_trains_the_same(make, exact):
@@ -177,3 +203,69 @@ def test_a_block_whose_attention_has_a_hook_declines_it(make, monkeypatch):
 def test_false_computes_the_whole_block(make):
     trainer, _ = make("trainer.fast_paths=false")
     assert top_of(trainer) is None
+
+
+def plain(make, *words: str, **more):
+    """Returns a model whose top block is whole, with what `narrow` asks for."""
+    trainer, blueprint = make(NO_DROPOUT, "trainer.fast_paths=false", *words, **more)
+    parts = trainer.parts
+    batch = parts.task.collate(
+        parts.train, sample(parts.train), pad_id=parts.pad_id, padding_side=parts.padding_side
+    )
+    return parts.model, blueprint.anatomy.blocks[-1].name, parts.task, batch
+
+
+def test_a_tagger_that_is_sure_of_one_tag_declines_it(make):
+    """Its predictions tell of no token, its logits do."""
+    model, block, task, batch = plain(make, task="token-classification")
+    model.classifier.weight.data *= 1e-3
+    model.classifier.bias.data[0] = 1e3
+    own = type(model.get_submodule(block))
+    assert not narrow(model, block, task, batch) and type(model.get_submodule(block)) is own
+
+
+def test_a_decoder_declines_it(make):
+    model, *rest = plain(make)
+    model.config.is_decoder = True
+    assert not narrow(model, *rest)
+    model.config.is_decoder = False
+    assert narrow(model, *rest)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_under_bf16_it_is_as_near_as_the_whole_block(make, attention):
+    model, block, task, batch = plain(make, f"model.attention={attention}")
+    with torch.no_grad():
+        exact = task.compute_loss(model.eval(), batch, train=False).logits
+        with torch.autocast("cpu", torch.bfloat16):
+            whole = task.compute_loss(model, batch, train=False).logits
+        assert narrow(model, block, task, batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            first = task.compute_loss(model.train(), batch, train=False).logits
+    assert not torch.equal(whole, exact)
+    assert float((first - exact).abs().max()) <= 2 * float((whole - exact).abs().max()) + 1e-3
+
+
+def test_the_share_of_dropped_attention_is_p(make):
+    """Equal shares over 8 tokens of value 1: what is left of their sum has mean 1 and variance p / (1 - p) / 8."""
+    trainer, _ = make("model.dropout=0.3")
+    block, seen = top_of(trainer).train(), []
+    own = block.attention.self
+    for module, bias in ((own.query, 0.0), (own.value, 1.0)):
+        module.weight.data.zero_()
+        module.bias.data.fill_(bias)
+    block.attention.output.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    torch.manual_seed(4)
+    block(torch.randn(4000, 8, 32))
+    sums = seen[0].detach().view(4000, 2, 16)[..., 0].flatten()
+    assert float(sums.mean()) == pytest.approx(1.0, abs=0.01)
+    assert float(sums.var()) == pytest.approx(0.3 / 0.7 / 8, rel=0.05)
+
+
+def test_a_run_from_before_it_goes_on_without(make):
+    config = load(["data=text", "data.path=rows"]).config
+    then = {"precision": "fp32", "threads": 1, "attention": "eager", "fast_paths": True}
+    assert decide_runtime(config, 24).first_token
+    old = decide_runtime(config, 24, then)
+    assert old.fast_paths and not old.first_token
+    assert decide_runtime(config, 24, then | {"first_token": True}).first_token
