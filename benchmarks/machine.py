@@ -91,7 +91,7 @@ def run_peer(
 
 
 def conditions(device: str = "cpu") -> str:
-    """Returns date, hardware and versions in one line; cores are those this process may use."""
+    """Returns date, hardware, versions and commit in one line; cores are those this process may use."""
     import torch
     import transformers
 
@@ -100,8 +100,23 @@ def conditions(device: str = "cpu") -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {processor}, {len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"
         f"{f', OMP_NUM_THREADS {threads}' if threads else ''}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"transformers {transformers.__version__}."
+        f"transformers {transformers.__version__}{commit()}."
     )
+
+
+def commit() -> str:
+    """Returns ', commit HASH', with a + where tracked files differ from it; nothing outside a repository."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        found = subprocess.run(
+            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(
+            [*git, "diff", "--quiet", "HEAD", "--", "ftcli", "conf", "recipes"]
+        ).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f", commit {found.stdout.strip()}{'+' if changed else ''}"
 
 
 def cpu() -> str:

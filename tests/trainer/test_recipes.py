@@ -38,7 +38,7 @@ OWN = {
 UNCHECKPOINTED = {"sst2-prompt-tuning", "sst2-p-tuning", "sst2-prefix-tuning"}
 """Gradient checkpointing does not go with soft prompts and is refused."""
 PUBLISHED = ["model.published.lr=1e-4", "model.published.batch_size=256"]
-MORE_WORDS = {"mrpc": ["task.metrics=[f1@positive]"], "science-exam": PUBLISHED}
+MORE_WORDS = {"mrpc": ["task.metrics=[f1@positive]"], "science-exam": PUBLISHED, "sst2-miss": ["peft.r=8"]}
 
 
 @pytest.fixture
