@@ -364,13 +364,14 @@ def narrow_top_block(
     from ftcli.check.masks import sample
     from ftcli.model.top_block import narrow
 
-    top = blueprint.anatomy.blocks[-1:]
-    trained = {name for phase in blueprint.plan.phases for name in phase.trainable}
-    if not any(trained.intersection(block.tensors) for block in top):
+    blocks = blueprint.anatomy.blocks
+    if not blocks or not any(
+        set(phase.trainable) & set(blocks[-1].tensors) for phase in blueprint.plan.phases
+    ):
         return
     padding = {"pad_id": ground.tokenizer.pad_id, "padding_side": ground.tokenizer.padding_side}
     batch = ground.task.collate(table, sample(table), **padding)
-    if narrow(blueprint.model, top[0].name, ground.task, batch):
+    if narrow(blueprint.model, blocks[-1].name, ground.task, batch):
         note("the top block computes the first token alone in training: the head reads no other")
 
 

@@ -20,32 +20,6 @@ UNLIKE = 1e3
 """In the trial the other tokens hold values from minus this to this."""
 
 
-class FirstToken(nn.Module):
-    """Mixed into a block's class: in train mode its forward computes the first token, and gives zeros for the others."""
-
-    trial = False
-
-    def first(self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        """Returns the block's output for the first token, (batch, 1, width): `Way.first`."""
-        raise NotImplementedError
-
-    def forward(
-        self,
-        hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        if not (self.training or self.trial):
-            return super().forward(hidden_states, attention_mask, *args, **kwargs)
-        first = self.first(hidden_states, attention_mask)
-        others, width = hidden_states.shape[1] - 1, first.shape[-1]
-        padded = nn.functional.pad(first, (0, 0, 0, others))
-        if self.trial:
-            padded[:, 1:] = torch.linspace(-UNLIKE, UNLIKE, others * width).view(others, width)
-        return padded
-
-
 @dataclass(frozen=True, slots=True)
 class Way:
     """How an architecture's block computes its first token."""
@@ -56,6 +30,29 @@ class Way:
     """Modules of the block that it needs."""
     around: tuple[str, ...]
     """Modules whose forward it replaces: no hook may hang there."""
+
+
+class FirstToken(nn.Module):
+    """Mixed into a block's class: in train mode its forward computes the first token, and gives zeros for the others."""
+
+    way: Way
+    trial = False
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        if not (self.training or self.trial):
+            return super().forward(hidden_states, attention_mask, *args, **kwargs)
+        first = self.way.first(self, hidden_states, attention_mask)
+        others, width = hidden_states.shape[1] - 1, first.shape[-1]
+        padded = nn.functional.pad(first, (0, 0, 0, others))
+        if self.trial:
+            padded[:, 1:] = torch.linspace(-UNLIKE, UNLIKE, others * width).view(others, width)
+        return padded
 
 
 def narrow(model: nn.Module, block: str, task: Any, batch: dict[str, torch.Tensor]) -> bool:
@@ -91,13 +88,13 @@ def narrow(model: nn.Module, block: str, task: Any, batch: dict[str, torch.Tenso
             # Prefix tuning hands keys and values of its own to the attention.
             return False
         # The same name: what is looked up by the names of classes is still found.
-        top.__class__ = type(own.__name__, (FirstToken, own), {"first": way.first, "trial": True})
+        top.__class__ = type(own.__name__, (FirstToken, own), {"way": way, "trial": True})
         try:
             found = task.compute_loss(model, batch, train=False).logits
             tolerance = 2e-2 if next(model.parameters()).dtype.itemsize < 4 else 1e-4
             same = torch.allclose(expected, found, rtol=tolerance, atol=tolerance)
         finally:
-            top.__class__ = type(own.__name__, (FirstToken, own), {"first": way.first}) if same else own
+            top.__class__ = type(own.__name__, (FirstToken, own), {"way": way}) if same else own
     return same
 
 
