@@ -25,7 +25,7 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 STAGE, TRASH = ".stage-", ".trash-"
 SEALERS = 4
-"""Files of a stage that are made durable and hashed at a time."""
+"""Waits for the disk and hashes of a stage at a time."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -212,10 +212,11 @@ def _seal(stage: Path, about: dict[str, Any]) -> None:
     files = {}
     paths = sorted(stage.iterdir())
     share(paths)
-    # Waiting for the disk and hashing both let other threads run: one file does while another waits.
+    # Hashing, the longer part, and waiting for the disk both let other threads run.
     with ThreadPoolExecutor(max_workers=SEALERS) as pool:
-        for path, stated in zip(paths, pool.map(_settle, paths), strict=True):
-            files[path.name] = stated
+        hashes, durable = pool.map(file_sha256, paths), pool.map(fsync, paths)
+        for path, sha256, _ in zip(paths, hashes, durable, strict=True):
+            files[path.name] = {"size": path.stat().st_size, "sha256": sha256}
             crash_point("staged-file")
     crash_point("before-manifest")
     body = json.dumps({"format": FORMAT, "about": about, "files": files}, sort_keys=True)
@@ -231,12 +232,6 @@ def share(paths: Iterable[Path]) -> None:
     os.umask(mask := os.umask(0o077))
     for path in paths:
         path.chmod(0o666 & ~mask)
-
-
-def _settle(path: Path) -> dict[str, Any]:
-    """Makes a file durable and returns what the manifest states of it, from its bytes as they read back."""
-    fsync(path)
-    return {"size": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,8 +115,9 @@ class CheckpointStore:
         own = {name: _storable(values) for name, values in tensors.items()}
         num_bytes = sum(value.nbytes for values in own.values() for value in values.values())
         with commit(final, about={"step": step}, num_bytes=num_bytes) as stage:
-            for name, values in own.items():
-                save_file(values, stage / f"{name}.safetensors")
+            with ThreadPoolExecutor() as pool:
+                files = [stage / f"{name}.safetensors" for name in own]
+                list(pool.map(save_file, own.values(), files))
             (stage / STATE).write_text(json.dumps(state, sort_keys=True), encoding="utf-8")
         written = open_checkpoint(final, hashes=False)
         crash_point("before-link")
