@@ -6,7 +6,7 @@ PYTHON is of an environment with the same torch and transformers, lightning, and
 SST-2, batch 32, the model's dropout, fused AdamW, clipping at 1.0, batches grouped by length in both tools, fp32.
 
 - rows/s: one schedule file of three phases (head; the two top layers and pooler; the rest), an epoch each, runs in both
-  tools in turns. Only training steps count.
+  tools in turns. Only training steps count, so ftcli keeps no activations here (benchmarks/speed.py measures that).
 - time to an accuracy: each tool's own generated schedule, early stopping with patience 1; seconds of training and
   evaluation until the dev accuracy first reaches --target, or until --limit seconds have passed.
 
@@ -91,7 +91,7 @@ def ours(folder: Path, run: Path, *words: str) -> list[dict]:
 def ours_by_phase(folder: Path, number: int, rows: int) -> list[float]:
     """Returns rows/s of the training steps of each phase."""
     words = ["freezing=schedule", f"freezing.file={folder / 'schedule.yaml'}", "freezing.epoch_transitions_only=true",
-             "trainer.epochs=3", "trainer.log_every_n_steps=1000000", "seed=1"]  # fmt: skip
+             "trainer.epochs=3", "trainer.prefix_cache=off", "trainer.log_every_n_steps=1000000", "seed=1"]  # fmt: skip
     lines = ours(folder, folder / f"phases-{number}", *words)
     return [line["rows_per_s"] for line in lines if line["event"] == "train"]
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ftcli.plan.anatomy import Anatomy
     from ftcli.plan.plan import Plan
     from ftcli.prefix.cache import PrefixCache
+    from ftcli.prefix.schedule import Prefix
     from ftcli.profile.clock import Clock
     from ftcli.runtime import Runtime
     from ftcli.trainer.evaluation import Evaluator
@@ -375,6 +376,21 @@ def narrow_top_block(
         note("the top block computes the first token alone in training: the head reads no other")
 
 
+def find_prefixes(config: RunConfig, blueprint: Blueprint, arithmetic: Arithmetic) -> tuple[Prefix, ...]:
+    """Returns the frozen lower part of each phase; empty where none is to be kept."""
+    from ftcli.prefix.schedule import plan_prefixes
+
+    if config.trainer.prefix_cache is PrefixCaching.off:
+        return ()
+    found = plan_prefixes(
+        blueprint.plan,
+        blueprint.anatomy,
+        steps_per_epoch=arithmetic.steps_per_epoch,
+        total_steps=arithmetic.total_steps,
+    )
+    return found if any(prefix.depth and prefix.pays for prefix in found) else ()
+
+
 def build_prefix(
     config: RunConfig,
     ground: Ground,
@@ -390,22 +406,16 @@ def build_prefix(
     from ftcli.batching.cache import cache_folder
     from ftcli.prefix.cache import GIB, PrefixCache
     from ftcli.prefix.frame import open_frame
-    from ftcli.prefix.schedule import plan_prefixes
 
-    if config.trainer.prefix_cache is PrefixCaching.off:
-        return None
-    plan, anatomy = blueprint.plan, blueprint.anatomy
-    prefixes = plan_prefixes(
-        plan, anatomy, steps_per_epoch=arithmetic.steps_per_epoch, total_steps=arithmetic.total_steps
-    )
-    if not any(prefix.depth and prefix.pays for prefix in prefixes):
+    prefixes = find_prefixes(config, blueprint, arithmetic)
+    if not prefixes:
         return None
     return PrefixCache(
         model=blueprint.model,
         task=ground.task,
-        plan=plan,
+        plan=blueprint.plan,
         prefixes=prefixes,
-        frame=open_frame(blueprint.model, anatomy),
+        frame=open_frame(blueprint.model, blueprint.anatomy),
         tables=[tables[name] for name in ("train", "validation")],
         folder=cache_folder() / "prefix",
         limit_bytes=int(config.trainer.prefix_cache_gib * GIB),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ftcli.runtime import decide_runtime
 from ftcli.training import check
 
 if TYPE_CHECKING:
+    from ftcli.prefix.schedule import Prefix
     from ftcli.screen import Screen
 
 
@@ -42,6 +44,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     build_factor(first, curve, arithmetic.steps_per_epoch)
     show_plan(screen, blueprint.plan)
     screen.notes(arithmetic.lines())
+    screen.notes(_frozen_prefix(blueprint, build.find_prefixes(config, blueprint, arithmetic)))
     paths = {"run directory": str(target), "model": ground.source.origin}
     for name in ("train", "validation", "test"):
         rows = getattr(ground.parts, name)
@@ -60,6 +63,23 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
         "rows": arithmetic.rows,
         "rows_per_step": arithmetic.mean_rows,
     }
+
+
+def _frozen_prefix(blueprint: build.Blueprint, prefixes: Sequence[Prefix]) -> list[str]:
+    """Says which phases may read kept activations; whether they do, a trial on the built model decides."""
+    from ftcli.prefix.frame import open_frame
+
+    frame = open_frame(blueprint.model, blueprint.anatomy) if prefixes else None
+    if frame is None:
+        return []
+    parts = ", ".join(
+        f"those of {frame.name(prefix.depth)} in phase {index}"
+        for index, prefix in enumerate(prefixes)
+        if prefix.depth and prefix.pays
+    )
+    return [
+        f"frozen prefix: activations are kept where a trial agrees: {parts} (trainer.prefix_cache=off keeps none)"
+    ]
 
 
 def _count_steps(ground: build.Ground, screen: Screen) -> build.Arithmetic:

@@ -216,7 +216,6 @@ class PrefixCache:
         self, phase: int, frame: Frame, shapes: dict[int, Shape], size: int, *, files: bool, missing: bool
     ) -> None:
         depth, *later = shapes
-        what = "the base model" if depth == frame.whole else f"{depth} block{'s' if depth > 1 else ''}"
         more = f", later phases those of {' and '.join(map(str, later))}" if later else ""
         place = f"in files under {self.folder}" if files else "in memory"
         how = f"{size_text(size)} {place}" if missing else "kept already"
@@ -224,5 +223,5 @@ class PrefixCache:
             return
         self._announced.add(phase)
         self._say(
-            f"phase {phase} reads the activations of {what}{more}: {how} (trainer.prefix_cache=off computes them)"
+            f"phase {phase} reads the activations of {frame.name(depth)}{more}: {how} (trainer.prefix_cache=off computes them)"
         )

@@ -56,6 +56,10 @@ class Frame:
         """The depth of the whole base model."""
         return len(self.blocks) + 1
 
+    def name(self, depth: int) -> str:
+        """Returns what lies below a boundary, in words."""
+        return "the base model" if depth == self.whole else f"{depth} block{'s' if depth > 1 else ''}"
+
     def below(self, depth: int) -> list[nn.Module]:
         """Returns the modules below a boundary, outermost only."""
         if depth == self.whole:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,17 @@ def test_gradual_unfreezing_follows_what_generate_schedule_writes(ftcli, tiny):
     assert len(events("run", "phase")) == 4
     fewer = ftcli("train", *without(tiny), "freezing=gradual", "freezing.num_phases=9", "--dry-run")
     assert "9 phases were asked for; this model gives 4" in fewer.out
+
+
+def test_a_dry_run_says_which_activations_will_be_kept(ftcli, tiny):
+    words = [*without(tiny), "freezing=gradual", "trainer.epochs=8"]
+    shown = " ".join(ftcli("train", *words, "--dry-run").out.split())
+    done = " ".join(ftcli("train", *words, "--run-dir", "run").out.split())
+    foretold = re.findall(r"those of (.+?) in phase (\d)", shown)
+    assert len(foretold) >= 2
+    for what, phase in foretold:
+        assert f"phase {phase} reads the activations of {what}" in done
+    assert "frozen prefix" not in ftcli("train", *words, "trainer.prefix_cache=off", "--dry-run").out
 
 
 def test_layerwise_rates_and_scaled_lr_from_words(ftcli, tiny):

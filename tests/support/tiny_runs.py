@@ -9,6 +9,9 @@ from pathlib import Path
 import tiny_models
 import tiny_tasks
 
+DEFAULTS = ["trainer.batch_size=8", "trainer.precision=fp32", "trainer.threads=1", "optimizer.lr=1e-3", "trainer.epochs=2",
+            "trainer.log_every_n_steps=1", "tokenizer.max_length=24"]  # fmt: skip
+
 
 class Events:
     """Keeps what the loop logs and says."""
@@ -72,7 +75,33 @@ def _composed(words: tuple[str, ...]):
     return load(list(words)).config
 
 
-def build_run(config, saved: Path):
+def build_words(
+    folder: Path,
+    saved: Path,
+    words,
+    *,
+    architecture: str = "bert",
+    rows: int,
+    validation: int,
+    task: str | None = None,
+):
+    """Writes model and rows and builds what `words`, and defaults beside them, choose; as `build_run`, with the runtime of a run."""
+    from ftcli.compose import load
+    from ftcli.runtime import decide_runtime
+
+    if task is None:
+        path = tiny_models.write_rows(folder / f"rows{rows}", train=rows, validation=validation)
+        chosen = ["data=text", f"data.path={path}"]
+    else:
+        chosen = tiny_tasks.write_rows(folder / task, task, train=24, validation=9)
+    model = tiny_models.write_model(folder / architecture, architecture)
+    chosen = ["model=local", f"model.path={model}", "model.weights=random", *chosen, *words]
+    given = {word.partition("=")[0] for word in chosen}
+    config = load([*(word for word in DEFAULTS if word.partition("=")[0] not in given), *chosen]).config
+    return build_run(config, saved, decide_runtime(config, 24))
+
+
+def build_run(config, saved: Path, runtime=None):
     """Returns (trainer at step 0, blueprint); checkpoints go to `saved`."""
     from ftcli import build
     from ftcli.checkpoint.store import CheckpointStore
@@ -82,11 +111,11 @@ def build_run(config, saved: Path):
 
     ground = build.lay_ground(config)
     tables, _ = encode_parts(ground)
-    blueprint = build.draw(ground, attention="eager")
-    runtime = Runtime("cpu", "fp32", "eager", 1, fast_paths=True, first_token=True)
+    runtime = runtime or Runtime("cpu", "fp32", "eager", 1, fast_paths=True, first_token=True)
+    blueprint = build.draw(ground, attention=runtime.attention)
     arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
     events = Events()
     trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
-                                  store=CheckpointStore(saved, keep=3), events=events, reporter=events,
+                                  store=CheckpointStore(saved, keep=config.trainer.keep_checkpoints), events=events, reporter=events,
                                   stop=StopFlag())  # fmt: skip
     return trainer, blueprint
