@@ -46,6 +46,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import tiny_models  # noqa: E402
+from machine import commit  # noqa: E402
 
 POINTS = ("before-rename", "evaluation", "step", "staged-file", "before-manifest", "after-manifest", "after-rename",
           "before-link", "after-link", "before-delete", "in-delete")  # fmt: skip
@@ -394,7 +395,7 @@ def save(kills: list[Kill], closing: str, expected: dict[str, str], scenario: st
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {machine['cpu']}, {machine['cores']} cores, {machine['platform']}, "
         f"Python {machine['python']}, torch {packages['torch']}, transformers {packages['transformers']}, "
-        f"ftcli {machine['ftcli']}. `python benchmarks/kills.py{option} --kills {len(kills)}`.",
+        f"ftcli {machine['ftcli']}{commit()}. `python benchmarks/kills.py{option} --kills {len(kills)}`.",
         "",
         f"Tiny BERT, dropout 0.1, accumulation 3, 149 rows in {batches}, {run}, bf16 autocast, a checkpoint",
         "every 3 steps, an evaluation every 7. Compared: sha256 of weights and optimizer state of `last` and `best`, all train",
