@@ -18,6 +18,7 @@ from ftcli.errors import ConfigError, Problem
 from ftcli.metric import split_name
 from ftcli.profile.clock import OFF
 from ftcli.registry import lookup
+from ftcli.sizes import counted
 from ftcli.support import consult
 
 if TYPE_CHECKING:
@@ -93,9 +94,9 @@ class Arithmetic:
             "" if self.curve_steps == self.total_steps else f"; the lr curve is {self.curve_steps} steps long"
         )
         return [
-            f"{self.rows} rows / {self._batch()} = {self.steps_per_epoch} steps an epoch"
+            f"{counted(self.rows, 'row')} / {self._batch()} = {counted(self.steps_per_epoch, 'step')} an epoch"
             f"{'' if self.token_budget is None else f' of {self.mean_rows:.1f} rows on average'}; "
-            f"{self.total_steps} steps in all{curve}"
+            f"{counted(self.total_steps, 'step')} in all{curve}"
         ]
 
     def record(self) -> dict[str, Any]:
@@ -337,6 +338,16 @@ def saved_names(blueprint: Blueprint, config: RunConfig) -> frozenset[str]:
     return frozenset((trained | blueprint.fresh | method | buffers) & (set(own) | buffers))
 
 
+def checkpoint_bytes(blueprint: Blueprint, config: RunConfig) -> int:
+    """Returns the least bytes of the first checkpoint: its tensors, and the optimizer state of the first phase."""
+    from ftcli.explain.memory import optimizer_bytes
+
+    names, model = saved_names(blueprint, config), blueprint.model
+    own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    weights = sum(own[name].numel() * own[name].element_size() for name in names)
+    return weights + optimizer_bytes(blueprint.plan.phases[blueprint.plan.start_phase], unknown=0)
+
+
 def check_memory_mode(config: RunConfig, model: torch.nn.Module) -> None:
     """Turns gradient checkpointing on where asked, without making frozen embeddings require grad."""
     if not config.trainer.gradient_checkpointing:
@@ -409,6 +420,8 @@ def build_prefix(
 
     prefixes = find_prefixes(config, blueprint, arithmetic)
     if not prefixes:
+        if config.trainer.prefix_cache is PrefixCaching.disk:
+            note("frozen prefix: nothing is kept: no frozen lower part is read for two epochs or more")
         return None
     return PrefixCache(
         model=blueprint.model,

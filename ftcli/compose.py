@@ -34,6 +34,7 @@ OWN = "own"
 """Where runs are filed that name no recipe and their own model, rows or task: they are no quickstart."""
 RESOLVER = re.compile(r"\$\{\s*[^}]*:")
 TOP_LEVEL = ("recipe", "seed", "seeds", "num_seeds")
+LARGEST_SEED = 2**63 - 1
 NO_SEEDS: dict[str, Any] = {"seed": 42, "seeds": [], "num_seeds": 1}
 TOP_TYPES: dict[str, Any] = {"seed": int, "seeds": list[int], "num_seeds": int}
 PATHS = (
@@ -513,12 +514,12 @@ def _wrong_seed(key: str, value: Any) -> str:
     """Returns what a seed, a list of seeds or their number should be, or ''."""
     low = 1 if key == "num_seeds" else 0
     values = list(value) if key == "seeds" and OmegaConf.is_list(value) else [value]
-    if all(isinstance(v, int) and not isinstance(v, bool) and v >= low for v in values):
+    if all(isinstance(v, int) and not isinstance(v, bool) and low <= v <= LARGEST_SEED for v in values):
         return "expected seeds that differ" if len(set(values)) < len(values) else ""
     return (
         "expected a list of whole numbers such as [1,2,3]"
         if key == "seeds"
-        else f"expected a whole number of at least {low}"
+        else f"expected a whole number from {low} to {LARGEST_SEED}"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli import build
+from ftcli.checkpoint.commit import require_room
 from ftcli.compose import Composed
 from ftcli.encoding import encode_parts
 from ftcli.phase_kit import build_factor, build_monitor
@@ -35,6 +36,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     blueprint = build.draw(ground, meta=True)
     screen.notes([*ground.decisions, *blueprint.decisions])
     assert ground.parts is not None and ground.parts.train is not None
+    require_room(target, build.checkpoint_bytes(blueprint, config))
     arithmetic = _count_steps(ground, screen)
     runtime = decide_runtime(config, ground.tokenizer.max_length)
     first = blueprint.plan.phases[blueprint.plan.start_phase]

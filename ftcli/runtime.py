@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ftcli.config import Attention, RunConfig
+from ftcli.sizes import counted
 
 EAGER_BELOW = 96
 """On the CPU, SDPA's backward is slower than plain attention below about this many tokens."""
@@ -47,7 +48,7 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
     else:
         attention, reason = "sdpa", f"rows of up to {longest} tokens on {device}"
     decisions = [
-        f"device {device}, {threads} threads; precision {precision}: {why if not recorded else 'as recorded'}",
+        f"device {device}, {counted(threads, 'thread')}; precision {precision}: {why if not recorded else 'as recorded'}",
         f"attention {attention}: {reason}",
     ]
     # A run from before there was a fast path goes on without it.
@@ -55,5 +56,5 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
     fast_paths = wanted and device == "cpu"
     first_token = fast_paths and (not recorded or recorded.get("first_token", False))
     if fast_paths:
-        decisions.append("dropout layers draw whole random words, large embeddings give gradients by rows")
+        decisions.append("fast paths where they apply: dropout's masks, gradients of large embeddings")
     return Runtime(device, precision, attention, threads, fast_paths, first_token, decisions)

@@ -61,6 +61,8 @@ class Screen:
         self._last_line = 0.0
         self._last_train: dict[str, Any] = {}
         self._log: Any = None
+        self.num_phases = 1
+        """Of the run: the time left is not foretold from a phase that others follow, which go at another speed."""
 
     def log_to(self, path: Any) -> None:
         """Copies every line to a file from now on."""
@@ -116,7 +118,7 @@ class Screen:
 
     def train(self, event: dict[str, Any], total_steps: int) -> None:
         self._last_train = event
-        line = train_line(event, total_steps)
+        line = train_line(event, total_steps, last_phase=event["phase"] == self.num_phases - 1)
         self._to_log(line)
         if (
             self._progress is None
@@ -134,7 +136,7 @@ class Screen:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.completed}/{task.total} steps"),
-                TimeRemainingColumn(),
+                *([TimeRemainingColumn()] if self.num_phases == 1 else []),
                 TextColumn("{task.fields[figures]}"),
             )
             self._progress = Progress(*columns, console=self.console, transient=True)
@@ -208,8 +210,8 @@ def shown_figures(figures: dict[str, float]) -> list[str]:
     return shown
 
 
-def train_line(event: dict[str, Any], total_steps: int) -> str:
-    left = (total_steps - event["step"]) * event["seconds_per_step"]
+def train_line(event: dict[str, Any], total_steps: int, *, last_phase: bool = True) -> str:
+    left = (total_steps - event["step"]) * event["seconds_per_step"] * last_phase
     eta = f"  ETA {int(left // 60)}:{int(left % 60):02d}" if left else ""
     phase = f"  phase {event['phase']}" if any(name.startswith("phase") for name in event["lr"]) else ""
     return (

@@ -1,4 +1,4 @@
-"""Bytes as people read them."""
+"""Bytes and counts as people read them."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ def size_text(num_bytes: float) -> str:
             figure = num_bytes / 2**power
             return f"{figure:,.{0 if figure >= 100 else 1}f} {unit}"
     return f"{num_bytes:,.0f} bytes"
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns `1 step` or `2,000 steps`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

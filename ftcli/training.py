@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli import build, collector
+from ftcli.checkpoint.commit import require_room
 from ftcli.compose import Composed
 from ftcli.encoding import describe_data, encode_parts, require_trainable_rows
 from ftcli.environment import command_line, environment
@@ -74,10 +75,11 @@ def start(
 ) -> dict[str, Any]:
     """Trains a new run and returns its result."""
     check(composed)
-    RunDir.probe(composed.config.recipe, run_dir=run_dir)
+    target = RunDir.probe(composed.config.recipe, run_dir=run_dir)
     objects = _prepare(composed, screen, clock)
     ground, runtime, blueprint, arithmetic, tables = objects
     _show_plan(screen, blueprint, arithmetic)
+    require_room(target, build.checkpoint_bytes(blueprint, composed.config))
     with RunDir.create(composed.config.recipe, run_dir=run_dir) as run:
         _write_plan(run, blueprint)
         run.write_json("data.json", describe_data(ground, tables) | {"batches": arithmetic.record()})
@@ -158,6 +160,7 @@ def _continue(
         objects = _prepare(composed, screen, clock, recorded=decided)
         _same_sources(run, describe_data(objects[0], objects[4]))
         plan_changed = _same_plan(run, objects[2], screen, allowed)
+        require_room(run.path, build.checkpoint_bytes(objects[2], composed.config))
         if changed:
             screen.notes(f"{key} is now {value}" for key, value in changed.items())
             run.write_text("config.yaml", render_config(composed))
@@ -280,6 +283,7 @@ def _fit(
     if isinstance(clock, RunningClock):
         clock.watch(runtime.device, folder)
     screen.log_to(run.train_log)
+    screen.num_phases = len(blueprint.plan.phases)
     screen.heading(f"run {run.path}")
     with StopFlag() as stop:
         store = CheckpointStore(run.checkpoints, keep=composed.config.trainer.keep_checkpoints)

@@ -36,6 +36,12 @@ def test_all_mistakes_come_at_once_with_the_nearest_name():
     assert "model.path" in found["modle.path"]
 
 
+@pytest.mark.parametrize("word", ["seed=-1", "seed=9223372036854775808", "seeds=[1,99999999999999999999999]"])
+def test_a_seed_that_no_generator_takes_is_refused(word):
+    assert word.partition("=")[0] in problems(word)
+    assert load(["seed=9223372036854775807"]).config.seed == 2**63 - 1
+
+
 def test_an_enum_lists_its_values_and_a_recipe_its_neighbours():
     assert "auto, fp32, bf16, fp16" in problems("trainer.precision=int8")["trainer.precision"]
     assert "sst2-lora" in problems("recipe=sst2-lroa")["recipe"]

@@ -16,6 +16,7 @@ from ftcli.encoding import encode_parts, require_trainable_rows
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.rowfile import RowWriter, format_of, opened, refuse_existing
 from ftcli.runtime import decide_runtime
+from ftcli.sizes import counted
 from ftcli.training import check
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def check_data(
     counts = {level: sum(f.level is level for f in contract.findings) for level in Level}
     word = "PASS" if contract.holds else "FAIL"
     screen.heading(
-        f"{word}: {counts[Level.error]} errors, {counts[Level.warning]} warnings, {counts[Level.fact]} proofs and facts"
+        f"{word}: {counted(counts[Level.error], 'error')}, {counted(counts[Level.warning], 'warning')}, "
+        f"{counts[Level.fact]} proofs and facts"
     )
     result: dict[str, Any] = {"holds": contract.holds, "findings": [f.to_json() for f in contract.findings]}
     if write_clean is not None and "train" in contract.parts:

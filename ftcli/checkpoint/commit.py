@@ -189,6 +189,20 @@ def explained(path: Path, num_bytes: int = 0) -> Iterator[None]:
         raise RunDirError(problem) from error
 
 
+def require_room(folder: Path, num_bytes: int) -> None:
+    """Refuses a disk on which a folder that may not be there yet has no room for so many bytes.
+
+    Raises:
+        RunDirError: names both numbers.
+    """
+    free = _free_bytes(folder / "file")
+    if free < num_bytes:
+        message = f"has no room for one checkpoint: {num_bytes:,} bytes are needed and {free:,} are free"
+        raise RunDirError(
+            Problem(str(folder), message, "free space, or choose another place with --run-dir DIR")
+        )
+
+
 def file_sha256(path: Path) -> str:
     """Returns the hex sha256 of a file's bytes, read in pieces."""
     with path.open("rb") as file:

@@ -39,9 +39,6 @@ def bytes_needed(
     """
     weights = sum(t.numel * BYTES.get(t.dtype, 4) for t in anatomy.tensors)
     trained = phase.num_trainable_parameters
-    slots = STATE_SLOTS.get(phase.optimizer, 2)
-    if phase.optimizer == "sgd" and not phase.optimizer_values.get("momentum"):
-        slots = 0
     hidden = int(getattr(hf_config, "hidden_size", 0) or getattr(hf_config, "n_embd", 0) or 0)
     heads = int(getattr(hf_config, "num_attention_heads", 0) or 1)
     element = 2 if precision == "fp32" else 1
@@ -60,6 +57,14 @@ def bytes_needed(
     return {
         "weights": weights,
         "gradients": trained * 4,
-        "optimizer": trained * 4 * slots,
+        "optimizer": optimizer_bytes(phase),
         "activations": int(layer * (repeats if layers else 0)),
     }
+
+
+def optimizer_bytes(phase: Phase, *, unknown: int = 2) -> int:
+    """Returns bytes of the optimizer's state in a phase; `unknown` values a parameter where its kind is not known."""
+    slots = STATE_SLOTS.get(phase.optimizer, unknown)
+    if phase.optimizer == "sgd" and not phase.optimizer_values.get("momentum"):
+        slots = 0
+    return phase.num_trainable_parameters * 4 * slots

@@ -97,13 +97,15 @@ class PrefixCache:
             else obstacle(self.model, frame, prefix.depth, trained, self.padding_side)
         )
         if why or frame is None or filler is None:
-            self._say(f"phase {phase} computes it in each step: {why}")
+            self._say(f"phase {phase} computes its activations in each step: {why}")
             return
         # Above the first block of a later boundary there is attention: all of its places are read.
         depths = [prefix.depth, *(d for d in prefix.shared if d < len(frame.blocks))]
         shapes = filler.try_out(depths, trained)
         if not shapes:
-            self._say(f"phase {phase} computes it in each step: a trial from kept states came out otherwise")
+            self._say(
+                f"phase {phase} computes its activations in each step: a trial from kept ones came out otherwise"
+            )
             return
         self._make_ready(phase, frame, filler, shapes)
 
@@ -144,7 +146,7 @@ class PrefixCache:
             size = self._size(shapes)
         if size > self.limit_bytes:
             self._say(
-                f"phase {phase} computes it in each step: {size_text(size)} of activations are more than "
+                f"phase {phase} computes its activations in each step: their {size_text(size)} are more than "
                 f"trainer.prefix_cache_gib={self.limit_bytes / GIB:.3g}"
             )
             self._held.clear()
@@ -160,7 +162,9 @@ class PrefixCache:
             self._say(f"kept in memory, for {failed} (FTCLI_CACHE=DIR moves the cache)")
             failed = self._complete(filler, shapes, keys, files=False)
         if failed:
-            self._say(f"phase {phase} computes it in each step: {failed} (FTCLI_CACHE=DIR moves the cache)")
+            self._say(
+                f"phase {phase} computes its activations in each step: {failed} (FTCLI_CACHE=DIR moves the cache)"
+            )
             return
         self.depth = depth
 
@@ -216,7 +220,7 @@ class PrefixCache:
         self, phase: int, frame: Frame, shapes: dict[int, Shape], size: int, *, files: bool, missing: bool
     ) -> None:
         depth, *later = shapes
-        more = f", later phases those of {' and '.join(map(str, later))}" if later else ""
+        more = f", later phases those of {' and '.join(map(frame.name, later))}" if later else ""
         place = f"in files under {self.folder}" if files else "in memory"
         how = f"{size_text(size)} {place}" if missing else "kept already"
         if phase in self._announced:

@@ -96,7 +96,7 @@ class Filler:
         if folder is not None:
             # Before the first entry is begun: a sweep takes this process's own stages for a dead one's.
             folder.open(sum(shapes[depth].num_bytes(self.tables[n]) for n, depth in missing))
-        progress = _Progress(sum(len(self.tables[n]) for n in {n for n, _ in missing}), self.note)
+        progress = _Progress([self.tables[n] for n in {n for n, _ in missing}], self.note)
         for number in sorted({number for number, _ in missing}):
             table = self.tables[number]
             wanted = {depth: key for (n, depth), key in missing.items() if n == number}
@@ -113,7 +113,7 @@ class Filler:
                     caught = self._catch(list(stores), self._batch(table, rows))
                     for depth, states in stores.items():
                         states.put(table.sequences(rows), caught[depth])
-                    progress.advance(len(rows))
+                    progress.advance(len(rows), int(table.lengths[rows].sum()))
             for depth, key in wanted.items():
                 found((number, depth), key, stores[depth])
 
@@ -134,21 +134,26 @@ class Filler:
 class _Progress:
     """Says how far a fill is: once it takes longer than two seconds, and when it is done."""
 
-    def __init__(self, rows: int, note: Callable[[str], None]) -> None:
-        self.rows, self.note, self.done = rows, note, 0
+    def __init__(self, tables: Sequence[TokenTable], note: Callable[[str], None]) -> None:
+        self.rows, self.tokens = sum(map(len, tables)), sum(int(table.lengths.sum()) for table in tables)
+        self.note, self.done, self.done_tokens = note, 0, 0
         self.start = self.said = time.perf_counter()
 
-    def advance(self, rows: int) -> None:
+    def advance(self, rows: int, tokens: int) -> None:
         self.done += rows
+        self.done_tokens += tokens
         now = time.perf_counter()
         seconds = now - self.start
         if self.done == self.rows and self.said > self.start:
-            self.note(f"frozen prefix: computed for {self.rows:,} rows in {seconds:.0f} s")
+            self.note(f"frozen prefix: activations of all {self.rows:,} rows computed in {seconds:.0f} s")
         elif (
             now - self.said > SLOW_SECONDS * (1 if self.said == self.start else 10) and self.done < self.rows
         ):
-            left = seconds / self.done * (self.rows - self.done)
-            self.note(f"frozen prefix: {self.done:,} of {self.rows:,} rows, about {left:.0f} s left")
+            # The short rows come first, so time goes by tokens.
+            left = seconds * (self.tokens - self.done_tokens) / max(self.done_tokens, 1)
+            self.note(
+                f"frozen prefix: activations of {self.done:,} of {self.rows:,} rows computed, about {left:.0f} s left"
+            )
             self.said = now
 
 

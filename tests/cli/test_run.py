@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,26 @@ def test_dry_run_writes_nothing(ftcli, tiny, tmp_path):
     assert done.code == 0 and tree(tmp_path) == before
     assert "48 rows / batch of 8 (3 micro-batches of 3) = 6 steps an epoch; 12 steps in all" in done.out
     assert "parameters train (100.00%)" in done.out and "nothing was written" in done.out
+
+
+def test_a_disk_without_room_for_a_checkpoint_is_refused_before_training(ftcli, tiny, tmp_path, monkeypatch):
+    from safetensors.torch import load_file
+
+    assert ftcli("train", *tiny, "--run-dir", "run").code == 0
+    held = [load_file(f"run/checkpoints/last/{name}.safetensors") for name in ("model", "optimizer")]
+    needed = sum(tensor.nbytes for tensors in held for tensor in tensors.values() if tensor.dim())
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=needed - 1))
+    for words in (["train", *tiny, "--run-dir", "other"], ["train", *tiny, "--dry-run"]):
+        done = ftcli(*words)
+        assert done.code == 2 and f"{needed:,} bytes are needed and {needed - 1:,} are free" in " ".join(
+            done.err.split()
+        )
+        assert "validation: accuracy" not in done.out and not Path("other").exists()
+    resumed = ftcli("resume", "run", "trainer.epochs=9")
+    assert resumed.code == 2 and "has no room for one checkpoint" in " ".join(resumed.err.split())
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=needed))
+    assert ftcli("train", *tiny, "--dry-run").code == 0
 
 
 def test_a_resume_with_more_epochs_says_what_becomes_of_the_lr(ftcli, tiny):

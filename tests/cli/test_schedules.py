@@ -129,6 +129,29 @@ def test_a_dry_run_says_which_activations_will_be_kept(ftcli, tiny):
     for what, phase in foretold:
         assert f"phase {phase} reads the activations of {what}" in done
     assert "frozen prefix" not in ftcli("train", *words, "trainer.prefix_cache=off", "--dry-run").out
+    # A phase that others follow does not tell how long they take.
+    lines = [
+        line
+        for line in Path("run/train.log").read_text().splitlines()
+        if line.startswith("step ") and "loss" in line
+    ]
+    last = max(int(re.search(r"phase (\d+)", line).group(1)) for line in lines if "rows/s" in line)
+    assert last == 3 and all("ETA" not in line for line in lines if f"phase {last}" not in line)
+
+
+def test_phases_the_run_may_never_reach_are_named_once(ftcli, tiny):
+    done = ftcli("train", *without(tiny), "freezing=gradual", "trainer.epochs=2", "--dry-run")
+    said = [line for line in done.out.splitlines() if "may never begin" in line]
+    assert len(said) == 1 and "phase 1 of 3 may last until epoch 2" in said[0]
+    assert (
+        "may never begin"
+        not in ftcli("train", *without(tiny), "freezing=gradual", "trainer.epochs=8", "--dry-run").out
+    )
+
+
+def test_files_of_activations_that_were_asked_for_and_are_not_kept_are_said(ftcli, tiny):
+    done = ftcli("train", *tiny, "trainer.prefix_cache=disk", "--run-dir", "run")
+    assert "nothing is kept: no frozen lower part is read for two epochs or more" in done.out
 
 
 def test_layerwise_rates_and_scaled_lr_from_words(ftcli, tiny):

@@ -56,7 +56,7 @@ def test_one_pass_serves_the_phases_of_a_schedule(make, passes):
     assert passes == [[3, 1]] * 3 + [[2]] * 3
     notes = [n for n in trainer.parts.events.notes if n.startswith("frozen prefix")]
     assert notes[0].startswith(
-        "frozen prefix: phase 0 reads the activations of the base model, later phases those of 1: "
+        "frozen prefix: phase 0 reads the activations of the base model, later phases those of 1 block: "
     )
     assert "KiB in memory" in notes[0] and "kept already" in notes[2]
     assert trainer.parts.prefix.depth == 0 and not trainer.parts.prefix._held

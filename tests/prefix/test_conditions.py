@@ -18,7 +18,7 @@ def reason(trainer) -> str:
     trainer._enter_prefix()
     assert trainer.parts.prefix.depth == 0
     [line] = trainer.parts.events.notes
-    assert line.startswith("frozen prefix: phase 0 computes it in each step: ")
+    assert line.startswith("frozen prefix: phase 0 computes its activations in each step: ")
     return line.partition("step: ")[2]
 
 
@@ -110,7 +110,7 @@ def test_a_soft_prompt_is_found_by_its_gradient(make, monkeypatch):
         return own(self, *args, **kwargs) + prompt[0]
 
     monkeypatch.setattr(type(model.bert.embeddings), "forward", forward)
-    assert "a trial from kept states came out otherwise" in reason(trainer)
+    assert "a trial from kept ones came out otherwise" in reason(trainer)
 
 
 def test_a_head_that_reads_every_place_gets_every_place(make, monkeypatch):

@@ -178,7 +178,7 @@ def test_a_full_disk_costs_one_line_and_not_the_run(make, monkeypatch, tmp_path,
     lines = [note for note in trainer.parts.events.notes if "No space left on device" in note]
     assert len(lines) == 1 and "does not fit on the disk" in lines[0]
     assert ("kept in memory" in lines[0]) == memory
-    assert ("phase 0 computes it in each step" in lines[0]) == (not memory)
+    assert ("phase 0 computes its activations in each step" in lines[0]) == (not memory)
     assert (trainer.parts.prefix.depth > 0) == memory
     assert not list((tmp_path / "cache" / "prefix").iterdir())
 
