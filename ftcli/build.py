@@ -343,8 +343,8 @@ def checkpoint_bytes(blueprint: Blueprint, config: RunConfig) -> int:
     from ftcli.explain.memory import optimizer_bytes
 
     names, model = saved_names(blueprint, config), blueprint.model
-    own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    weights = sum(own[name].numel() * own[name].element_size() for name in names)
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    weights = sum(tensors[name].nbytes for name in names)
     return weights + optimizer_bytes(blueprint.plan.phases[blueprint.plan.start_phase], unknown=0)
 
 

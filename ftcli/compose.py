@@ -516,11 +516,10 @@ def _wrong_seed(key: str, value: Any) -> str:
     values = list(value) if key == "seeds" and OmegaConf.is_list(value) else [value]
     if all(isinstance(v, int) and not isinstance(v, bool) and low <= v <= LARGEST_SEED for v in values):
         return "expected seeds that differ" if len(set(values)) < len(values) else ""
-    return (
-        "expected a list of whole numbers such as [1,2,3]"
-        if key == "seeds"
-        else f"expected a whole number from {low} to {LARGEST_SEED}"
+    kind, such = (
+        ("a list of whole numbers", ", such as [1,2,3]") if key == "seeds" else ("a whole number", "")
     )
+    return f"expected {kind} from {low} to {LARGEST_SEED}{such}"
 
 
 def _clean(value: Any) -> Any:

@@ -118,7 +118,7 @@ class Screen:
 
     def train(self, event: dict[str, Any], total_steps: int) -> None:
         self._last_train = event
-        line = train_line(event, total_steps, last_phase=event["phase"] == self.num_phases - 1)
+        line = train_line(event, total_steps, foretell=event["phase"] == self.num_phases - 1)
         self._to_log(line)
         if (
             self._progress is None
@@ -210,9 +210,9 @@ def shown_figures(figures: dict[str, float]) -> list[str]:
     return shown
 
 
-def train_line(event: dict[str, Any], total_steps: int, *, last_phase: bool = True) -> str:
-    left = (total_steps - event["step"]) * event["seconds_per_step"] * last_phase
-    eta = f"  ETA {int(left // 60)}:{int(left % 60):02d}" if left else ""
+def train_line(event: dict[str, Any], total_steps: int, *, foretell: bool) -> str:
+    left = (total_steps - event["step"]) * event["seconds_per_step"]
+    eta = f"  ETA {int(left // 60)}:{int(left % 60):02d}" if left and foretell else ""
     phase = f"  phase {event['phase']}" if any(name.startswith("phase") for name in event["lr"]) else ""
     return (
         f"step {event['step']}/{total_steps}{phase}  epoch {event['epoch']:.2f}  {short_figures(event)}{eta}"

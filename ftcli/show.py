@@ -124,7 +124,7 @@ def show_result(screen: Screen, result: dict[str, Any], run: RunDir) -> None:
             "speed",
             f"{result['train']['rows_per_s'] or 0:.0f} rows/s, {result['train']['tokens_per_s'] or 0:.0f} tokens/s",
         ),
-        ("wall time", f"{result['wall_seconds']:.0f} s from the first step"),
+        ("wall time", f"{result['wall_seconds']:.0f} s, start-up left out"),
         ("run directory", str(run.path)),
     ]
     if len(result["phases"]) > 1:

@@ -195,11 +195,11 @@ def require_room(folder: Path, num_bytes: int) -> None:
     Raises:
         RunDirError: names both numbers.
     """
-    free = _free_bytes(folder / "file")
+    free = _free_bytes(folder)
     if free < num_bytes:
         message = f"has no room for one checkpoint: {num_bytes:,} bytes are needed and {free:,} are free"
         raise RunDirError(
-            Problem(str(folder), message, "free space, or choose another place with --run-dir DIR")
+            Problem(str(folder), message, "free space; a new run goes elsewhere with --run-dir DIR")
         )
 
 
@@ -289,5 +289,5 @@ def _os_error_number(error: Exception) -> int | None:
 
 
 def _free_bytes(path: Path) -> int:
-    place = next(p for p in path.absolute().parents if p.is_dir())
+    place = next(p for p in (path.absolute(), *path.absolute().parents) if p.is_dir())
     return shutil.disk_usage(place).free

@@ -224,12 +224,9 @@ def _said(specs: Sequence[PhaseSpec], defaults: Defaults) -> list[str]:
         until = spec.max_transition_epoch
         if until is None:
             continue
-        if (
-            until >= defaults.epochs
-            and last < defaults.epochs
-            and (until > defaults.epochs or specs[-1] is not spec)
-        ):
-            never = "" if spec is specs[-1] else ": what comes after it may never begin"
+        ends = spec is specs[-1]
+        if last < defaults.epochs and (until > defaults.epochs if ends else until >= defaults.epochs):
+            never = "" if ends else ": what comes after it may never begin"
             notes.append(
                 f"{spec.where}: phase {spec.index} of {specs[-1].index} may last until epoch {until}, and the run ends "
                 f"after trainer.epochs={defaults.epochs:g}{never}"
