@@ -75,6 +75,16 @@ class Word:
     value: str
 
 
+@dataclass(slots=True)
+class _Recipe:
+    """A recipe composed as Hydra's primary config; `choices` is role -> choice, `own` the keys its file sets."""
+
+    file: Path
+    tree: dict[str, Any]
+    choices: dict[str, str]
+    own: set[str]
+
+
 def load(words: list[str]) -> Composed:
     """Composes recipe and words into a typed configuration.
 
@@ -85,19 +95,16 @@ def load(words: list[str]) -> Composed:
     parsed = [w for w in (_split(text, problems) for text in _joined_flags(words)) if w is not None]
     _no_repeats(parsed, problems)
     recipe_words = [w for w in parsed if w.key == "recipe"]
-    recipe = recipe_words[-1].value if recipe_words else QUICKSTART
-    recipe_file = find_recipe(recipe)
+    recipe = _compose_recipe(find_recipe(recipe_words[-1].value if recipe_words else QUICKSTART))
     swaps, settings = _sort_words([w for w in parsed if w.key != "recipe"], problems)
-    recipe_tree, choices = _compose_recipe(recipe_file)
-    dropped_roles = {role for role, choice in swaps.items() if choices[role] != choice}
-    final_choices = choices | swaps
-    defaults, replaced = _compose_base(final_choices, {role: choices[role] for role in dropped_roles})
+    dropped_roles = {role for role, choice in swaps.items() if recipe.choices[role] != choice}
+    final_choices = recipe.choices | swaps
+    defaults, replaced = _compose_base(final_choices, {role: recipe.choices[role] for role in dropped_roles})
     uses = {role: str(defaults[role].pop("uses", choice)) for role, choice in final_choices.items()}
     tree = _Tree(final_choices, uses, problems)
     for key, value in _leaves(defaults):
         tree.set(key, value, "default")
-    base = OmegaConf.create({name: replaced.get(name, defaults[name]) for name in (*ROLES, "seed")})
-    notes = _apply_recipe(tree, recipe_tree, base, recipe_file, dropped_roles, final_choices)
+    notes = _apply_recipe(tree, recipe, defaults | replaced, dropped_roles)
     for word in settings:
         tree.set_word(word)
     for role in sorted(swaps):
@@ -105,7 +112,7 @@ def load(words: list[str]) -> Composed:
     if problems:
         raise ConfigError(*problems, *_of_values(tree, settings, problems))
     own = not recipe_words and _is_own(dropped_roles, settings)
-    return tree.finish(OWN if own else recipe_file.stem, notes)
+    return tree.finish(OWN if own else recipe.file.stem, notes)
 
 
 def _is_own(swapped: set[str], settings: list[Word]) -> bool:
@@ -280,39 +287,45 @@ def _sort_words(words: list[Word], problems: list[Problem]) -> tuple[dict[str, s
     return swaps, settings
 
 
-def _compose(folder: Path, name: str, overrides: list[str]) -> DictConfig:
-    """Composes one primary config with conf/ behind it; Hydra's messages become one problem."""
-    search = [f"file://{place}" for place in conf_folders()]
+@functools.lru_cache(maxsize=64)
+def _compose(
+    folder: Path, name: str, words: tuple[str, ...], search: tuple[Path, ...], text: str = ""
+) -> dict[str, Any]:
+    """Composes one primary config with the folders of choices behind it, as plain values; Hydra's messages become one problem.
+
+    Hydra takes a fifth of a second, so what came out is kept: read it, never write to it.
+
+    Args:
+        folder: holds `<name>.yaml`.
+        name: the primary config.
+        words: Hydra's overrides.
+        search: `conf_folders()`.
+        text: what the file holds, where it is one that may change while the process lives.
+    """
+    places = [f"file://{place}".replace("\\", "\\\\").replace("'", "\\'") for place in search]
     try:
         with initialize_config_dir(str(folder), version_base="1.3"):
-            quoted = ",".join("'" + s.replace("\\", "\\\\").replace("'", "\\'") + "'" for s in search)
-            return hydra_compose(name, [f"hydra.searchpath=[{quoted}]", *overrides], return_hydra_config=True)
+            quoted = ",".join(f"'{place}'" for place in places)
+            tree = hydra_compose(name, [f"hydra.searchpath=[{quoted}]", *words], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(Problem(str(folder / f"{name}.yaml"), " ".join(str(error).split()))) from error
+    values: Any = OmegaConf.to_container(tree, resolve=False)
+    return values
 
 
-@functools.lru_cache(maxsize=8)
-def _base(words: tuple[str, ...]) -> DictConfig:
-    return _compose(bundled("conf"), "base", list(words))
-
-
-def _compose_base(choices: dict[str, str], replaced: dict[str, str]) -> tuple[DictConfig, dict[str, Any]]:
-    """Returns (what the choices state, role -> what the choice that was replaced states).
-
-    Hydra takes a fifth of a second to compose, so both come out of one composition.
-    """
+def _compose_base(choices: dict[str, str], replaced: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns (what the choices state, role -> what the choice that was replaced states), from one composition."""
     words = [f"{role}={choice}" for role, choice in sorted(choices.items())]
     words += [f"+{role}@replaced.{role}={choice}" for role, choice in sorted(replaced.items())]
-    tree = _base(tuple(words))
-    own = OmegaConf.create({role: tree[role] for role in ROLES} | {"seed": tree.seed})
-    return own, {role: tree.replaced[role] for role in replaced}
+    tree = _compose(bundled("conf"), "base", tuple(words), conf_folders())
+    own = {role: dict(tree[role]) for role in ROLES} | {"seed": tree["seed"]}
+    return own, {role: tree["replaced"][role] for role in replaced}
 
 
-def _compose_recipe(file: Path) -> tuple[DictConfig, dict[str, str]]:
-    """Returns (the recipe composed as Hydra's primary config, role -> choice)."""
-    _read_strictly(file)
-    tree = _compose(file.parent, file.stem, [])
-    chosen = tree.hydra.runtime.choices
+def _compose_recipe(file: Path) -> _Recipe:
+    raw, text = _read_strictly(file)
+    tree = _compose(file.parent, file.stem, (), conf_folders(), text)
+    chosen = tree["hydra"]["runtime"]["choices"]
     missing = [role for role in ROLES if role not in chosen]
     if missing:
         raise ConfigError(
@@ -320,11 +333,12 @@ def _compose_recipe(file: Path) -> tuple[DictConfig, dict[str, str]]:
                 str(file), f"chooses nothing for {', '.join(missing)}", "begin its defaults with `- base`"
             )
         )
-    return tree, {role: str(chosen[role]) for role in ROLES}
+    own = {key for key, _ in _leaves({name: value for name, value in raw.items() if name != "defaults"})}
+    return _Recipe(file, tree, {role: str(chosen[role]) for role in ROLES}, own)
 
 
-def _read_strictly(file: Path) -> DictConfig:
-    """Reads a recipe as data: YAML 1.2 floats, no duplicate keys, nothing that names code."""
+def _read_strictly(file: Path) -> tuple[dict[Any, Any], str]:
+    """Returns a recipe (as data, as text): YAML 1.2 floats, no duplicate keys, nothing that names code."""
     try:
         raw = OmegaConf.load(file)
         text = file.read_text(encoding="utf-8")
@@ -358,28 +372,29 @@ def _read_strictly(file: Path) -> DictConfig:
         raise ConfigError(
             *(Problem(f"{file}: {key}", "this key cannot be set in a recipe") for key in reserved)
         )
-    return raw
+    values = OmegaConf.to_container(raw, resolve=False)
+    assert isinstance(values, dict)
+    return values, text
 
 
-def _apply_recipe(
-    tree: _Tree, recipe: DictConfig, base: DictConfig, file: Path, dropped: set[str], choices: dict[str, str]
-) -> list[str]:
+def _apply_recipe(tree: _Tree, recipe: _Recipe, base: dict[str, Any], dropped: set[str]) -> list[str]:
     """Sets the recipe's own values, except those of swapped roles, which are returned as notes."""
-    raw = OmegaConf.to_container(_read_strictly(file), resolve=False)
-    assert isinstance(raw, dict)
-    own = {key for key, _ in _leaves({name: value for name, value in raw.items() if name != "defaults"})}
     stated = dict(_leaves(base))
     notes = []
-    for key, value in _leaves(recipe):
+    for key, value in _leaves(recipe.tree):
         role = key.split(".")[0]
         if role == "hydra" or key.endswith(".uses"):
             continue
-        if key not in own and key in stated and stated[key] == value:
+        if key not in recipe.own and key in stated and stated[key] == value:
             continue
         if role in dropped:
-            notes.append(f"{key}={_shown(value)} of the recipe is dropped: {role}={choices[role]} was chosen")
+            notes.append(
+                f"{key}={_shown(value)} of the recipe is dropped: {role}={tree.choices[role]} was chosen"
+            )
         else:
-            tree.set(key, _beside(file, value) if key in PATHS else value, "recipe", where=file.name)
+            tree.set(
+                key, _beside(recipe.file, value) if key in PATHS else value, "recipe", where=recipe.file.name
+            )
     return notes
 
 
@@ -395,10 +410,8 @@ def _shown(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(node: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yields (dotted key, plain value); a list is one value."""
-    if isinstance(node, DictConfig):
-        node = OmegaConf.to_container(node, resolve=False)
     for key, value in node.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and value:
@@ -542,9 +555,12 @@ def _parse_value(word: Word) -> Any:
     return None if value == "" and word.value == "" else value
 
 
+_types_of = functools.cache(get_type_hints)
+
+
 def _schema_keys(cls: Any, prefix: str) -> Iterator[str]:
     for item in dataclasses.fields(cls):
-        kind = get_type_hints(cls)[item.name]
+        kind = _types_of(cls)[item.name]
         if dataclasses.is_dataclass(kind):
             yield from _schema_keys(kind, f"{prefix}.{item.name}")
         else:
@@ -555,7 +571,7 @@ def _field_type(classes: dict[str, Any], key: str) -> Any:
     role, *path = key.split(".")
     kind = classes.get(role)
     for name in path:
-        kind = get_type_hints(kind)[name]
+        kind = _types_of(kind)[name]
     return kind
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,18 +23,22 @@ def bundled(name: str) -> Path:
     raise FileNotFoundError(f"ftcli was installed without its {name} folder; install it again")
 
 
-def conf_folders() -> list[Path]:
+def conf_folders() -> tuple[Path, ...]:
     """Returns the folders of choices: ours first, then `conf/` of each installed plugin.
 
     A plugin names its package in the entry point group `ftcli.conf`; the package is not imported for it.
     """
-    folders = [bundled("conf")]
-    for entry in entry_points(group="ftcli.conf"):
-        spec = find_spec(entry.module)
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            if (Path(place) / "conf").is_dir():
-                folders.append(Path(place) / "conf")
-    return folders
+    return (bundled("conf"), *_plugins(tuple(sys.path)))
+
+
+@functools.lru_cache
+def _plugins(_: tuple[str, ...]) -> list[Path]:
+    """Returns plugins' folders; to look into every installed distribution takes longer than all else here."""
+    specs = [find_spec(entry.module) for entry in entry_points(group="ftcli.conf")]
+    places = [
+        Path(place) / "conf" for spec in specs if spec for place in spec.submodule_search_locations or []
+    ]
+    return [place for place in places if place.is_dir()]
 
 
 def conf_files(role: str) -> dict[str, Path]:

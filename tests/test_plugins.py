@@ -63,11 +63,9 @@ def plugin(tmp_path, monkeypatch):
         "[ftcli.conf]\nwords = words_plugin\n"
     )
     monkeypatch.syspath_prepend(str(site))
-    from ftcli import compose, registry
+    from ftcli import registry
 
-    compose._base.cache_clear()
     yield
-    compose._base.cache_clear()
     for key in [("task", "first-words"), ("metric", "num-rows")]:
         registry._ENTRIES.pop(key, None)
     for name in [name for name in sys.modules if name.startswith("words_plugin")]:
