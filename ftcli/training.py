@@ -357,7 +357,7 @@ def _ended(job: Job) -> str:
 
 
 def _close(job: Job, screen: Screen) -> dict[str, Any]:
-    """Scores the best checkpoint once more, saves predictions and result.json, prints the table."""
+    """Scores the best checkpoint where that was not the last thing done, saves predictions and result.json, prints the table."""
     trainer, run, state = job.trainer, job.run, job.trainer.state
     trainer.end_phase()
     evaluator = trainer.parts.evaluator

@@ -131,6 +131,7 @@ class Trainer:
             self.parts.model, self.trained, rows=self.parts.fast_paths and not self.scaler.is_enabled()
         )
         self.base_lrs = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self._best_scores: Scores | None = None
         self.set_train_mode()
 
     def _enter_prefix(self) -> None:
@@ -224,6 +225,11 @@ class Trainer:
         return self.phase.trigger.reason(
             start=self.state.phase_start, step=self.state.step, steps_per_epoch=self.steps_per_epoch
         )
+
+    @property
+    def _ends_here(self) -> bool:
+        """The run or its phase ends at this step, whatever the scores are."""
+        return self.state.step >= self.total_steps or bool(self._counted_end())
 
     @property
     def finished(self) -> bool:
@@ -345,8 +351,7 @@ class Trainer:
         with self.clock(Part.logging):
             parts.reporter.advance(state, self.total_steps)
         self._last_figures = norm, lrs
-        over = state.step >= self.total_steps or bool(self._counted_end())
-        if over or state.step % config.log_every_n_steps == 0:
+        if self._ends_here or state.step % config.log_every_n_steps == 0:
             self._log_window()
 
     def _apply(self) -> tuple[float, bool]:
@@ -414,7 +419,7 @@ class Trainer:
         if self.parts.validation is None or state.step == 0 or state.evaluated_step == state.step:
             return False
         regular = state.step % every == 0 if every else state.batch >= self.steps_per_epoch
-        return regular or state.step >= self.total_steps or bool(self._counted_end())
+        return regular or self._ends_here
 
     def _evaluate(self) -> bool:
         assert self.parts.validation is not None
@@ -423,11 +428,14 @@ class Trainer:
             self.clock(Part.evaluation),
             no_second_try("an evaluation", "type a smaller trainer.eval_batch_size"),
         ):
-            scores: Scores = self.parts.evaluator.score(self.parts.model, self.parts.validation)
+            scores: Scores = self.parts.evaluator.score(
+                self.parts.model, self.parts.validation, keep=self._ends_here
+            )
         state = self.state
         state.evaluated_step = state.step
         state.last_eval = scores.figures
         best = self.monitor.record(state, scores.figures)
+        self._best_scores = scores if best and scores.records is not None else None
         if best:
             state.best_from_prefix = self.parts.prefix is not None and self.parts.prefix.depth > 0
         if hasattr(self.factor, "observe"):
@@ -506,12 +514,16 @@ class Trainer:
     def score_best(self) -> tuple[Scores, bool]:
         """Returns the best checkpoint's validation scores, and whether they come the way its own did.
 
-        Its weights stay in the model. What was evaluated from kept activations is so again, for only then
+        Its weights stay in the model; where they are there already, evaluated just now, nothing is computed again.
+        What was evaluated from kept activations is so again, for only then
         are all bits the same.
         """
         parts, best = self.parts, self.parts.store.find("best")
         assert parts.validation is not None
-        load_tensors(parts.model, best.load("model"))
+        tensors = best.load("model")
+        if self._best_scores is not None and _holds(parts.model, tensors):
+            return self._best_scores, True
+        load_tensors(parts.model, tensors)
         phase = parts.plan.phases[best.state["train"]["phase"]]
         if parts.prefix is not None:
             parts.prefix.leave()
@@ -529,7 +541,7 @@ class Trainer:
         Raises:
             CheckpointError: a tensor that the model does not have, or has in another shape.
         """
-        own = dict(self.parts.model.named_parameters()) | dict(self.parts.model.named_buffers())
+        own = _tensors_of(self.parts.model)
         odd = [name for name, value in tensors.items() if name not in own or own[name].shape != value.shape]
         if odd:
             message = f"{len(odd)} of its tensors do not fit this model, such as {odd[0]}"
@@ -548,7 +560,17 @@ def total_steps(config: TrainerConfig, steps_per_epoch: int) -> int:
 
 def load_tensors(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
     """Copies named tensors into the model's parameters and buffers, in place."""
-    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    own = _tensors_of(model)
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
+
+
+def _holds(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> bool:
+    """Returns whether the model's tensors of these names have these values."""
+    own = _tensors_of(model)
+    return all(torch.equal(own[name].detach().cpu(), tensor) for name, tensor in tensors.items())
+
+
+def _tensors_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return dict(model.named_parameters()) | dict(model.named_buffers())

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from ftcli.trainer.stopping import Monitor
+
 
 def test_label_smoothing_counts_in_training_alone(make):
     """Both losses by their formula, from the probabilities of the untrained model."""
@@ -53,3 +55,37 @@ def test_scores_do_not_hang_on_the_batch_size(make):
     assert whole.figures["accuracy"] == split.figures["accuracy"]
     right = (np.stack(whole.records).argmax(1) == parts.train.labels).mean()
     assert whole.figures["accuracy"] == pytest.approx(right)
+
+
+def count_scores(trainer, monkeypatch) -> list:
+    own, calls = trainer.parts.evaluator.score, []
+    monkeypatch.setattr(trainer.parts.evaluator, "score", lambda *a, **k: calls.append(a) or own(*a, **k))
+    return calls
+
+
+def test_the_best_checkpoint_is_scored_again_only_where_the_model_holds_other_weights(make, monkeypatch):
+    trainer, _ = make("trainer.max_steps=3")
+    trainer.fit()
+    parts, calls = trainer.parts, count_scores(trainer, monkeypatch)
+    scores, same_way = trainer.score_best()
+    assert not calls and same_way and scores.figures == trainer.state.best_eval
+    fresh = parts.evaluator.predict(parts.model, parts.validation)
+    np.testing.assert_array_equal(np.stack(scores.records), np.stack(fresh))
+    with torch.no_grad():
+        next(parts.model.parameters()).view(-1)[7] += 1e-3
+    again, same_way = trainer.score_best()
+    assert len(calls) == 1 and same_way and again.figures == scores.figures
+    np.testing.assert_array_equal(np.stack(scores.records), np.stack(again.records))
+
+
+def test_an_earlier_best_is_scored_again(make, monkeypatch):
+    trainer, _ = make("trainer.max_steps=3", "trainer.eval_every_n_steps=1", "optimizer.lr=1e-2")
+    own = Monitor.record
+    monkeypatch.setattr(
+        Monitor, "record", lambda self, state, figures: state.step == 1 and own(self, state, figures)
+    )
+    trainer.fit()
+    assert trainer.state.best_step == 1 and trainer.state.last_eval != trainer.state.best_eval
+    calls = count_scores(trainer, monkeypatch)
+    scores, same_way = trainer.score_best()
+    assert len(calls) == 1 and same_way and scores.figures == trainer.state.best_eval
