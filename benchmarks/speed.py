@@ -17,7 +17,7 @@ runs every row once, in turn. DIR holds sst2/train.tsv and sst2/dev.tsv.
 
 Columns: `training` counts steps alone, `whole loop` evaluations on --dev rows and checkpoints after each epoch too. For ftcli
 training is the loop's time less evaluations and saves, so that planning batches, changing phases and computing the kept
-activations count, and its whole loop holds a second scoring of the best checkpoint; for the Trainer it is the time between
+activations count, and its whole loop holds a second scoring of a best checkpoint that is not the last; for the Trainer it is the time between
 on_epoch_begin and on_epoch_end, for Lightning from an epoch's start to its last batch. Useful tokens are those that are
 not padding. Peak memory is the largest resident set of the process, start-up the seconds from the start of the process to its first
 training step (imports, reading, tokenising, of ftcli's schedule the activations too; the first repetition fills the tools' caches). The share of the roofline is useful tokens/s
