@@ -144,7 +144,7 @@ def conditions_lines(bench: Bench, found: Runs, best: dict[str, float]) -> list[
         words.append(f"--accuracy-seeds {' '.join(map(str, options.accuracy_seeds))} --accuracy-rows {options.accuracy_rows}")  # fmt: skip
     measured = ", ".join(f"{name} {peak / 1e9:,.0f}" for name, peak in best.items())
     lines = [
-        f"{probe['conditions']} {', '.join(f'{name} {number}' for name, number in sorted(versions.items()))}.",
+        probe["conditions"] + "".join(f" {name} {number}." for name, number in sorted(versions.items())),
         f"{probe['threads']} threads; torch.matmul reaches {measured} GFLOP/s.",
         f"`python benchmarks/speed.py {' '.join(words)}`",
     ]
