@@ -515,8 +515,7 @@ class Trainer:
         """Returns the best checkpoint's validation scores, and whether they come the way its own did.
 
         Its weights stay in the model; where they are there already, evaluated just now, nothing is computed again.
-        What was evaluated from kept activations is so again, for only then
-        are all bits the same.
+        What was evaluated from kept activations is so again, for only then are all bits the same.
         """
         parts, best = self.parts, self.parts.store.find("best")
         assert parts.validation is not None
