@@ -341,10 +341,10 @@ def saved_names(blueprint: Blueprint, config: RunConfig) -> frozenset[str]:
 def checkpoint_bytes(blueprint: Blueprint, config: RunConfig) -> int:
     """Returns the least bytes of the first checkpoint: its tensors, and the optimizer state of the first phase."""
     from ftcli.explain.memory import optimizer_bytes
+    from ftcli.trainer.tensors import tensors_of
 
-    names, model = saved_names(blueprint, config), blueprint.model
-    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
-    weights = sum(tensors[name].nbytes for name in names)
+    tensors = tensors_of(blueprint.model)
+    weights = sum(tensors[name].nbytes for name in saved_names(blueprint, config))
     return weights + optimizer_bytes(blueprint.plan.phases[blueprint.plan.start_phase], unknown=0)
 
 

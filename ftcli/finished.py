@@ -55,7 +55,7 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
         RunDirError: the model's own files changed since training.
     """
     from ftcli.checkpoint.store import CheckpointStore
-    from ftcli.trainer.trainer import load_tensors
+    from ftcli.trainer.tensors import load_tensors
 
     composed = restored(run.path / "config.yaml", words)
     if composed.config.seeds:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ftcli import build
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.anatomy import base_prefix
+from ftcli.trainer.tensors import tensors_of
 
 if TYPE_CHECKING:
     import torch
@@ -80,11 +81,6 @@ def plain_base(finished: Finished) -> nn.Module:
     """Returns the base with its head, without adapters, as the run began with it."""
     model: nn.Module = build.build_model(finished.ground, attention=finished.runtime.attention).model
     return model
-
-
-def tensors_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Returns parameters and buffers by name, each once."""
-    return dict(model.named_parameters()) | dict(model.named_buffers())
 
 
 def modules_to_save(model: nn.Module, base: nn.Module) -> list[str]:

@@ -37,7 +37,7 @@ class Part(Enum):
     evaluation = "evaluation"
     saving = "saving checkpoints"
     logging = "logging and screen"
-    closing = "scoring the best checkpoint again"
+    closing = "best checkpoint and predictions"
     profiling = "profiling itself"
     other = "other"
 

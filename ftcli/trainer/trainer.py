@@ -38,6 +38,7 @@ from ftcli.trainer.pieces import OUT_OF_MEMORY, Split
 from ftcli.trainer.signals import Interrupted, StopFlag
 from ftcli.trainer.state import TrainState, Window
 from ftcli.trainer.table_gradients import TableGradients
+from ftcli.trainer.tensors import holds, load_tensors, tensors_of
 
 
 class Trainer:
@@ -466,7 +467,7 @@ class Trainer:
         state = self.state
         state.wall_seconds = self.wall_seconds
         self.parts.events.flush()
-        own = dict(self.parts.model.named_parameters()) | dict(self.parts.model.named_buffers())
+        own = tensors_of(self.parts.model)
         model = {name: own[name].detach() for name in sorted(self.parts.saved_names)}
         values = {"train": state.to_json(), "best_step": state.best_step, "scaler": self.scaler.state_dict(),
                   "optimizer": type(self.optimizer).__name__}  # fmt: skip
@@ -520,7 +521,7 @@ class Trainer:
         parts, best = self.parts, self.parts.store.find("best")
         assert parts.validation is not None
         tensors = best.load("model")
-        if self._best_scores is not None and _holds(parts.model, tensors):
+        if self._best_scores is not None and holds(parts.model, tensors):
             return self._best_scores, True
         load_tensors(parts.model, tensors)
         phase = parts.plan.phases[best.state["train"]["phase"]]
@@ -540,7 +541,7 @@ class Trainer:
         Raises:
             CheckpointError: a tensor that the model does not have, or has in another shape.
         """
-        own = _tensors_of(self.parts.model)
+        own = tensors_of(self.parts.model)
         odd = [name for name, value in tensors.items() if name not in own or own[name].shape != value.shape]
         if odd:
             message = f"{len(odd)} of its tensors do not fit this model, such as {odd[0]}"
@@ -555,21 +556,3 @@ def total_steps(config: TrainerConfig, steps_per_epoch: int) -> int:
     """Returns the optimizer steps of a run: whichever of epochs and max_steps ends it first."""
     steps = math.ceil(config.epochs * steps_per_epoch - 1e-9)
     return min(steps, config.max_steps) if config.max_steps is not None else steps
-
-
-def load_tensors(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Copies named tensors into the model's parameters and buffers, in place."""
-    own = _tensors_of(model)
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)
-
-
-def _holds(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> bool:
-    """Returns whether the model's tensors of these names have these values."""
-    own = _tensors_of(model)
-    return all(torch.equal(own[name].detach().cpu(), tensor) for name, tensor in tensors.items())
-
-
-def _tensors_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return dict(model.named_parameters()) | dict(model.named_buffers())

@@ -192,15 +192,16 @@ def test_a_signal_saves_and_a_resume_finishes(ftcli, tiny, signal_name):
              "trainer.threads=1"]  # fmt: skip
     assert ftcli(*words, "--run-dir", "whole").code == 0
     number, log = getattr(signal, signal_name), Path("cut/metrics.jsonl")
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "ftcli", *words, "--run-dir", "cut", "--quiet"],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stderr=subprocess.DEVNULL,
-    ) as process:
-        while not (log.exists() and log.read_text().count("\n") > 5) and process.poll() is None:
-            time.sleep(0.02)
-        process.send_signal(number)
-    assert process.returncode == 128 + number
+    )
+    deadline = time.monotonic() + 90
+    while not (log.exists() and log.read_text().count("\n") > 5) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
     assert not Path("cut/result.json").exists()
     assert ftcli("resume", "cut").code == 0
     whole, cut = ((Path(run) / "checkpoints/last/model.safetensors").read_bytes() for run in ("whole", "cut"))

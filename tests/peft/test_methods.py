@@ -15,7 +15,7 @@ from ftcli.check.overfit import overfit
 from ftcli.paper import paper_ground
 from ftcli.plan.optimizer_state import named_state
 from ftcli.trainer.signals import Interrupted
-from ftcli.trainer.trainer import load_tensors
+from ftcli.trainer.tensors import load_tensors
 
 METHODS: dict[str, dict] = {
     "lora": {},
