@@ -4,7 +4,7 @@
 
 A reference run (dropout on, accumulation 3, ragged tail, bf16) is trained once. Then the same run is
 started again and again, each time killed by SIGKILL at a random moment of its training, or at a named
-point inside a save, a rotation or an evaluation (FTCLI_CRASH_AT, see ftcli/checkpoint/crash.py), and
+point inside a save, a rotation or an evaluation (FTCLI_CRASH_AT, see ftcli/storage/crash_points.py), and
 continued with `train --resume`. Every fifth run is killed up to three times. Weights and optimizer state
 of `last` and `best` must have the reference's sha256; train lines, evaluations and final scores must be
 the reference's. A process that ended before its kill counts as no kill. Imports are paid once: each run is
@@ -126,7 +126,7 @@ def warm_up() -> None:
 
     import ftcli.cli.app
     import ftcli.trainer.trainer  # noqa: F401
-    from ftcli.trainer import table_gradients
+    from ftcli.trainer import sparse_embedding_grad as table_gradients
 
     # The tiny vocabulary's gradients come as rows too.
     table_gradients.SMALLEST_TABLE = 1
@@ -375,7 +375,7 @@ def note_resumes(kills: list[Kill], log: Path) -> None:
 
 
 def save(kills: list[Kill], closing: str, expected: dict[str, str], scenario: str) -> None:
-    from ftcli.environment import environment
+    from ftcli.runtime.environment import environment
 
     machine = environment({})
     packages = machine["packages"]

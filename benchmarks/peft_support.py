@@ -37,7 +37,7 @@ def main() -> None:
     import tiny_models
     import tiny_tasks
 
-    from ftcli import support
+    from ftcli.peft import _compatibility as support
 
     support.support_table = lambda: {"methods": {}}  # what is to be found out has no say
     known = json.loads(TABLE.read_text())["methods"] if TABLE.is_file() else {}
@@ -84,14 +84,14 @@ def attempt(folder: Path, method: str, architecture: str, task: str) -> str:
     import tiny_models
     import tiny_tasks
 
-    from ftcli import build
-    from ftcli.check.masks import prove_masks
-    from ftcli.check.session import run_overfit
-    from ftcli.compose import load
-    from ftcli.encoding import encode_parts
+    from ftcli.config.compose import load
+    from ftcli.console.console import Screen
+    from ftcli.diagnostics.overfit_command import run_overfit
     from ftcli.errors import FtcliError
-    from ftcli.screen import Screen
-    from ftcli.support import REFUSED
+    from ftcli.peft._compatibility import REFUSED
+    from ftcli.run import build
+    from ftcli.run.data_checks.masks import prove_masks
+    from ftcli.run.encode import encode_parts
 
     model = tiny_models.write_model(folder / architecture, architecture)
     rows = tiny_tasks.write_rows(folder / task, task)
@@ -107,12 +107,12 @@ def attempt(folder: Path, method: str, architecture: str, task: str) -> str:
         verdict = next((one for one in verdicts if one.passed), None)
         if verdict is None:
             return f"overfit-batch fails with an lr of {', '.join(LRS)}"
-        ground = build.lay_ground(load(words).config)
-        tables, _ = encode_parts(ground)
-        model = build.draw(ground).model.eval()
-        options = {"pad_id": ground.tokenizer.pad_id, "padding_side": ground.tokenizer.padding_side}
+        inputs = build.load_inputs(load(words).config)
+        tables, _ = encode_parts(inputs)
+        model = build.build_model(inputs).model.eval()
+        options = {"pad_id": inputs.tokenizer.pad_id, "padding_side": inputs.tokenizer.padding_side}
         wrong = [
-            f for f in prove_masks(model, ground.task, tables["train"], **options) if f.level.value == "error"
+            f for f in prove_masks(model, inputs.task, tables["train"], **options) if f.level.value == "error"
         ]
         return "; ".join(finding.text for finding in wrong)
     except FtcliError as error:

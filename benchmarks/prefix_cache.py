@@ -93,21 +93,21 @@ def train(folder: Path, run: Path, mode: str, options: argparse.Namespace, words
 
 def measure(run: Path, words: list[str]) -> None:
     """Trains as `ftcli train` does, up to the best checkpoint's score, and prints CPU seconds as JSON."""
-    from ftcli import build
     from ftcli.checkpoint.store import CheckpointStore
-    from ftcli.compose import load
-    from ftcli.encoding import encode_parts
-    from ftcli.runtime import decide_runtime
+    from ftcli.config.compose import load
+    from ftcli.run import build
+    from ftcli.run.encode import encode_parts
+    from ftcli.runtime.decide import decide_runtime
     from ftcli.trainer.signals import StopFlag
 
     config = load(words).config
-    ground = build.lay_ground(config)
-    tables, _ = encode_parts(ground)
+    inputs = build.load_inputs(config)
+    tables, _ = encode_parts(inputs)
     runtime = decide_runtime(config, max(table.longest for table in tables.values()))
-    blueprint = build.draw(ground, attention=runtime.attention)
-    arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
+    built = build.build_model(inputs, attention=runtime.attention)
+    step_counts = build.count_steps(config, len(tables["train"]), tables["train"])
     store = CheckpointStore(run, keep=2)
-    trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
+    trainer = build.build_trainer(config, inputs, runtime, built, step_counts, tables,
                                   store=store, events=Quiet(), reporter=Quiet(), stop=StopFlag())  # fmt: skip
     steps: dict[int, float] = {}
     own = trainer.train_step

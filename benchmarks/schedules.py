@@ -2,7 +2,7 @@
 
     FTCLI_DATA=DIR python benchmarks/schedules.py [--sets rte sst2] [--seeds 1 2 3] [--epochs 5] [--runs FOLDER]
 
-The recipes rte-baseline, rte-gradual and rte-schedule with MiniLM, on RTE and on 4,000 rows of SST-2. Finished runs in
+The recipes rte-baseline, rte-gradual and rte-schedule with MiniLM, on RTE and on 4,000 rows of SST-2. LoadedModel runs in
 FOLDER are read, stopped ones continued. Writes benchmarks/results/schedules.md.
 """
 

@@ -3,7 +3,7 @@
     FTCLI_DATA=DIR python benchmarks/sst2_methods.py [--rows 4000] [--epochs 2] [--seeds 1 2 3] [--methods lora ia3 ...] [--jobs 1]
 
 Batch 32, linear decay with a warmup of 0.1, no early stopping, max_length 64; the lr of each method is the best of a few after one epoch
-on seed 0 (`--search --epochs 1`, which prints them and writes nothing). Finished runs in --runs are read, not trained again; --jobs 2
+on seed 0 (`--search --epochs 1`, which prints them and writes nothing). LoadedModel runs in --runs are read, not trained again; --jobs 2
 trains two at a time, each on one core. Speed is measured apart, for runs side by side slow each other down: --speed-repeats times each
 method in turn trains --speed-rows rows alone, on all cores; only its steps count. DIR holds sst2/train.tsv and sst2/dev.tsv. Writes benchmarks/results/sst2_methods.md.
 """

@@ -2,7 +2,7 @@
 
     FTCLI_DATA=DIR python benchmarks/sst2_quality.py [--seeds 1 2 3] [--methods full lora] [--rows N] [--runs FOLDER]
 
-DIR holds sst2/train.tsv and sst2/dev.tsv; --rows takes the first N training rows instead of all. Finished runs in FOLDER are read, not trained again, and a stopped one is
+DIR holds sst2/train.tsv and sst2/dev.tsv; --rows takes the first N training rows instead of all. LoadedModel runs in FOLDER are read, not trained again, and a stopped one is
 continued. Writes benchmarks/results/sst2_quality.md.
 """
 

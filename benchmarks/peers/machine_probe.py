@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from machine import conditions
 
-from ftcli.config import Precision
-from ftcli.device import decide_precision
+from ftcli.config.schema import Precision
+from ftcli.runtime.device import decide_precision
 
 SIZES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
 SECONDS = 1.0

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ftcli.batching.rows import Rows
-from ftcli.batching.table import TokenTable
-from ftcli.checkpoint.commit import commit, discard, verify
-from ftcli.config import ColumnsConfig, TaskConfig
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.schema import ColumnsConfig, TaskConfig
 from ftcli.errors import CheckpointError, DataError, FtcliError
+from ftcli.storage.atomic import commit, discard, verify
 
 FORMAT = 3
 """Goes up whenever the meaning of an entry's bytes changes."""

@@ -8,10 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from ftcli.batching.budget import token_epochs
-from ftcli.batching.order import epoch_batches
-from ftcli.batching.table import TokenTable
-from ftcli.config import TrainerConfig
+from ftcli.batching.sampler import epoch_batches
+from ftcli.batching.token_budget import token_epochs
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.schema import TrainerConfig
 
 
 class Epochs(Protocol):

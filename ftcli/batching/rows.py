@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ftcli.config import ColumnsConfig
+from ftcli.config.schema import ColumnsConfig
 
 
 class Kind(Enum):
@@ -97,7 +97,7 @@ class Rows:
 
 
 @dataclass(slots=True)
-class Parts:
+class DatasetSplits:
     """The parts of a run's data; a part that does not exist is None."""
 
     train: Rows | None

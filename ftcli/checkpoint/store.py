@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftcli.checkpoint.commit import (
+from ftcli.errors import CheckpointError, Problem, did_you_mean
+from ftcli.storage.atomic import (
     TRASH,
     UnknownFormatError,
     commit,
@@ -26,8 +27,7 @@ from ftcli.checkpoint.commit import (
     verify,
     verify_file,
 )
-from ftcli.checkpoint.crash import crash_point
-from ftcli.errors import CheckpointError, Problem, did_you_mean
+from ftcli.storage.crash_points import crash_point
 
 if TYPE_CHECKING:
     import torch

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from ftcli import __version__, collector
+from ftcli import __version__
 from ftcli.cli import check, compare, explain, export, inspect, run, score
 from ftcli.errors import FtcliError
-from ftcli.profile.clock import process_began
+from ftcli.runtime import garbage_collection as collector
+from ftcli.runtime.timers import process_began
 
 app = typer.Typer(
     name="ftcli",
@@ -77,7 +78,7 @@ def main() -> None:
 def _panel(error: FtcliError) -> None:
     from rich.console import Console
 
-    from ftcli.screen import error_panel
+    from ftcli.console.console import error_panel
 
     Console(stderr=True, highlight=False).print(error_panel(error))
 

@@ -23,9 +23,9 @@ def overfit_batch(
 
     Example: ftcli overfit-batch recipe=sst2-lora model=minilm data.path=DIR
     """
-    from ftcli.check.session import run_overfit
-    from ftcli.compose import load
-    from ftcli.screen import Screen
+    from ftcli.config.compose import load
+    from ftcli.console.console import Screen
+    from ftcli.diagnostics.overfit_command import run_overfit
     from ftcli.trainer.signals import Interrupted
 
     screen = Screen(quiet=quiet, as_json=as_json)
@@ -56,9 +56,9 @@ def check_data(
 
     Example: ftcli check-data recipe=sst2-lora model=minilm data.path=DIR
     """
-    from ftcli.check.data import check_data as prove
-    from ftcli.compose import load
-    from ftcli.screen import Screen
+    from ftcli.config.compose import load
+    from ftcli.console.console import Screen
+    from ftcli.diagnostics.check_data import check_data as prove
 
     screen = Screen(quiet=quiet, as_json=as_json)
     result = prove(load(words or []), screen, write_clean=write_clean, force=force)
@@ -100,10 +100,10 @@ def generate_schedule(
 
     Example: ftcli generate-schedule model=gpt2 model.path=DIR -o schedule.yaml
     """
-    from ftcli.check.session import schedule_text
-    from ftcli.compose import load
-    from ftcli.rowfile import refuse_existing
-    from ftcli.rundir import write_new_text
+    from ftcli.config.compose import load
+    from ftcli.diagnostics.overfit_command import schedule_text
+    from ftcli.inference.row_writer import refuse_existing
+    from ftcli.run.run_dir import write_new_text
 
     if output is not None:
         refuse_existing(output, "--output", force=force)

@@ -11,7 +11,7 @@ import typer
 from ftcli.cli.run import Json
 
 
-class Part(StrEnum):
+class Section(StrEnum):
     """Whose saved predictions are compared."""
 
     validation = "validation"
@@ -28,9 +28,9 @@ def runs(
 
     Example: ftcli runs
     """
-    from ftcli.compare.listing import list_runs
-    from ftcli.compare.tables import show_runs
-    from ftcli.screen import Screen
+    from ftcli.console.console import Screen
+    from ftcli.report.listing import list_runs
+    from ftcli.report.tables import show_runs
 
     screen = Screen(as_json=as_json)
     records = list_runs(runs_dir)
@@ -42,15 +42,15 @@ def compare(
     run: Annotated[
         list[str], typer.Argument(metavar="RUN RUN...", help="Two or more: a path, an id prefix or `last`.")
     ],
-    split: Annotated[Part, typer.Option("--split", help="Whose predictions to compare.")] = Part.validation,
+    split: Annotated[Section, typer.Option("--split", help="Whose predictions to compare.")] = Section.validation,
     as_json: Json = False,
 ) -> None:
     """Compare runs: figures, costs, settings that differ, and whether the rows show a difference.
 
     Example: ftcli compare 3f2a91 last          ftcli compare runs/a runs/b --split test --json
     """
-    from ftcli.compare.session import compare as compare_runs
-    from ftcli.screen import Screen
+    from ftcli.console.console import Screen
+    from ftcli.report.compare import compare as compare_runs
 
     screen = Screen(as_json=as_json)
     screen.result(compare_runs(run, split.value, screen))

@@ -25,9 +25,9 @@ def explain(
 
     Example: ftcli explain recipe=rte-gradual -o lr.svg
     """
-    from ftcli.compose import load
-    from ftcli.explain.session import explain as on_paper
-    from ftcli.screen import Screen
+    from ftcli.config.compose import load
+    from ftcli.console.console import Screen
+    from ftcli.diagnostics.explain import explain as on_paper
 
     screen = Screen(quiet=quiet, as_json=as_json)
     screen.result(on_paper(load(words or []), output, screen, probe=probe))

@@ -49,9 +49,9 @@ def export(
 
     Example: ftcli export last my-model          ftcli export 3f2a91 DIR --merge --dtype bfloat16
     """
-    from ftcli.export.session import Wish
-    from ftcli.export.session import export as write
-    from ftcli.screen import Screen
+    from ftcli.console.console import Screen
+    from ftcli.export.export import Wish
+    from ftcli.export.export import export as write
 
     screen = Screen(quiet=quiet, as_json=as_json)
     wish = Wish(

@@ -22,10 +22,10 @@ def list_(
 
     Example: ftcli list recipe          ftcli list optimizer
     """
-    from ftcli.catalogue import catalogue
+    from ftcli.config.listing import catalogue
+    from ftcli.console.console import Screen
     from ftcli.errors import ConfigError, Problem, did_you_mean
-    from ftcli.screen import Screen
-    from ftcli.support import failing, support_table
+    from ftcli.peft._compatibility import failing, support_table
 
     listed = catalogue()
     if what is not None and what not in listed:
@@ -57,11 +57,11 @@ def config(words: Words = None, as_json: Json = False) -> None:
 
     from omegaconf import OmegaConf
 
-    from ftcli.compose import load
+    from ftcli.config.compose import load
+    from ftcli.config.saved import render_config
+    from ftcli.config.validate import problems_of
+    from ftcli.console.console import safe
     from ftcli.errors import ConfigError
-    from ftcli.recording import render_config
-    from ftcli.screen import safe
-    from ftcli.validate import problems_of
 
     composed = load(words or [])
     if as_json:
@@ -83,8 +83,8 @@ def doctor(as_json: Json = False) -> None:
 
     Example: ftcli doctor
     """
-    from ftcli.check.doctor import examine
-    from ftcli.screen import Screen
+    from ftcli.console.console import Screen
+    from ftcli.diagnostics.doctor import examine
 
     screen = Screen(as_json=as_json)
     findings = examine()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ftcli.profile.clock import Clock
-    from ftcli.screen import Screen
+    from ftcli.console.console import Screen
+    from ftcli.runtime.timers import Clock
 
 Words = Annotated[
     list[str] | None,
@@ -47,7 +47,7 @@ def train(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Check everything, print the plan, paths and arithmetic, write nothing."
+            "--dry-run", help="Check everything, print the plan, paths and step_counts, write nothing."
         ),
     ] = False,
     profile: Profile = False,
@@ -58,13 +58,13 @@ def train(
 
     Example: ftcli train recipe=sst2-lora model=minilm data.path=DIR optimizer.lr=5e-4
     """
-    from ftcli.compose import load
+    from ftcli.config.compose import load
+    from ftcli.console.console import Screen
     from ftcli.errors import ConfigError, Problem
-    from ftcli.profile.clock import Part
-    from ftcli.screen import Screen
+    from ftcli.runtime.timers import Section
 
     clock = _clock(context, profile)
-    with clock(Part.imports):
+    with clock(Section.imports):
         composed = load(words or [])
     screen = Screen(quiet=quiet, as_json=as_json)
     if resume and run_dir is None:
@@ -76,15 +76,15 @@ def train(
     if profile:
         _require_one_run(composed.config.seeds, dry_run)
     if dry_run:
-        from ftcli.dryrun import dry_run as rehearse
+        from ftcli.diagnostics.dry_run import dry_run as rehearse
 
         screen.result(rehearse(composed, run_dir, screen))
         return
-    from ftcli.seeds import resume_seeds, train_seeds
-    from ftcli.training import resume_as, start
+    from ftcli.run.train import resume_as, start
+    from ftcli.sweep.seeds import resume_seeds, train_seeds
 
     if resume:
-        from ftcli.rundir import RunDir
+        from ftcli.run.run_dir import RunDir
 
         assert run_dir is not None
         existing = RunDir.existing(run_dir)
@@ -116,17 +116,17 @@ def resume(
 
     Example: ftcli resume last          ftcli resume last trainer.epochs=5
     """
-    from ftcli.profile.clock import Part
-    from ftcli.recording import restored
-    from ftcli.rundir import RunDir
-    from ftcli.screen import Screen
-    from ftcli.seeds import resume_seeds
-    from ftcli.training import resume as continue_run
+    from ftcli.config.saved import restored
+    from ftcli.console.console import Screen
+    from ftcli.run.run_dir import RunDir
+    from ftcli.run.train import resume as continue_run
+    from ftcli.runtime.timers import Section
+    from ftcli.sweep.seeds import resume_seeds
 
     clock = _clock(context, profile)
     screen = Screen(quiet=quiet, as_json=as_json)
     found = RunDir.find(run)
-    with clock(Part.imports):
+    with clock(Section.imports):
         saved = restored(found.config_yaml, words or [])
     if profile:
         _require_one_run(saved.config.seeds, False)
@@ -140,7 +140,7 @@ def resume(
 
 def _clock(context: typer.Context, profile: bool) -> Clock:
     """Returns what times this command, from the beginning of its process."""
-    from ftcli.profile.clock import OFF, RunningClock
+    from ftcli.runtime.timers import OFF, RunningClock
 
     if not profile:
         return OFF

@@ -11,7 +11,7 @@ import typer
 from ftcli.cli.run import Force, Json, Quiet, Words
 
 if TYPE_CHECKING:
-    from ftcli.screen import Screen
+    from ftcli.console.console import Screen
 
 Checkpoint = Annotated[str, typer.Option("--checkpoint", help="best, last or a name such as step-000100.")]
 
@@ -48,9 +48,9 @@ def evaluate(
 
     Example: ftcli evaluate last          ftcli evaluate DIR data=sst2 data.path=DIR          ftcli evaluate RUN RUN
     """
-    from ftcli.finished import open_predictor
-    from ftcli.scoring import evaluate_part
-    from ftcli.screen import Screen
+    from ftcli.console.console import Screen
+    from ftcli.inference.load import open_predictor
+    from ftcli.inference.score import evaluate_part
 
     screen = Screen(quiet=quiet, as_json=as_json)
     runs, words = _runs_and_words(run, words or [])
@@ -79,8 +79,8 @@ def _evaluate_several(
     screen: Screen,
 ) -> dict[str, Any]:
     from ftcli.errors import ConfigError, Problem
-    from ftcli.finished import open_predictors
-    from ftcli.several import evaluate_several
+    from ftcli.inference.load import open_predictors
+    from ftcli.inference.multi_model import evaluate_several
 
     if output is not None:
         raise ConfigError(Problem("--output", "draws one run's confusion matrix", "name one run"))
@@ -91,8 +91,8 @@ def _evaluate_several(
 def _predict_several(
     runs: list[str], words: list[str], checkpoint: str, source: str, target: str, screen: Screen
 ) -> None:
-    from ftcli.finished import open_predictors
-    from ftcli.several import predict_several, sharing
+    from ftcli.inference.load import open_predictors
+    from ftcli.inference.multi_model import predict_several, sharing
 
     opened, shared = open_predictors(runs, checkpoint, words, with_rows=False)
     count = predict_several(opened, source, target)
@@ -124,10 +124,10 @@ def predict(
 
     Example: ftcli predict last --input new.tsv --output scored.jsonl
     """
-    from ftcli.finished import open_predictor
-    from ftcli.rowfile import refuse_existing
-    from ftcli.scoring import predict_file, refuse_same
-    from ftcli.screen import Screen
+    from ftcli.console.console import Screen
+    from ftcli.inference.load import open_predictor
+    from ftcli.inference.row_writer import refuse_existing
+    from ftcli.inference.score import predict_file, refuse_same
 
     refuse_same(input_file, output_file)
     refuse_existing(output_file, "--output", force=force)

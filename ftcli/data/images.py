@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ftcli.batching.pictures import ImageRows, Place, read_idx
-from ftcli.batching.rows import Field, Kind, Parts, Rows
-from ftcli.config import DataConfig
-from ftcli.data.parts import NAMES
+from ftcli.batching.image_files import ImageRows, Place, read_idx
+from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows
+from ftcli.config.registry import register
+from ftcli.config.schema import DataConfig
 from ftcli.data.reading import missing
+from ftcli.data.splits import NAMES
 from ftcli.data.splitting import limit_parts, settle_validation
 from ftcli.errors import ConfigError, DataError, Problem, SourceError
-from ftcli.registry import register
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 IDX = re.compile(r"(?P<name>.+)[-.]images[-.]idx3-ubyte(\.gz)?")
@@ -55,7 +55,7 @@ def build(
     needs_label: bool = True,
     needs_train: bool = True,
     fields: Sequence[Field] | None = None,
-) -> Parts:
+) -> DatasetSplits:
     """Finds, hashes, splits and limits the images; their pixels are read by the task.
 
     Args:
@@ -83,7 +83,7 @@ def build(
         other = ("data.path", "add a folder validation/ with a folder for each class")
         settle_validation(config, parts, own, decisions, other=other)
     limit_parts(config, parts, seed, decisions)
-    return Parts(parts.get("train"), parts.get("validation"), parts.get("test"), decisions)
+    return DatasetSplits(parts.get("train"), parts.get("validation"), parts.get("test"), decisions)
 
 
 def _read_parts(config: ImagesConfig, folder: Path, decisions: list[str]) -> dict[str, Rows]:

@@ -224,7 +224,7 @@ def _read_json(data: bytes, origin: str) -> Content:
 
 
 def _read_squad(data: bytes, origin: str) -> Content:
-    from ftcli.data.paragraphs import flattened
+    from ftcli.data.squad import flattened
 
     return flattened(_json(data, origin), origin)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ftcli.batching.rows import Field, Kind, Rows
-from ftcli.config import DataConfig
+from ftcli.config.schema import DataConfig
 from ftcli.errors import ConfigError, DataError, Problem
 
 LIMIT_STREAMS = {"train": (1, 0), "validation": (1, 1)}

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ftcli.batching.rows import Field, Parts, Rows, text_fields
-from ftcli.config import ColumnsConfig, DataConfig
+from ftcli.batching.rows import DatasetSplits, Field, Rows, text_fields
+from ftcli.config.bundled import bundled
+from ftcli.config.registry import register
+from ftcli.config.schema import ColumnsConfig, DataConfig
 from ftcli.data.checks import check_columns, check_texts
 from ftcli.data.nested import add_nested
-from ftcli.data.parts import NAMES, find_parts, match_splits, read_part
 from ftcli.data.reading import Content, read_file
+from ftcli.data.splits import NAMES, find_parts, match_splits, read_part
 from ftcli.data.splitting import limit_parts, settle_validation
 from ftcli.errors import ConfigError, DataError, FtcliError, Problem, did_you_mean
-from ftcli.paths import bundled
-from ftcli.registry import register
 
 
 class FileFormat(Enum):
@@ -61,7 +61,7 @@ def build(
     needs_label: bool = True,
     needs_train: bool = True,
     fields: Sequence[Field] | None = None,
-) -> Parts:
+) -> DatasetSplits:
     """Reads, checks, splits and limits the rows.
 
     Args:
@@ -91,7 +91,7 @@ def build(
             config, parts, fields, decisions, other=("data.files.validation", "data.files.validation=FILE")
         )
     limit_parts(config, parts, seed, decisions)
-    return Parts(parts.get("train"), parts.get("validation"), parts.get("test"), decisions)
+    return DatasetSplits(parts.get("train"), parts.get("validation"), parts.get("test"), decisions)
 
 
 def read_rows(

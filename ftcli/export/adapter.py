@@ -11,16 +11,16 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ftcli import build
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.anatomy import base_prefix
-from ftcli.trainer.tensors import tensors_of
+from ftcli.run import build
+from ftcli.trainer.state_dict import tensors_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ftcli.finished import Finished
+    from ftcli.inference.load import LoadedModel
 
 TASK_TYPES = {
     "AutoModelForSequenceClassification": "SEQ_CLS",
@@ -32,7 +32,7 @@ ADAPTER = "default"
 _SAVED, _ORIGINAL = f".modules_to_save.{ADAPTER}.", ".original_module."
 
 
-def build_peft(finished: Finished, auto_class: str) -> Any:
+def build_peft(finished: LoadedModel, auto_class: str) -> Any:
     """Returns peft's own model with the run's tensors, every one of them compared.
 
     Args:
@@ -45,9 +45,9 @@ def build_peft(finished: Finished, auto_class: str) -> Any:
     import peft
     import torch
 
-    blueprint = finished.blueprint
-    assert blueprint is not None
-    described = copy.deepcopy(blueprint.peft.peft_config)
+    built = finished.built
+    assert built is not None
+    described = copy.deepcopy(built.peft.peft_config)
     method = finished.composed.config.choices["peft"]
     if described is None:
         message = f"peft={method} is a method that plain peft does not have: no PEFT folder can hold it"
@@ -62,7 +62,7 @@ def build_peft(finished: Finished, auto_class: str) -> Any:
         # Whatever is drawn here is overwritten; a method that changes the base by the seed gets the run's.
         torch.random.default_generator.manual_seed(finished.composed.config.seed)
         model = peft.get_peft_model(base, described)
-    transfer(finished.model, model, blueprint.peft.peft_names, prompt=described.is_prompt_learning)
+    transfer(finished.model, model, built.peft.peft_names, prompt=described.is_prompt_learning)
     return model.to(finished.runtime.device).eval()
 
 
@@ -77,9 +77,9 @@ def _task_type(auto_class: str, *, prompt: bool) -> str | None:
     return TASK_TYPES.get(auto_class)
 
 
-def plain_base(finished: Finished) -> nn.Module:
+def plain_base(finished: LoadedModel) -> nn.Module:
     """Returns the base with its head, without adapters, as the run began with it."""
-    model: nn.Module = build.build_model(finished.ground, attention=finished.runtime.attention).model
+    model: nn.Module = build.build_base_model(finished.inputs, attention=finished.runtime.attention).model
     return model
 
 

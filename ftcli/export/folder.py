@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftcli.source import quiet_transformers
+from ftcli.hub.resolve import quiet_transformers
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ftcli.finished import Finished
+    from ftcli.inference.load import LoadedModel
 
 PROCESSOR = "preprocessor_config.json"
 
@@ -48,35 +48,35 @@ def write_adapter(model: Any, folder: Path, dtype: str, *, base: str, revision: 
         inner.config.save_pretrained(folder)
 
 
-def write_preprocessing(finished: Finished, folder: Path) -> None:
+def write_preprocessing(finished: LoadedModel, folder: Path) -> None:
     """Writes the run's tokenizer (length, PAD and padding side as in training), or the image processor."""
-    ground = finished.ground
-    if ground.task.takes == "images":
-        own = Path(ground.source.folder) / PROCESSOR
-        text = own.read_text(encoding="utf-8") if own.is_file() else json.dumps(_processor(ground.tokenizer))
+    inputs = finished.inputs
+    if inputs.task.takes == "images":
+        own = Path(inputs.source.folder) / PROCESSOR
+        text = own.read_text(encoding="utf-8") if own.is_file() else json.dumps(_processor(inputs.tokenizer))
         (folder / PROCESSOR).write_text(text, encoding="utf-8")
         return
-    backend = ground.tokenizer.backend
+    backend = inputs.tokenizer.backend
     backend.backend_tokenizer.no_truncation()
     backend.backend_tokenizer.no_padding()
     # What was set after loading is written only from here; a text's own `</s>` stays text, as in training.
-    backend.init_kwargs |= {"padding_side": ground.tokenizer.padding_side, "split_special_tokens": True}
+    backend.init_kwargs |= {"padding_side": inputs.tokenizer.padding_side, "split_special_tokens": True}
     for key in ("is_local", "local_files_only"):
         backend.init_kwargs.pop(key, None)
     with quiet_transformers():
         backend.save_pretrained(folder)
 
 
-def auto_class_of(finished: Finished) -> str:
+def auto_class_of(finished: LoadedModel) -> str:
     """Returns the transformers class that loads the run's model with its head."""
     import transformers
 
     model = finished.model
-    for name in finished.ground.task.auto_classes:
+    for name in finished.inputs.task.auto_classes:
         mapping = getattr(transformers, name)._model_mapping
         if type(model.config) in mapping and issubclass(type(model), mapping[type(model.config)]):
             return name
-    return str(finished.ground.task.auto_classes[0])
+    return str(finished.inputs.task.auto_classes[0])
 
 
 def _cast(model: nn.Module, dtype: str) -> Any:

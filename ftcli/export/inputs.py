@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftcli.batching.order import evaluation_batches
-from ftcli.batching.padding import pad
+from ftcli.batching.collate import pad
+from ftcli.batching.sampler import evaluation_batches
 
 if TYPE_CHECKING:
     import torch
 
-    from ftcli.batching.table import TokenTable
-    from ftcli.finished import Finished
+    from ftcli.batching.token_table import TokenTable
+    from ftcli.inference.load import LoadedModel
 
 NUM_ROWS = 256
 DRAWN_BATCH = 32
@@ -43,7 +43,7 @@ class Inputs:
         save_file(flat, file)
 
 
-def inputs_of(finished: Finished, missing: str = "") -> Inputs:
+def inputs_of(finished: LoadedModel, missing: str = "") -> Inputs:
     """Returns up to 256 rows of the validation part, evenly spaced, or drawn ones.
 
     Args:
@@ -52,12 +52,12 @@ def inputs_of(finished: Finished, missing: str = "") -> Inputs:
     """
     from ftcli.batching.cache import cached_table
 
-    ground = finished.ground
-    if ground.parts is None:
+    inputs = finished.inputs
+    if inputs.splits is None:
         return _drawn(finished, missing)
-    rows = ground.parts.validation
+    rows = inputs.splits.validation
     assert rows is not None, "a run has validation rows"
-    table, _ = cached_table(rows, ground.tokenizer, ground.task, ground.labels)
+    table, _ = cached_table(rows, inputs.tokenizer, inputs.task, inputs.labels)
     chosen = np.unique(np.linspace(0, len(table) - 1, min(NUM_ROWS, len(table))).astype(int))
     texts, ids = _plain_texts(finished, rows, table, chosen)
     origin = f"{len(chosen)} of {len(table):,} validation rows of {Path(rows.origin).name}"
@@ -65,7 +65,7 @@ def inputs_of(finished: Finished, missing: str = "") -> Inputs:
 
 
 def _batched(
-    finished: Finished,
+    finished: LoadedModel,
     table: TokenTable,
     chosen: np.ndarray,
     kind: str,
@@ -94,19 +94,19 @@ def _batched(
 
 
 def _plain_texts(
-    finished: Finished, rows: Any, table: TokenTable, chosen: np.ndarray
+    finished: LoadedModel, rows: Any, table: TokenTable, chosen: np.ndarray
 ) -> tuple[list[list[str]], list[list[int]]]:
     """Returns rows that are read as texts as they stand, with their ids; none where a task builds its own.
 
     A text without tokens, and a special token written out where the tokenizer cannot be kept from reading it,
     go by a rule that no tokenizer file can state; such rows are left out.
     """
-    ground = finished.ground
-    if ground.task.takes != "texts" or table.groups is not None or "words" in table.extras:
+    inputs = finished.inputs
+    if inputs.task.takes != "texts" or table.groups is not None or "words" in table.extras:
         return [], []
-    first, second = ground.task.texts(rows)
-    added = ground.tokenizer.backend.added_tokens_decoder
-    special = [added[i].content for i in ground.tokenizer.written_out]
+    first, second = inputs.task.texts(rows)
+    added = inputs.tokenizer.backend.added_tokens_decoder
+    special = [added[i].content for i in inputs.tokenizer.written_out]
     texts, ids = [], []
     for row in chosen:
         own = [first[row]] if second is None else [first[row], second[row]]
@@ -116,14 +116,14 @@ def _plain_texts(
     return texts, ids
 
 
-def _drawn(finished: Finished, missing: str) -> Inputs:
+def _drawn(finished: LoadedModel, missing: str) -> Inputs:
     """Draws noise for images, and texts of 1 token to the longest row from the whole vocabulary."""
     import torch
 
-    tokenizer = finished.ground.tokenizer
+    tokenizer = finished.inputs.tokenizer
     draw = np.random.default_rng(0)
     origin = f"{NUM_ROWS} rows drawn at random, as those of the run are not at hand ({missing})"
-    if finished.ground.task.takes == "images":
+    if finished.inputs.task.takes == "images":
         shape = (NUM_ROWS, tokenizer.channels, *tokenizer.size)
         noise = torch.from_numpy(draw.standard_normal(shape, dtype=np.float32))
         batches = [{"pixel_values": piece.clone()} for piece in noise.split(DRAWN_BATCH)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ftcli.errors import ConfigError, Problem, SourceError
-from ftcli.hub import quiet_hub
+from ftcli.hub.client import quiet_hub
 
 PATIENCE_S = 8.0
 

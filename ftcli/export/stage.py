@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ftcli.checkpoint.commit import STAGE, explained, fsync, share
 from ftcli.errors import Problem, RunDirError
-from ftcli.rundir import require_writable
+from ftcli.run.run_dir import require_writable
+from ftcli.storage.atomic import STAGE, explained, fsync, share
 
 
 def vacant(folder: Path) -> Path:

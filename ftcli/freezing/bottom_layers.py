@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftcli.config import FreezingConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import FreezingConfig
 from ftcli.errors import PlanError, Problem
 from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.patterns import Selection, unit_hit
-from ftcli.registry import register
 
 KEY = "freezing.num_layers"
 

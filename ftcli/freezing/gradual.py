@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from ftcli.config import FreezingConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import FreezingConfig
 from ftcli.errors import Problem
 from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.phased import Schedule
 from ftcli.plan.schedule import default_schedule, write_schedule
-from ftcli.registry import register
 
 
 class By(Enum):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftcli.config import FreezingConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import FreezingConfig
 from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.patterns import Selection, unit_hit
-from ftcli.registry import register
 
 
 @dataclass(kw_only=True, slots=True)

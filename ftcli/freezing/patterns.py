@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ftcli.config import FreezingConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import FreezingConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.patterns import Hit, Selection, match_patterns, raise_problems
-from ftcli.registry import register
 
 
 @dataclass(kw_only=True, slots=True)

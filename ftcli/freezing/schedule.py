@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftcli.config import FreezingConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import FreezingConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.phased import Schedule
-from ftcli.registry import register
 
 KEY = "freezing.file"
 

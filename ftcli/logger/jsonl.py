@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ftcli.config import LoggerConfig
-from ftcli.registry import register
+from ftcli.config.registry import register
+from ftcli.config.schema import LoggerConfig
 
 
 class JsonlLog:
@@ -25,7 +25,7 @@ class JsonlLog:
     """
 
     def __init__(self, path: Path, keep: int | None) -> None:
-        from ftcli.checkpoint.commit import explained
+        from ftcli.storage.atomic import explained
 
         self._explained = partial(explained, path)
         if keep is not None and path.exists():
@@ -64,7 +64,7 @@ def build(
 
 def cut_after(path: Path, keep: int) -> None:
     """Keeps the first lines: what came later, or was torn by a kill, happens again."""
-    from ftcli.checkpoint.commit import write_atomic
+    from ftcli.storage.atomic import write_atomic
 
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     write_atomic(path, "".join(line + "\n" for line in lines[:-1][:keep]))

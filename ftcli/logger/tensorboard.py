@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ftcli.config import LoggerConfig
-from ftcli.registry import register
+from ftcli.config.registry import register
+from ftcli.config.schema import LoggerConfig
 
 
 @register("logger", LoggerConfig)
@@ -31,8 +31,8 @@ class TensorboardLog:
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        from ftcli.checkpoint.commit import explained
         from ftcli.logger.jsonl import JsonlLog
+        from ftcli.storage.atomic import explained
 
         self._explained = partial(explained, tensorboard_dir)
         self._lines = JsonlLog(metrics_path, resume_events)

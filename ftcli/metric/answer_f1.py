@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ftcli.config.registry import register
 from ftcli.metric._answers import BestAnswer
-from ftcli.registry import register
 
 
 @register("metric")

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from ftcli.config.registry import register
 from ftcli.metric._columns import Columns
-from ftcli.registry import register
 
 
 @register("metric")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ftcli.config.registry import register
 from ftcli.metric._counts import Mean
-from ftcli.registry import register
 
 if TYPE_CHECKING:
     import torch

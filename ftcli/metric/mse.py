@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ftcli.config.registry import register
 from ftcli.metric._sums import Sums
-from ftcli.registry import register
 
 
 @register("metric")

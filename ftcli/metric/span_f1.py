@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from ftcli.config.registry import register
 from ftcli.metric import Metric, require_rows
-from ftcli.registry import register
 
 
 @register("metric")

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
+from ftcli.config.registry import register
 from ftcli.metric import require_rows
 from ftcli.metric._columns import Columns
-from ftcli.registry import register
 
 
 @register("metric")

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import Dtype, ModelConfig, Weights
+from ftcli.config.registry import register
+from ftcli.config.schema import Dtype, ModelConfig, Weights
 from ftcli.errors import ConfigError, Problem, SourceError, did_you_mean
+from ftcli.hub.resolve import Source, quiet_transformers
 from ftcli.model.architecture import max_positions, positions_start_after_pad, set_dropout
 from ftcli.model.weights import Loaded, is_head, load, shorten
-from ftcli.registry import register
-from ftcli.source import Source, quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel

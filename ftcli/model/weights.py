@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import Problem, SourceError
+from ftcli.hub.resolve import Source, quiet_transformers
 from ftcli.model.shared import current
-from ftcli.source import Source, quiet_transformers
 
 if TYPE_CHECKING:
     import torch

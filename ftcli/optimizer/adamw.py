@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import OptimizerConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import OptimizerConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.checks import optimizer_problems
-from ftcli.registry import register
 
 if TYPE_CHECKING:
     import torch

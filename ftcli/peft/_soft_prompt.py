@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ftcli.config import PeftConfig
+from ftcli.config.schema import PeftConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.adapters import PeftResult
 from ftcli.plan.anatomy import base_prefix

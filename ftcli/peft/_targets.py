@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import PeftConfig
+from ftcli.config.schema import PeftConfig
 from ftcli.errors import ConfigError, PlanError, Problem, nearest
 from ftcli.plan.anatomy import base_prefix, read_anatomy
 from ftcli.plan.selectors import blocks_of

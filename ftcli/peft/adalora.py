@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ftcli.config.registry import register
 from ftcli.errors import ConfigError, Problem
 from ftcli.peft._inject import fan_in_fan_out, inject
 from ftcli.peft._targets import (
@@ -27,7 +28,6 @@ from ftcli.peft._targets import (
 )
 from ftcli.plan.adapters import PeftResult
 from ftcli.plan.duration import parse_duration
-from ftcli.registry import register
 
 if TYPE_CHECKING:
     import torch

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import PeftConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import PeftConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.adapters import PeftResult
 from ftcli.plan.anatomy import HEAD, base_prefix, read_anatomy
-from ftcli.registry import register
 
 if TYPE_CHECKING:
     from torch import nn

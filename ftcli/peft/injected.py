@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ftcli.config.registry import register
 from ftcli.errors import ConfigError, Problem
 from ftcli.peft._inject import fan_in_fan_out, inject
 from ftcli.peft._targets import (
@@ -31,7 +32,6 @@ from ftcli.peft._targets import (
 )
 from ftcli.plan.adapters import PeftResult
 from ftcli.plan.anatomy import is_norm
-from ftcli.registry import register
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from ftcli.config.registry import register
 from ftcli.errors import ConfigError, Problem
 from ftcli.peft._inject import fan_in_fan_out, inject
 from ftcli.peft._targets import (
@@ -25,7 +26,6 @@ from ftcli.peft._targets import (
     out_of_range,
 )
 from ftcli.plan.adapters import PeftResult
-from ftcli.registry import register
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import PeftConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import PeftConfig
 from ftcli.plan.adapters import PeftResult
-from ftcli.registry import register
 
 if TYPE_CHECKING:
     from torch import nn

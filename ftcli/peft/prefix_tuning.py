@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ftcli.config.registry import register
 from ftcli.errors import Problem
 from ftcli.peft._soft_prompt import (
     SoftPromptConfig,
@@ -19,7 +20,6 @@ from ftcli.peft._soft_prompt import (
 )
 from ftcli.plan.adapters import PeftResult
 from ftcli.plan.anatomy import base_prefix
-from ftcli.registry import register
 
 if TYPE_CHECKING:
     import torch

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from ftcli.config.registry import register
 from ftcli.errors import ConfigError, Problem
 from ftcli.peft._soft_prompt import (
     PROMPTED,
@@ -18,7 +19,6 @@ from ftcli.peft._soft_prompt import (
     result,
 )
 from ftcli.plan.adapters import PeftResult
-from ftcli.registry import register
 
 if TYPE_CHECKING:
     from torch import nn

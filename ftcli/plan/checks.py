@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ftcli.config import OptimizerConfig, SchedulerConfig
+from ftcli.config.schema import OptimizerConfig, SchedulerConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.duration import parse_duration
 from ftcli.plan.rates import layerwise_of, layerwise_problems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ftcli.config import SchedulerConfig
+from ftcli.config.schema import SchedulerConfig
 from ftcli.plan.duration import warmup_steps
 
 

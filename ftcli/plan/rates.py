@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ftcli.config import LayerwiseConfig
+from ftcli.config.schema import LayerwiseConfig
 from ftcli.errors import Problem
 from ftcli.plan.anatomy import Anatomy, TensorInfo
 from ftcli.plan.patterns import Hit, hit_of, match_patterns

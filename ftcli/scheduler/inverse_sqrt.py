@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ftcli.config import SchedulerConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems
 from ftcli.plan.curve import warmed_up
 from ftcli.plan.duration import warmup_steps
-from ftcli.registry import register
 
 MIN_TIMESCALE = 100
 """Without a warmup the curve needs another scale: fine-tuning takes hundreds of steps."""

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ftcli.config import SchedulerConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems
 from ftcli.plan.duration import parse_duration
-from ftcli.registry import register
 
 
 @dataclass(kw_only=True, slots=True)

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from ftcli.config import SchedulerConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems, share_problems
 from ftcli.plan.duration import warmup_steps
-from ftcli.registry import register
 
 
 class ThresholdMode(Enum):

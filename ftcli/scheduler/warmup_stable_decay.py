@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from ftcli.config import SchedulerConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.checks import scheduler_problems, share_problems
 from ftcli.plan.curve import warmed_up
 from ftcli.plan.duration import parse_duration, warmup_steps
-from ftcli.registry import register
 
 
 class Shape(Enum):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from ftcli.batching.padding import pad
-from ftcli.batching.rows import Field, Parts, Rows, text_fields
-from ftcli.batching.table import TokenTable
-from ftcli.config import ColumnsConfig, TaskConfig
+from ftcli.batching.collate import pad
+from ftcli.batching.rows import DatasetSplits, Field, Rows, text_fields
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.schema import ColumnsConfig, TaskConfig
 from ftcli.errors import DataError, Problem
 from ftcli.task.labels import is_unlabelled
 from ftcli.task.output import StepOutput
@@ -79,7 +79,7 @@ class Task:
         """Returns the columns the task reads."""
         return text_fields(self.columns)
 
-    def learn_labels(self, parts: Parts) -> list[str]:
+    def learn_labels(self, parts: DatasetSplits) -> list[str]:
         """Settles the names of the head's outputs and checks the labels of every part.
 
         Raises:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftcli.batching.padding import pad
-from ftcli.batching.rows import Field, Kind, Parts, Rows
-from ftcli.batching.table import TokenTable
-from ftcli.config import TaskConfig
+from ftcli.batching.collate import pad
+from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.registry import register
+from ftcli.config.schema import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
-from ftcli.registry import register
-from ftcli.task.answers import firsts, read_answers, stored, taken
 from ftcli.task.base import Scored, Task, Tokenizer, unused_fields, without_values
 from ftcli.task.output import StepOutput
-from ftcli.task.spans import choose, window_spans
+from ftcli.task.qa_answers import firsts, read_answers, stored, taken
+from ftcli.task.qa_spans import choose, window_spans
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +75,7 @@ class ExtractiveQA(Task):
         assert self.columns.text_pair is not None, "fields comes first"
         return self.columns.text_pair
 
-    def learn_labels(self, parts: Parts) -> list[str]:
+    def learn_labels(self, parts: DatasetSplits) -> list[str]:
         """Checks every part's answers; the head has two outputs.
 
         Raises:

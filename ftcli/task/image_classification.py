@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftcli.batching.images import ImageTable
+from ftcli.batching.image_table import ImageTable
 from ftcli.batching.rows import Field, Rows, image_fields
-from ftcli.batching.table import TokenTable
-from ftcli.config import TaskConfig
-from ftcli.registry import register
-from ftcli.task.one_class import OneClass
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.registry import register
+from ftcli.config.schema import TaskConfig
+from ftcli.task.single_label import OneClass
 
 if TYPE_CHECKING:
     import torch

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftcli.batching.rows import Field, Kind, Parts, Rows, text_fields
-from ftcli.batching.table import TokenTable
-from ftcli.config import TaskConfig
+from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows, text_fields
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.registry import register
+from ftcli.config.schema import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem, did_you_mean
-from ftcli.registry import register
 from ftcli.task.base import Scored, Task, unused_fields
 from ftcli.task.labels import named, order_names
 from ftcli.task.output import StepOutput
@@ -54,7 +54,7 @@ class MultiLabel(Task):
         columns = self.config.label_columns or [self.columns.label]
         return (*texts, *(Field("label", column, Kind.label) for column in columns))
 
-    def learn_labels(self, parts: Parts) -> list[str]:
+    def learn_labels(self, parts: DatasetSplits) -> list[str]:
         """Settles the label names: the columns', those declared, else all that occur in training.
 
         Raises:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftcli.batching.rows import Field, Kind, Parts, Rows
-from ftcli.batching.table import TokenTable
-from ftcli.config import TaskConfig
+from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.registry import register
+from ftcli.config.schema import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
-from ftcli.registry import register
 from ftcli.task.base import Scored, Task, Tokenizer, overconfidence, unused_fields, without_values
 from ftcli.task.labels import WHOLE_NUMBER
 from ftcli.task.output import StepOutput
@@ -60,7 +60,7 @@ class MultipleChoice(Task):
             fields.append(Field("choice_names", columns.choice_names, Kind.texts))
         return (*fields, Field("label", columns.label, Kind.label))
 
-    def learn_labels(self, parts: Parts) -> list[str]:
+    def learn_labels(self, parts: DatasetSplits) -> list[str]:
         """Checks every part's answers; the head has one output.
 
         Raises:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftcli.batching.rows import Field, Kind, Parts, Rows, text_fields
-from ftcli.batching.table import TokenTable
-from ftcli.config import TaskConfig
+from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows, text_fields
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.registry import register
+from ftcli.config.schema import TaskConfig
 from ftcli.errors import DataError, Problem
-from ftcli.registry import register
 from ftcli.task.base import Scored, Task, require_two, unused_fields, without_values
 from ftcli.task.output import StepOutput
 
@@ -44,7 +44,7 @@ class Regression(Task):
         """Returns the texts and the column of the number."""
         return text_fields(self.columns, Kind.label)
 
-    def learn_labels(self, parts: Parts) -> list[str]:
+    def learn_labels(self, parts: DatasetSplits) -> list[str]:
         """Checks that every label is a number; the head's output has the column's name.
 
         Raises:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ftcli.config import TaskConfig
-from ftcli.registry import register
-from ftcli.task.one_class import OneClass
+from ftcli.config.registry import register
+from ftcli.config.schema import TaskConfig
+from ftcli.task.single_label import OneClass
 
 
 @register("task", TaskConfig)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftcli.batching.padding import pad
-from ftcli.batching.rows import Field, Kind, Parts, Rows
-from ftcli.batching.table import TokenTable
-from ftcli.config import TaskConfig
+from ftcli.batching.collate import pad
+from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.registry import register
+from ftcli.config.schema import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem, did_you_mean
-from ftcli.registry import register
 from ftcli.task.base import Scored, Task, Tokenizer, require_two, unused_fields
 from ftcli.task.labels import named, order_names
 from ftcli.task.output import StepOutput
@@ -51,7 +51,7 @@ class TokenClassification(Task):
             Field("label", self.columns.label, Kind.label),
         )
 
-    def learn_labels(self, parts: Parts) -> list[str]:
+    def learn_labels(self, parts: DatasetSplits) -> list[str]:
         """Settles the tags and checks those of every part.
 
         Raises:

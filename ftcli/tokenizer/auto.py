@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftcli.config import TokenizerConfig
-from ftcli.registry import register
-from ftcli.source import Source
+from ftcli.config.registry import register
+from ftcli.config.schema import TokenizerConfig
+from ftcli.hub.resolve import Source
 from ftcli.tokenizer.files import load_backend
 from ftcli.tokenizer.policy import TextTokenizer, settle
 

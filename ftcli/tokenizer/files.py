@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import ConfigError, Problem, SourceError
-from ftcli.source import quiet_transformers
+from ftcli.hub.resolve import quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import TokenizerConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import TokenizerConfig
 from ftcli.errors import ConfigError, Problem, SourceError
-from ftcli.registry import register
-from ftcli.source import Source
+from ftcli.hub.resolve import Source
 from ftcli.tokenizer.files import load_backend
 from ftcli.tokenizer.policy import TextTokenizer, settle
 

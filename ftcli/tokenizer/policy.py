@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftcli.config import TokenizerConfig
+from ftcli.config.schema import TokenizerConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.tokenizer.text import TextTokenizer
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ftcli.config import TokenizerConfig
+from ftcli.config.registry import register
+from ftcli.config.schema import TokenizerConfig
 from ftcli.errors import ConfigError, Problem, SourceError
-from ftcli.registry import register
-from ftcli.source import Source
-from ftcli.tokenizer.pixels import Geometry, ImageProcessor
+from ftcli.hub.resolve import Source
+from ftcli.tokenizer.image_processor import Geometry, ImageProcessor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

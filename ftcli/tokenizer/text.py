@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftcli.batching.table import TokenTable
+from ftcli.batching.token_table import TokenTable
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.tokenizer.windows import encode_windows
 

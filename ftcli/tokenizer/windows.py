@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftcli.batching.table import TokenTable
+from ftcli.batching.token_table import TokenTable
 from ftcli.errors import DataError, Problem
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ftcli.batching.order import evaluation_batches
-from ftcli.batching.table import TokenTable
-from ftcli.checkpoint.crash import crash_point
-from ftcli.device import autocast
+from ftcli.batching.sampler import evaluation_batches
+from ftcli.batching.token_table import TokenTable
+from ftcli.runtime.device import autocast
+from ftcli.storage.crash_points import crash_point
 
 
 @dataclass(slots=True)

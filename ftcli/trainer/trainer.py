@@ -15,37 +15,37 @@ import numpy as np
 import torch
 
 from ftcli.batching.epochs import plan_epochs
-from ftcli.checkpoint.crash import crash_point
-from ftcli.config import TrainerConfig
-from ftcli.device import autocast, grad_scaler, memory_used, seed_step
+from ftcli.config.schema import TrainerConfig
 from ftcli.errors import CheckpointError, Problem
 from ftcli.plan.optimizer_state import adopt_named_state, load_named_state, named_state
 from ftcli.plan.plan import Phase
-from ftcli.profile.clock import Part
+from ftcli.runtime.device import autocast, grad_scaler, memory_used, seed_step
+from ftcli.runtime.timers import Section
+from ftcli.storage.crash_points import crash_point
+from ftcli.trainer.context import TrainerContext
 from ftcli.trainer.evaluation import Scores
-from ftcli.trainer.fitting import (
-    applied_already,
+from ftcli.trainer.micro_batching import OUT_OF_MEMORY, Split
+from ftcli.trainer.nonfinite import require_finite, require_some_applied
+from ftcli.trainer.oom import (
+    find_micro_batch_size,
     fits,
-    no_second_try,
-    one_row_too_many,
+    raise_on_oom,
     release,
     running_statistics,
-    settle,
+    single_row_out_of_memory,
+    step_already_applied,
 )
-from ftcli.trainer.nonfinite import require_finite, require_some_applied
-from ftcli.trainer.parts import Parts
-from ftcli.trainer.pieces import OUT_OF_MEMORY, Split
 from ftcli.trainer.signals import Interrupted, StopFlag
+from ftcli.trainer.sparse_embedding_grad import SparseEmbeddingGradients
 from ftcli.trainer.state import TrainState, Window
-from ftcli.trainer.table_gradients import TableGradients
-from ftcli.trainer.tensors import holds, load_tensors, tensors_of
+from ftcli.trainer.state_dict import holds, load_tensors, tensors_of
 
 
 class Trainer:
     """Follows a plan from the state it holds; a fresh state starts at step 0."""
 
-    def __init__(self, config: TrainerConfig, parts: Parts, stop: StopFlag | None = None) -> None:
-        self.config, self.parts, self.clock = config, parts, parts.clock
+    def __init__(self, config: TrainerConfig, parts: TrainerContext, stop: StopFlag | None = None) -> None:
+        self.config, self.context, self.clock = config, parts, parts.clock
         self.state = TrainState()
         self.stop = stop or StopFlag()
         self.scaler = grad_scaler(parts.device, parts.precision)
@@ -73,8 +73,8 @@ class Trainer:
         state.curve_steps = self.curve_length
         self.clock.begin_steps(self.total_steps - state.step)
         try:
-            with self.clock(Part.building):
-                settle(self)
+            with self.clock(Section.building):
+                find_micro_batch_size(self)
             self._enter_prefix()
             while True:
                 best = self._evaluate() if self._evaluation_due() else False
@@ -82,7 +82,7 @@ class Trainer:
                 if state.phase_ended and state.window.steps:
                     self._log_window()
                 if best or self._save_due():
-                    with self.clock(Part.saving):
+                    with self.clock(Section.saving):
                         self.save()
                 if self.finished:
                     return state
@@ -90,21 +90,21 @@ class Trainer:
                 if state.phase_ended:
                     self.next_phase()
                     self._enter_prefix()
-                with self.clock(Part.step):
+                with self.clock(Section.step):
                     self.train_step(self.next_rows())
                 self.clock.end_step()
         except Interrupted:
             if state.step and self._saved != (state.step, state.evaluated_step):
-                with self.clock(Part.saving):
+                with self.clock(Section.saving):
                     self.save()
             raise
         finally:
             self.clock.end_steps()
-            self.parts.events.flush()
+            self.context.events.flush()
 
     @property
     def phase(self) -> Phase:
-        return self.parts.plan.phases[self.state.phase]
+        return self.context.plan.phases[self.state.phase]
 
     @property
     def phase_limit(self) -> int:
@@ -122,14 +122,14 @@ class Trainer:
 
     def _enter(self) -> None:
         """Builds the objects of the phase the state stands in: what does not train leaves the optimizer."""
-        kit = self.parts.enter(self.phase, self.curve_length)
-        if self.parts.prefix is not None:
-            self.parts.prefix.leave()
+        kit = self.context.enter(self.phase, self.curve_length)
+        if self.context.prefix is not None:
+            self.context.prefix.leave()
         self.optimizer, self.factor, self.monitor = kit.optimizer, kit.factor, kit.monitor
         self.frozen_modules = kit.frozen_modules
         self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.gradients = TableGradients(
-            self.parts.model, self.trained, rows=self.parts.fast_paths and not self.scaler.is_enabled()
+        self.gradients = SparseEmbeddingGradients(
+            self.context.model, self.trained, rows=self.context.fast_paths and not self.scaler.is_enabled()
         )
         self.base_lrs = [float(group["lr"]) for group in self.optimizer.param_groups]
         self._best_scores: Scores | None = None
@@ -137,12 +137,12 @@ class Trainer:
 
     def _enter_prefix(self) -> None:
         """Makes the activations of the phase's frozen lower part ready."""
-        if self.parts.prefix is not None:
+        if self.context.prefix is not None:
             with (
-                self.clock(Part.prefix),
-                no_second_try("what a frozen part's activations take", "type trainer.prefix_cache=off"),
+                self.clock(Section.prefix),
+                raise_on_oom("what a frozen part's activations take", "type trainer.prefix_cache=off"),
             ):
-                self.parts.prefix.enter(self.state.phase)
+                self.context.prefix.enter(self.state.phase)
 
     def enter_phase(self, index: int) -> None:
         """Stands at the beginning of a phase, at step 0: for measuring, not for training through."""
@@ -165,8 +165,8 @@ class Trainer:
         rules = self.phase.transition
         restored = state.best_step if rules.restore_best and state.best_step != state.step else None
         if restored is not None:
-            checkpoint = self.parts.store.find("best")
-            load_tensors(self.parts.model, checkpoint.load("model"))
+            checkpoint = self.context.store.find("best")
+            load_tensors(self.context.model, checkpoint.load("model"))
             moments, scaler = checkpoint.load("optimizer"), checkpoint.state["scaler"]
             kind = checkpoint.state["optimizer"]
         crash_point("transition")
@@ -199,7 +199,7 @@ class Trainer:
 
     def _announce(self, restored: int | None = None) -> None:
         """Logs the phase that begins, and says it where the plan has several."""
-        state, plan = self.state, self.parts.plan
+        state, plan = self.state, self.context.plan
         if state.phase_step:
             return
         self._log({"event": "phase", "step": state.step, "phase": state.phase,
@@ -208,7 +208,7 @@ class Trainer:
             share = self.phase.num_trainable_parameters / max(plan.num_parameters, 1)
             before = f"; {state.phases[-1]['ended']} ended phase {state.phase - 1}" if state.phases else ""
             best = f"; restored the best, step {restored}" if restored is not None else ""
-            self.parts.reporter.note(
+            self.context.reporter.note(
                 f"phase {state.phase}: {self.phase.num_trainable_parameters:,} parameters train "
                 f"({share:.1%}), at most {self.phase_limit} steps{before}{best}"
             )
@@ -235,7 +235,7 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """The run's length is reached, or the last phase is over."""
-        last = self.state.phase == len(self.parts.plan.phases) - 1
+        last = self.state.phase == len(self.context.plan.phases) - 1
         return self.state.step >= self.total_steps or (last and bool(self.state.phase_ended))
 
     @property
@@ -245,9 +245,9 @@ class Trainer:
 
     def set_train_mode(self) -> None:
         """Train mode everywhere but in blocks in which nothing trains: no dropout there."""
-        self.parts.model.train()
+        self.context.model.train()
         for name in self.frozen_modules:
-            self.parts.model.get_submodule(name).eval()
+            self.context.model.get_submodule(name).eval()
 
     def next_rows(self) -> np.ndarray:
         """Returns the row numbers of the next batch: a pure function of (seed, epoch, batch)."""
@@ -255,7 +255,7 @@ class Trainer:
         if state.batch >= self.steps_per_epoch:
             state.epoch, state.batch = state.epoch + 1, 0
         if self._epoch_plan[0] != state.epoch:
-            self._epoch_plan = (state.epoch, self.epochs.batches(self.parts.seed, state.epoch))
+            self._epoch_plan = (state.epoch, self.epochs.batches(self.context.seed, state.epoch))
         return self._epoch_plan[1][state.batch]
 
     def train_step(self, rows: np.ndarray) -> None:
@@ -265,7 +265,7 @@ class Trainer:
             NonFiniteError: before anything is applied.
             NoRoomError: a single row does not fit; nothing is applied.
         """
-        step, pieces = self.state.step, self.parts.pieces
+        step, pieces = self.state.step, self.context.micro_batching
         for split in pieces.at(step):
             self._log_split(split, len(rows), recorded=True)
         before = [statistic.clone() for statistic in self.statistics]
@@ -273,39 +273,39 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             for statistic, value in zip(self.statistics, before, strict=True):
                 statistic.copy_(value)
-            release(self.parts.device)
+            release(self.context.device)
             if self.state.step != step:
-                raise applied_already(step)
+                raise step_already_applied(step)
             finer = pieces.finer(len(rows), step)
             if finer is None:
-                raise one_row_too_many(self, int(self.parts.train.lengths[rows].max()))
+                raise single_row_out_of_memory(self, int(self.context.train.lengths[rows].max()))
             self._log_split(finer, len(rows))
 
     def _log_split(self, split: Split, num_rows: int, *, recorded: bool = False) -> None:
         self._log({"event": "split", **asdict(split), "phase": self.state.phase})
         if split.why == OUT_OF_MEMORY:
-            self.parts.reporter.note(self.parts.pieces.told(split, num_rows, recorded=recorded))
+            self.context.reporter.note(self.context.micro_batching.format_message(split, num_rows, recorded=recorded))
 
     def _step(self, rows: np.ndarray) -> None:
         """One optimizer step on `rows`; gradients are exact sums over targets, however it is split."""
         started = time.perf_counter()
-        state, parts, config = self.state, self.parts, self.config
+        state, parts, config = self.state, self.context, self.config
         lrs = [lr * self.factor(state.phase_step) for lr in self.base_lrs]
         for group, lr in zip(self.optimizer.param_groups, lrs, strict=True):
             group["lr"] = lr
-        pieces = parts.pieces.cut(rows, state.step)
+        pieces = parts.micro_batching.cut(rows, state.step)
         targets = parts.task.num_targets(parts.train, rows)
         loss_sum, tokens = 0.0, 0
         correct: int | None = 0
         for number, piece in enumerate(pieces):
             seed_step(parts.seed, state.step, number)
-            with self.clock(Part.collate):
+            with self.clock(Section.collate):
                 batch = parts.task.collate(
                     parts.train, piece, pad_id=parts.pad_id, padding_side=parts.padding_side
                 )
                 batch = {name: tensor.to(parts.device) for name, tensor in batch.items()}
             with (
-                self.clock(Part.forward),
+                self.clock(Section.forward),
                 autocast(parts.device, parts.precision),
                 parts.reading(piece, batch),
             ):
@@ -315,15 +315,15 @@ class Trainer:
                     for regulariser in parts.regularisers:
                         loss = loss + regulariser(parts.model)
             self._require_finite("the loss", float(output.loss_sum.detach()))
-            with self.clock(Part.backward):
+            with self.clock(Section.backward):
                 self.scaler.scale(loss).backward()
             loss_sum += float(output.loss_sum.detach())
             right = parts.task.num_correct(output, batch)
             correct = None if right is None or correct is None else correct + right
             tokens += int(parts.train.lengths[piece].sum())
         with (
-            self.clock(Part.optimizer),
-            no_second_try(
+            self.clock(Section.optimizer),
+            raise_on_oom(
                 "the optimizer's step", "type peft=lora to train fewer parameters, or optimizer=sgd"
             ),
         ):
@@ -349,7 +349,7 @@ class Trainer:
         window.tokens += tokens
         window.seconds += seconds
         crash_point("step")
-        with self.clock(Part.logging):
+        with self.clock(Section.logging):
             parts.reporter.advance(state, self.total_steps)
         self._last_figures = norm, lrs
         if self._ends_here or state.step % config.log_every_n_steps == 0:
@@ -381,7 +381,7 @@ class Trainer:
 
     def _require_finite(self, what: str, value: float) -> None:
         require_finite(
-            what, value, step=self.state.step + 1, precision=self.parts.precision, lr=self.base_lrs[0]
+            what, value, step=self.state.step + 1, precision=self.context.precision, lr=self.base_lrs[0]
         )
 
     def _log_window(self) -> None:
@@ -401,36 +401,36 @@ class Trainer:
             "rows_per_s": window.rows / seconds,
             "tokens_per_s": window.tokens / seconds,
             "seconds_per_step": window.seconds / window.steps,
-            "memory_bytes": memory_used(self.parts.device),
+            "memory_bytes": memory_used(self.context.device),
         }
         if self.scaler.is_enabled():
             event |= {"loss_scale": self.scaler.get_scale(), "skipped_steps": state.skipped_steps}
         state.window = Window()
         self._log(event)
-        with self.clock(Part.logging):
-            self.parts.reporter.train(event, self.total_steps)
+        with self.clock(Section.logging):
+            self.context.reporter.train(event, self.total_steps)
 
     def _log(self, event: dict[str, Any]) -> None:
-        with self.clock(Part.logging):
-            self.parts.events.log(event)
+        with self.clock(Section.logging):
+            self.context.events.log(event)
         self.state.events += 1
 
     def _evaluation_due(self) -> bool:
         state, every = self.state, self.config.eval_every_n_steps
-        if self.parts.validation is None or state.step == 0 or state.evaluated_step == state.step:
+        if self.context.validation is None or state.step == 0 or state.evaluated_step == state.step:
             return False
         regular = state.step % every == 0 if every else state.batch >= self.steps_per_epoch
         return regular or self._ends_here
 
     def _evaluate(self) -> bool:
-        assert self.parts.validation is not None
+        assert self.context.validation is not None
         started = time.perf_counter()
         with (
-            self.clock(Part.evaluation),
-            no_second_try("an evaluation", "type a smaller trainer.eval_batch_size"),
+            self.clock(Section.evaluation),
+            raise_on_oom("an evaluation", "type a smaller trainer.eval_batch_size"),
         ):
-            scores: Scores = self.parts.evaluator.score(
-                self.parts.model, self.parts.validation, keep=self._ends_here
+            scores: Scores = self.context.evaluator.score(
+                self.context.model, self.context.validation, keep=self._ends_here
             )
         state = self.state
         state.evaluated_step = state.step
@@ -438,7 +438,7 @@ class Trainer:
         best = self.monitor.record(state, scores.figures)
         self._best_scores = scores if best and scores.records is not None else None
         if best:
-            state.best_from_prefix = self.parts.prefix is not None and self.parts.prefix.depth > 0
+            state.best_from_prefix = self.context.prefix is not None and self.context.prefix.depth > 0
         if hasattr(self.factor, "observe"):
             plateau: Any = self.factor
             plateau.observe(scores.figures[self.monitor.name], self.monitor.higher_is_better)
@@ -453,7 +453,7 @@ class Trainer:
             "seconds": time.perf_counter() - started,
         }
         self._log(event)
-        self.parts.reporter.evaluation(event, best)
+        self.context.reporter.evaluation(event, best)
         return best
 
     def _save_due(self) -> bool:
@@ -466,12 +466,12 @@ class Trainer:
         """Commits a checkpoint of the last applied step."""
         state = self.state
         state.wall_seconds = self.wall_seconds
-        self.parts.events.flush()
-        own = tensors_of(self.parts.model)
-        model = {name: own[name].detach() for name in sorted(self.parts.saved_names)}
+        self.context.events.flush()
+        own = tensors_of(self.context.model)
+        model = {name: own[name].detach() for name in sorted(self.context.saved_names)}
         values = {"train": state.to_json(), "best_step": state.best_step, "scaler": self.scaler.state_dict(),
                   "optimizer": type(self.optimizer).__name__}  # fmt: skip
-        self.parts.store.save(
+        self.context.store.save(
             state.step,
             tensors={"model": model, "optimizer": named_state(self.optimizer)},
             state=values,
@@ -491,12 +491,12 @@ class Trainer:
                 optimizer state is not that of the plan.
         """
         tensors = checkpoint.load("model")
-        load_tensors(self.parts.model, tensors)
-        self.parts.saved_names |= tensors.keys()
+        load_tensors(self.context.model, tensors)
+        self.context.saved_names |= tensors.keys()
         self.state = TrainState.from_json(checkpoint.state["train"])
-        if self.state.phase >= len(self.parts.plan.phases):
+        if self.state.phase >= len(self.context.plan.phases):
             message = (
-                f"stands in phase {self.state.phase}; the schedule now has {len(self.parts.plan.phases)}"
+                f"stands in phase {self.state.phase}; the schedule now has {len(self.context.plan.phases)}"
             )
             raise CheckpointError(Problem(str(checkpoint.path), message, "keep the phases that were trained"))
         self._enter()
@@ -518,7 +518,7 @@ class Trainer:
         Its weights stay in the model; where they are there already, evaluated just now, nothing is computed again.
         What was evaluated from kept activations is so again, for only then are all bits the same.
         """
-        parts, best = self.parts, self.parts.store.find("best")
+        parts, best = self.context, self.context.store.find("best")
         assert parts.validation is not None
         tensors = best.load("model")
         if self._best_scores is not None and holds(parts.model, tensors):
@@ -531,7 +531,7 @@ class Trainer:
                 self.frozen_modules = parts.enter(phase, 1).frozen_modules
                 self.set_train_mode()
                 parts.prefix.enter(phase.index)
-        with no_second_try("an evaluation", "type a smaller trainer.eval_batch_size"):
+        with raise_on_oom("an evaluation", "type a smaller trainer.eval_batch_size"):
             scores = parts.evaluator.score(parts.model, parts.validation, keep=True)
         return scores, self.state.best_from_prefix == (parts.prefix is not None and parts.prefix.depth > 0)
 
@@ -541,15 +541,15 @@ class Trainer:
         Raises:
             CheckpointError: a tensor that the model does not have, or has in another shape.
         """
-        own = tensors_of(self.parts.model)
+        own = tensors_of(self.context.model)
         odd = [name for name, value in tensors.items() if name not in own or own[name].shape != value.shape]
         if odd:
             message = f"{len(odd)} of its tensors do not fit this model, such as {odd[0]}"
             raise CheckpointError(
                 Problem("freezing.start_from", message, "take a run of the same model and task")
             )
-        load_tensors(self.parts.model, tensors)
-        self.parts.saved_names |= tensors.keys()
+        load_tensors(self.context.model, tensors)
+        self.context.saved_names |= tensors.keys()
 
 
 def total_steps(config: TrainerConfig, steps_per_epoch: int) -> int:

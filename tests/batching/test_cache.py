@@ -11,8 +11,8 @@ import pytest
 
 from ftcli.batching.cache import cache_folder, cached_table, table_key
 from ftcli.batching.rows import Rows
-from ftcli.batching.table import TokenTable
-from ftcli.config import ColumnsConfig, TaskConfig
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.schema import ColumnsConfig, TaskConfig
 
 
 class LengthTokenizer:

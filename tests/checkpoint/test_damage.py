@@ -6,9 +6,9 @@ import time
 import pytest
 import torch
 
-from ftcli.checkpoint.commit import verify
 from ftcli.checkpoint.store import CheckpointStore
 from ftcli.errors import CheckpointError
+from ftcli.storage.atomic import verify
 
 PAGE = 4096
 SECONDS = 8

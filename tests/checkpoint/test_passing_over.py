@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ftcli.checkpoint.commit import UnknownFormatError
 from ftcli.checkpoint.store import CheckpointStore
 from ftcli.errors import CheckpointError, RunDirError
+from ftcli.storage.atomic import UnknownFormatError
 
 
 def link(path: Path) -> str:

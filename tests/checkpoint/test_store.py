@@ -7,9 +7,9 @@ import signal
 import pytest
 import torch
 
-from ftcli.checkpoint.commit import commit, verify
 from ftcli.checkpoint.store import CheckpointStore
 from ftcli.errors import CheckpointError, RunDirError
+from ftcli.storage.atomic import commit, verify
 
 POINTS = ["staged-file", "before-manifest", "after-manifest", "before-rename", "after-rename", "before-link",
           "after-link", "before-delete", "in-delete"]  # fmt: skip

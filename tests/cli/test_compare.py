@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftcli.rundir import RunDir
+from ftcli.run.run_dir import RunDir
 
 FIRST, SECOND = "runs/quickstart/20260101-120000-abc123", "runs/quickstart/20260102-120000-def456"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from ftcli.paths import bundled
-from ftcli.registry import lookup
+from ftcli.config.bundled import bundled
+from ftcli.config.registry import lookup
 
 
 def load(name):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ftcli.batching.pictures import open_image, read_idx
+from ftcli.batching.image_files import open_image, read_idx
 from ftcli.data.images import ImagesConfig, build
 from ftcli.errors import ConfigError, DataError, SourceError
 

@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest
 
-from ftcli.paths import bundled
+from ftcli.config.bundled import bundled
 
 
 @pytest.fixture(scope="module")

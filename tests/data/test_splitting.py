@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftcli.batching.rows import Rows, text_fields
-from ftcli.config import ColumnsConfig
+from ftcli.config.schema import ColumnsConfig
 from ftcli.data.splitting import content_hash, hold_out, limit_rows
 
 SHA = hashlib.sha256(b"x").hexdigest()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ftcli.batching.rows import text_fields
-from ftcli.config import ColumnsConfig, FilesConfig
+from ftcli.config.schema import ColumnsConfig, FilesConfig
 from ftcli.data.text import TextConfig, build, read_rows
 from ftcli.errors import ConfigError, DataError, FtcliError, SourceError
 

@@ -34,8 +34,9 @@ def train(ftcli, place, monkeypatch):
 @pytest.fixture
 def in_this_process(monkeypatch):
     """Lets the reloading script run here: a process of its own takes seconds to begin."""
-    from ftcli.export import proof, reload
-    from ftcli.source import quiet_transformers
+    from ftcli.export import parity as proof
+    from ftcli.export import reload
+    from ftcli.hub.resolve import quiet_transformers
 
     reports: list[dict] = []
 

@@ -18,7 +18,7 @@ def test_one_changed_weight_is_found(method, train, ftcli, tmp_path, monkeypatch
         request.getfixturevalue("in_this_process")  # the other one is the real thing
     from safetensors.torch import load_file, save_file
 
-    from ftcli.export import session
+    from ftcli.export import export as session
 
     write = session._write
 
@@ -48,7 +48,7 @@ def test_one_changed_weight_is_found(method, train, ftcli, tmp_path, monkeypatch
 def test_a_lost_tensor_is_found(method, lost, train, ftcli, tmp_path, monkeypatch, in_this_process):
     from safetensors.torch import load_file, save_file
 
-    from ftcli.export import session
+    from ftcli.export import export as session
 
     write = session._write
 
@@ -96,13 +96,13 @@ def test_the_cards_code_works_as_it_stands(method, train, ftcli, tmp_path, reque
 
 def model_of(run: Path) -> Path:
     """Returns the folder of the model that a run began with."""
-    from ftcli.compare.summary import read_settings
+    from ftcli.report.summary import read_settings
 
     return Path(read_settings(run / "config.yaml")["model.path"])
 
 
 def test_a_command_in_a_card_tells_no_folder_of_the_disk():
-    from ftcli.export.card import _without_paths
+    from ftcli.export.model_card import _without_paths
 
     typed = "ftcli train recipe=sst2 data.path=/home/me/rows 'model.path=/a b/base' ~/r.yaml optimizer.lr=1e-3 data.files.train=a/b.tsv"
     assert _without_paths(typed) == (
@@ -123,7 +123,7 @@ def test_a_command_in_a_card_tells_no_folder_of_the_disk():
     ],
 )
 def test_paths_inside_words_are_shortened_too(text, expected):
-    from ftcli.export.card import _shortened
+    from ftcli.export.model_card import _shortened
 
     assert _shortened(text) == expected
 
@@ -153,14 +153,14 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(arguments, sa
 
 
 def test_a_method_of_our_own_is_refused_by_name(train, ftcli, tmp_path, monkeypatch):
-    from ftcli.export import session
+    from ftcli.export import export as session
 
     open_run = session._open
 
     def own(*arguments):
         finished, missing = open_run(*arguments)
-        finished.blueprint.peft = finished.blueprint.peft.__class__(
-            finished.model, finished.blueprint.peft.adapter_names
+        finished.built.peft = finished.built.peft.__class__(
+            finished.model, finished.built.peft.adapter_names
         )
         return finished, missing
 
@@ -196,8 +196,8 @@ def test_rows_that_are_gone_are_replaced_by_drawn_ones(
     ("word", "named"), [(None, True), ("data.path=rows", False), ("data.files.train=a.tsv", False)]
 )
 def test_the_card_names_a_data_set_of_the_hub_only_where_its_rows_were_used(word, named):
-    from ftcli.compose import load
-    from ftcli.export.card import _published_rows
+    from ftcli.config.compose import load
+    from ftcli.export.model_card import _published_rows
 
     config = load(["data=sst2", *([word] if word else [])]).config
     assert _published_rows(config) == ("stanfordnlp/sst2" if named else None)
@@ -206,7 +206,7 @@ def test_the_card_names_a_data_set_of_the_hub_only_where_its_rows_were_used(word
 def test_the_card_shows_the_datas_own_names_as_plain_text(train, ftcli, tmp_path, in_this_process):
     import yaml
 
-    from ftcli.export.card import plain
+    from ftcli.export.model_card import plain
 
     assert plain("<b>*x*|[a](b)\n# y") == r"\<b\>\*x\*\|\[a\](b) \# y"
     done = ftcli("export", str(train(TASK, "bert")), str(tmp_path / "a: [b] 'c' # d"))

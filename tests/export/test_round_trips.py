@@ -92,7 +92,7 @@ def test_what_a_peft_run_trained_beside_adapters_and_head_comes_along(
 ):
     from safetensors.torch import load_file
 
-    from ftcli.export import session
+    from ftcli.export import export as session
 
     run, folder = train(SEQUENCE, "bert", *LORA), tmp_path / "out"
     name = "bert.encoder.layer.1.output.LayerNorm.weight"

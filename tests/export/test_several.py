@@ -17,7 +17,7 @@ def runs(train):
 
 
 def test_the_base_is_one_storage_and_what_was_trained_is_each_runs_own(runs):
-    from ftcli.finished import open_predictors
+    from ftcli.inference.load import open_predictors
 
     opened, shared = open_predictors(runs, "best", [], with_rows=False)
     assert shared.reads == 1
@@ -39,19 +39,19 @@ def test_the_base_is_one_storage_and_what_was_trained_is_each_runs_own(runs):
 def test_a_method_that_changes_the_base_in_place_spoils_no_other_run(runs, monkeypatch):
     import torch
 
-    from ftcli import finished
-    from ftcli.finished import open_predictors
+    from ftcli.inference import load as finished
+    from ftcli.inference.load import open_predictors
 
     alone = open_predictors(runs[1:2], "best", [], with_rows=False)[0].popitem()[1]
-    draw, calls = finished.build.draw, []
+    draw, calls = finished.build.build_model, []
 
     def changing(*arguments, **options):
-        blueprint = draw(*arguments, **options)
+        built = draw(*arguments, **options)
         if not calls:
-            for parameter in blueprint.model.parameters():
+            for parameter in built.model.parameters():
                 parameter.data.mul_(2)
         calls.append(1)
-        return blueprint
+        return built
 
     monkeypatch.setattr(finished.build, "draw", changing)
     _, second = open_predictors(runs[:2], "best", [], with_rows=False)[0].values()
@@ -101,7 +101,7 @@ def test_predict_puts_the_columns_side_by_side(runs, ftcli, tmp_path):
 
 
 def test_the_id_of_a_run_names_its_columns(tmp_path):
-    from ftcli.finished import _name
+    from ftcli.inference.load import _name
 
     for name in ("20260101-120000-abc123", "mine", "20260101-120000-notanid"):
         (tmp_path / name).mkdir()
@@ -114,14 +114,14 @@ def test_figures_of_other_rows_and_many_figures_are_shown_so(monkeypatch, capsys
     """Two runs on other rows are said to be; many figures stand a line each."""
     from types import SimpleNamespace
 
-    from ftcli import several
-    from ftcli.screen import Screen
+    from ftcli.console.console import Screen
+    from ftcli.inference import multi_model as several
 
     shared = SimpleNamespace(reads=2, num_bytes=0)
     monkeypatch.setattr(several, "evaluate_part", lambda one, *args, **kwargs: {
-        "metrics": {f"f1@class/{n}": 0.5 for n in range(9)}, "rows": one.ground.parts.validation.rows})  # fmt: skip
+        "metrics": {f"f1@class/{n}": 0.5 for n in range(9)}, "rows": one.inputs.splits.validation.rows})  # fmt: skip
     for digests, differ in (("ab", True), ("aa", False)):
-        models = {n: SimpleNamespace(ground=SimpleNamespace(parts=SimpleNamespace(
+        models = {n: SimpleNamespace(inputs=SimpleNamespace(parts=SimpleNamespace(
             validation=SimpleNamespace(sha256=d, rows=7)))) for n, d in zip(("one", "two"), digests, strict=True)}  # fmt: skip
         several.evaluate_several(models, shared, "validation", Screen())
         shown = capsys.readouterr().out

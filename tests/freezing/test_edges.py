@@ -4,9 +4,9 @@ import pytest
 import torch
 import transformers
 
+from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError, PlanError
 from ftcli.plan.anatomy import read_anatomy
-from ftcli.registry import lookup
 
 SMALL = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "vocab_size": 40,

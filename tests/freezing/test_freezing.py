@@ -5,11 +5,11 @@ import json
 import pytest
 from tiny_models import GPT2_SMALL
 
-from ftcli import paper
-from ftcli.compose import load
+from ftcli.config.compose import load
+from ftcli.config.registry import lookup
 from ftcli.errors import PlanError
 from ftcli.plan.anatomy import read_anatomy
-from ftcli.registry import lookup
+from ftcli.run import meta as paper
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def gpt2(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gpt2")
     (folder / "config.json").write_text(json.dumps(GPT2_SMALL))
     return read_anatomy(
-        paper.draw_bare(load(["model=local", f"model.path={folder}", "model.weights=random"]).config)
+        paper.build_meta_model(load(["model=local", f"model.path={folder}", "model.weights=random"]).config)
     )
 
 

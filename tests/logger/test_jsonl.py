@@ -9,9 +9,9 @@ import signal
 
 import pytest
 
-from ftcli.config import LoggerConfig
+from ftcli.config.registry import lookup
+from ftcli.config.schema import LoggerConfig
 from ftcli.errors import RunDirError
-from ftcli.registry import lookup
 
 # Python 3.12 and later warn of every fork beside torch's threads; the children here start none.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")

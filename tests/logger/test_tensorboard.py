@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from ftcli.config import LoggerConfig
-from ftcli.registry import lookup
+from ftcli.config.registry import lookup
+from ftcli.config.schema import LoggerConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from tiny_models import ARCHITECTURES
 
-from ftcli.config import ModelConfig, Weights
+from ftcli.config.schema import ModelConfig, Weights
+from ftcli.hub.resolve import resolve_model
 from ftcli.model.pretrained import build, load_config
-from ftcli.source import resolve_model
 
 DECODERS = ("gpt2", "opt", "llama", "qwen2")
 PAD, EOS = 1, 2

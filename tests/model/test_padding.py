@@ -7,8 +7,8 @@ import pytest
 import tiny_models as models
 import torch
 
-from ftcli import build
-from ftcli.compose import load
+from ftcli.config.compose import load
+from ftcli.run import build
 
 TEXTS = [
     "the film was good",
@@ -30,17 +30,17 @@ def scored(request, tmp_path_factory):
         "seed=11",
     ]
     config = load(words).config
-    ground = build.lay_ground(config, labels=["bad", "good"], with_rows=False)
-    return build.draw(ground, attention="eager").model.eval(), ground
+    inputs = build.load_inputs(config, labels=["bad", "good"], with_rows=False)
+    return build.build_model(inputs, attention="eager").model.eval(), inputs
 
 
 def logits(scored, texts: list[str], pad_to: int | None = None) -> torch.Tensor:
-    model, ground = scored
-    table = ground.tokenizer.encode(texts, None)
-    batch = ground.task.collate(table, np.arange(len(texts)), pad_id=ground.tokenizer.pad_id,
-                                padding_side=ground.tokenizer.padding_side, pad_to_multiple=pad_to)  # fmt: skip
+    model, inputs = scored
+    table = inputs.tokenizer.encode(texts, None)
+    batch = inputs.task.collate(table, np.arange(len(texts)), pad_id=inputs.tokenizer.pad_id,
+                                padding_side=inputs.tokenizer.padding_side, pad_to_multiple=pad_to)  # fmt: skip
     with torch.no_grad():
-        return ground.task.compute_loss(model, batch, train=False).logits
+        return inputs.task.compute_loss(model, batch, train=False).logits
 
 
 def test_more_padding_changes_no_logit(scored):

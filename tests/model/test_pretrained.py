@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import ARCHITECTURES
 
-from ftcli.config import Dtype, ModelConfig, Weights
+from ftcli.config.schema import Dtype, ModelConfig, Weights
 from ftcli.errors import ConfigError, SourceError
+from ftcli.hub.resolve import resolve_model
 from ftcli.model.pretrained import BuiltModel, build, load_config
-from ftcli.source import resolve_model
 
 HEADS = {
     "bert": ["classifier.weight", "classifier.bias"],

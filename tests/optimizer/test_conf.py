@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ftcli.choices import configured
+from ftcli.config.choice import configured
+from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError
-from ftcli.registry import lookup
 
 CONF = Path(__file__).parents[2] / "conf"
 CHOICES = [

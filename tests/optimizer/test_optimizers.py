@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ftcli.registry import lookup
+from ftcli.config.registry import lookup
 
 
 def groups():

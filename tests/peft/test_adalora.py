@@ -12,9 +12,9 @@ from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 from peft.tuners.adalora.layer import RankAllocator
 from tiny_runs import build_run, config_of, words_for
 
+from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError
 from ftcli.plan.optimizer_state import named_state
-from ftcli.registry import lookup
 from ftcli.trainer.signals import Interrupted
 
 SMALL = {
@@ -141,20 +141,20 @@ def whole(begin):
 @pytest.mark.parametrize("stop_at", [1, 4, 5, 8, 10])
 def test_a_resumed_run_is_bit_identical(begin, whole, stop_at):
     first = begin(f"stopped-{stop_at}")
-    first.parts.after_step = (
-        *first.parts.after_step,
+    first.context.after_step = (
+        *first.context.after_step,
         lambda model, step, total: setattr(first.stop, "signum", 15) if step == stop_at else None,
     )
     with pytest.raises(Interrupted):
         first.fit()
     again = begin(f"stopped-{stop_at}")
-    again.restore(again.parts.store.latest())
+    again.restore(again.context.store.latest())
     assert again.state.step == stop_at
     again.fit()
-    for tensors in (lambda t: t.parts.model.state_dict(), lambda t: named_state(t.optimizer)):
+    for tensors in (lambda t: t.context.model.state_dict(), lambda t: named_state(t.optimizer)):
         ours, theirs = tensors(again), tensors(whole)
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-    masks = [mask for name, mask in again.parts.model.named_buffers() if name.endswith("rank_mask")]
+    masks = [mask for name, mask in again.context.model.named_buffers() if name.endswith("rank_mask")]
     assert sum(float(mask.sum()) for mask in masks) == 2 * len(masks)
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 import transformers
 
+from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError
 from ftcli.peft.bottleneck import SUBLAYERS, NonLinearity, Placement
-from ftcli.registry import lookup
 
 SIZES = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "vocab_size": 40,

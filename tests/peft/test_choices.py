@@ -8,12 +8,13 @@ import torch
 from tiny_models import ARCHITECTURES, GPT2_SMALL, IMAGES
 from tiny_runs import build_run, config_of, words_for
 
-from ftcli import build, paper
-from ftcli.choices import configured
-from ftcli.compose import load
+from ftcli.config.choice import configured
+from ftcli.config.compose import load
+from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError, PlanError
-from ftcli.paper import paper_ground
-from ftcli.registry import lookup
+from ftcli.run import build
+from ftcli.run import meta as paper
+from ftcli.run.meta import stub_inputs
 
 INJECTED = ["ia3", "vera", "oft", "boft", "loha", "lokr", "miss", "layernorm-tuning"]
 LINEAR_ONLY = {"oft", "boft", "loha", "lokr", "miss"}
@@ -76,15 +77,15 @@ def test_all_linear_reaches_gpt2s_conv1d_modules(meta_model, method):
 def test_all_linear_trains_every_adapter(tmp_path, monkeypatch, architecture):
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
     words = [*words_for(tmp_path, architecture), "optimizer.weight_decay=0"]
-    trainer, blueprint = build_run(
+    trainer, built = build_run(
         config_of(words, "lora", target_modules=["all-linear"]), tmp_path / "saved"
     )
-    before = {name: p.detach().clone() for name, p in trainer.parts.model.named_parameters()}
+    before = {name: p.detach().clone() for name, p in trainer.context.model.named_parameters()}
     for _ in range(3):
         trainer.train_step(trainer.next_rows())
-    after = dict(trainer.parts.model.named_parameters())
+    after = dict(trainer.context.model.named_parameters())
     changed = {name for name in after if not torch.equal(after[name], before[name])}
-    assert changed == blueprint.peft.adapter_names | set(blueprint.anatomy.head.tensors)
+    assert changed == built.peft.adapter_names | set(built.anatomy.head.tensors)
 
 
 def test_ia3_scales_the_inputs_of_feedforward_modules(meta_model):
@@ -98,7 +99,7 @@ def test_ia3_scales_the_inputs_of_feedforward_modules(meta_model):
 
 
 def test_vera_has_one_pair_of_projections_and_checkpoints_hold_it(tmp_path):
-    drawn = build.draw(paper_ground(config := config_of(words_for(tmp_path, "bert"), "vera", r=16)))
+    drawn = build.build_model(stub_inputs(config := config_of(words_for(tmp_path, "bert"), "vera", r=16)))
     shared = {m.vera_A["default"].data_ptr() for m in drawn.model.modules() if hasattr(m, "vera_A")}
     assert len(shared) == 1
     kept = [name for name in build.saved_names(drawn, config) if ".vera_A." in name or ".vera_B." in name]
@@ -153,8 +154,8 @@ def test_rslora_scales_by_the_root_of_the_rank(meta_model):
 @pytest.mark.parametrize("init", ["gaussian", "orthogonal", "pissa", "pissa_niter_16", "olora"])
 def test_initialisations_begin_with_the_models_own_answers(tmp_path, init):
     words = words_for(tmp_path, architecture := "gpt2" if init != "olora" else "llama")
-    plain = build.draw(paper_ground(config_of(words))).model
-    drawn = build.draw(paper_ground(config_of(words, "lora", init_lora_weights=init)))
+    plain = build.build_model(stub_inputs(config_of(words))).model
+    drawn = build.build_model(stub_inputs(config_of(words, "lora", init_lora_weights=init)))
     ids = torch.arange(3, 13).reshape(2, 5)
     torch.testing.assert_close(drawn.model.eval()(ids).logits, plain.eval()(ids).logits, rtol=0, atol=1e-4)
     factored = init.startswith(("pissa", "olora"))
@@ -167,7 +168,7 @@ def test_initialisations_begin_with_the_models_own_answers(tmp_path, init):
 
 def test_lora_plus_gives_b_its_own_group(tmp_path):
     config = config_of(words_for(tmp_path, "bert"), "lora-plus", lora_plus_ratio=4)
-    groups = {g.name: g for g in build.draw(paper_ground(config), meta=True).plan.phases[0].groups}
+    groups = {g.name: g for g in build.build_model(stub_inputs(config), meta=True).plan.phases[0].groups}
     assert all(".lora_B." in name for name in groups["times4.decay"].params)
     assert groups["times4.decay"].lr == pytest.approx(4e-2) and groups["decay"].lr == pytest.approx(1e-2)
     assert not any(".lora_B." in name for name in groups["decay"].params)
@@ -176,7 +177,7 @@ def test_lora_plus_gives_b_its_own_group(tmp_path):
 def test_gpt2_small_says_its_count_and_share(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(GPT2_SMALL))
     words = ["recipe=sst2-lora", "model=local", f"model.path={tmp_path}", "model.weights=random"]
-    plan = build.draw(paper.paper_ground(load(words).config), meta=True).plan
+    plan = build.build_model(paper.stub_inputs(load(words).config), meta=True).plan
     assert plan.num_trainable_parameters == 294_912 + 2 * 768
     assert f"{plan.trainable_share:.2%}" == "0.24%"
 
@@ -192,20 +193,20 @@ def test_phases_of_head_top_adapters_and_all(tmp_path, monkeypatch):
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
     (tmp_path / "phases.yaml").write_text(SCHEDULE)
     words = [*words_for(tmp_path, "bert"), "freezing=schedule", f"freezing.file={tmp_path / 'phases.yaml'}"]
-    trainer, blueprint = build_run(config_of(words, "lora-plus", lora_plus_ratio=4), tmp_path / "saved")
-    head, adapters = set(blueprint.anatomy.head.tensors), blueprint.peft.adapter_names
+    trainer, built = build_run(config_of(words, "lora-plus", lora_plus_ratio=4), tmp_path / "saved")
+    head, adapters = set(built.anatomy.head.tensors), built.peft.adapter_names
     top = {name for name in adapters if ".layer.1." in name}
     expected = [head, head | top, head | adapters]
-    assert [set(phase.trainable) for phase in trainer.parts.plan.phases] == expected
-    rates = {g.name: g.lr for g in trainer.parts.plan.phases[1].groups}
+    assert [set(phase.trainable) for phase in trainer.context.plan.phases] == expected
+    rates = {g.name: g.lr for g in trainer.context.plan.phases[1].groups}
     assert rates["phase1.times4.decay"] == pytest.approx(4e-3) and rates["phase1.decay"] == pytest.approx(
         1e-3
     )
     for names in expected:
-        before = {name: p.detach().clone() for name, p in trainer.parts.model.named_parameters()}
+        before = {name: p.detach().clone() for name, p in trainer.context.model.named_parameters()}
         for _ in range(2):
             trainer.train_step(trainer.next_rows())
-        changed = {n for n, p in trainer.parts.model.named_parameters() if not torch.equal(p, before[n])}
+        changed = {n for n, p in trainer.context.model.named_parameters() if not torch.equal(p, before[n])}
         assert changed == names
         if names is not expected[-1]:
             trainer.state.phase_ended = "two steps"
@@ -217,7 +218,7 @@ def test_adapters_where_there_are_none(tmp_path, entry, says):
     (tmp_path / "phases.yaml").write_text(f"0: {{params: ['{entry}']}}\n")
     words = [*words_for(tmp_path, "bert"), "freezing=schedule", f"freezing.file={tmp_path / 'phases.yaml'}"]
     with pytest.raises(PlanError, match=says):
-        build.draw(paper_ground(config_of(words)), meta=True)
+        build.build_model(stub_inputs(config_of(words)), meta=True)
 
 
 def test_olora_is_refused_on_conv1d(meta_model):

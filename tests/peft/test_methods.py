@@ -10,12 +10,12 @@ import pytest
 import torch
 from tiny_runs import build_run, config_of, words_for
 
-from ftcli import build
-from ftcli.check.overfit import overfit
-from ftcli.paper import paper_ground
+from ftcli.diagnostics.overfit import overfit
 from ftcli.plan.optimizer_state import named_state
+from ftcli.run import build
+from ftcli.run.meta import stub_inputs
 from ftcli.trainer.signals import Interrupted
-from ftcli.trainer.tensors import load_tensors
+from ftcli.trainer.state_dict import load_tensors
 
 METHODS: dict[str, dict] = {
     "lora": {},
@@ -57,7 +57,7 @@ def words(tmp_path_factory):
 
 @pytest.fixture
 def begin(tmp_path, monkeypatch, words):
-    """Returns a function: method, architecture -> (trainer, blueprint)."""
+    """Returns a function: method, architecture -> (trainer, built)."""
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
 
     def one(method: str, architecture: str, **trainer):
@@ -73,7 +73,7 @@ def values(model) -> dict[str, torch.Tensor]:
 
 
 def logits(trainer, rows) -> torch.Tensor:
-    parts = trainer.parts
+    parts = trainer.context
     batch = parts.task.collate(parts.train, rows, pad_id=parts.pad_id, padding_side=parts.padding_side)
     with torch.inference_mode():
         return parts.task.compute_loss(parts.model.eval(), batch, train=False).logits
@@ -81,10 +81,10 @@ def logits(trainer, rows) -> torch.Tensor:
 
 @pytest.mark.parametrize(("method", "architecture"), PAIRS)
 def test_what_is_declared_trains_and_nothing_else(begin, method, architecture):
-    trainer, blueprint = begin(method, architecture)
-    model = trainer.parts.model
-    declared = set(trainer.parts.plan.phases[0].trainable)
-    assert declared == blueprint.peft.adapter_names | set(blueprint.anatomy.head.tensors)
+    trainer, built = begin(method, architecture)
+    model = trainer.context.model
+    declared = set(trainer.context.plan.phases[0].trainable)
+    assert declared == built.peft.adapter_names | set(built.anatomy.head.tensors)
     graded: set[str] = set()
     hooks = [
         p.register_post_accumulate_grad_hook(lambda _, name=name: graded.add(name))
@@ -104,7 +104,7 @@ def test_what_is_declared_trains_and_nothing_else(begin, method, architecture):
     }
     assert {name for name in after if not torch.equal(after[name], before[name])} == declared | own_state
     trainer.save()
-    saved = trainer.parts.store.find("last").load("model")
+    saved = trainer.context.store.find("last").load("model")
     assert declared | own_state <= saved.keys() and all(
         torch.equal(saved[name], after[name]) for name in saved
     )
@@ -121,11 +121,11 @@ def test_gradient_checkpointing_trains_the_same_tensors_to_the_same_values(begin
     trained = []
     for saving in (False, True):
         trainer, _ = begin(method, architecture, gradient_checkpointing=saving)
-        modules = trainer.parts.model.modules()
+        modules = trainer.context.model.modules()
         assert any(getattr(module, "gradient_checkpointing", False) for module in modules) == saving
         for _ in range(3):
             trainer.train_step(trainer.next_rows())
-        trained.append(dict(trainer.parts.model.named_parameters()))
+        trained.append(dict(trainer.context.model.named_parameters()))
     plain, saved = trained
     assert {n for n, p in plain.items() if p.requires_grad} == {
         n for n, p in saved.items() if p.requires_grad
@@ -146,16 +146,16 @@ def test_a_resumed_run_is_bit_identical(tmp_path, monkeypatch, words, method):
 
     whole, first = start("whole"), start("stopped")
     whole.fit()
-    first.parts.after_step = [
+    first.context.after_step = [
         lambda model, step, total: setattr(first.stop, "signum", 15) if step == 2 else None
     ]
     with pytest.raises(Interrupted):
         first.fit()
     again = start("stopped")
-    again.restore(again.parts.store.latest())
+    again.restore(again.context.store.latest())
     assert again.state.step == 2
     again.fit()
-    for state in (lambda t: t.parts.model.state_dict(), lambda t: named_state(t.optimizer)):
+    for state in (lambda t: t.context.model.state_dict(), lambda t: named_state(t.optimizer)):
         ours, theirs = state(again), state(whole)
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
@@ -164,9 +164,9 @@ def test_a_resumed_run_is_bit_identical(tmp_path, monkeypatch, words, method):
 def test_the_method_fits_one_batch(tmp_path, monkeypatch, words, method):
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
     config = config_of(words("bert"), method, trainer={"max_steps": 500, "epochs": 500}, **METHODS[method])
-    trainer, blueprint = build_run(config, tmp_path / "saved")
+    trainer, built = build_run(config, tmp_path / "saved")
     trainer.factor = lambda step: 1.0
-    head = frozenset(blueprint.anatomy.head.tensors)
+    head = frozenset(built.anatomy.head.tensors)
     verdict = overfit(trainer, trainer.next_rows(), head, screen=Silent())
     assert verdict.passed and verdict.accuracy == 1.0, verdict.diagnoses
 
@@ -178,10 +178,10 @@ class Silent:
 @pytest.mark.parametrize("method", METHODS)
 def test_on_paper_the_same_tensors_train(words, method):
     """Drawn on the meta device, as ftcli explain and --dry-run do: no weights, no factorisation."""
-    ground = paper_ground(config_of(words("bert"), method, **METHODS[method]))
-    drawn = build.draw(ground, meta=True)
+    inputs = stub_inputs(config_of(words("bert"), method, **METHODS[method]))
+    drawn = build.build_model(inputs, meta=True)
     assert all(drawn.model.get_parameter(name).is_meta for name in drawn.plan.phases[0].trainable)
-    real = build.draw(ground)
+    real = build.build_model(inputs)
     assert drawn.plan == real.plan and drawn.peft.decisions == real.peft.decisions
 
 
@@ -192,8 +192,8 @@ def test_on_paper_the_same_tensors_train(words, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_plain_peft_puts_the_same_tensors_in_the_same_places(words, method):
     """`peft_config` is enough for get_peft_model to rebuild what was injected, names and shapes."""
-    drawn = build.draw(paper_ground(config_of(words("bert"), method, **METHODS[method])))
-    bare = build.draw(paper_ground(config_of(words("bert"), "none")))
+    drawn = build.build_model(stub_inputs(config_of(words("bert"), method, **METHODS[method])))
+    bare = build.build_model(stub_inputs(config_of(words("bert"), "none")))
     theirs = peft.get_peft_model(bare.model, drawn.peft.peft_config).state_dict()
     shapes = {name.removeprefix("base_model.model."): tensor.shape for name, tensor in theirs.items()}
     own = dict(drawn.model.named_parameters())
@@ -212,20 +212,20 @@ def test_pissa_comes_back_from_its_checkpoint_alone(tmp_path, monkeypatch):
 
     rows = np.arange(6)
     plain, _ = start(1, "none")
-    trainer, blueprint = start(1, init_lora_weights="pissa_niter_4")
+    trainer, built = start(1, init_lora_weights="pissa_niter_4")
     # The residual and the adapters add up to the pretrained weight.
     torch.testing.assert_close(logits(trainer, rows), logits(plain, rows), rtol=0, atol=1e-4)
     trainer.set_train_mode()
     for _ in range(2):
         trainer.train_step(trainer.next_rows())
     trainer.save()
-    saved = trainer.parts.store.find("last").load("model")
+    saved = trainer.context.store.find("last").load("model")
     bases = {name for name in saved if name.endswith("query.base_layer.weight")}
-    assert len(bases) == 2 and blueprint.peft.changed <= saved.keys()
+    assert len(bases) == 2 and built.peft.changed <= saved.keys()
     assert not any("word_embeddings" in name for name in saved)
 
     other, _ = start(2, init_lora_weights="pissa_niter_4")
-    own = dict(other.parts.model.named_parameters())
+    own = dict(other.context.model.named_parameters())
     assert any(not torch.equal(own[name], saved[name]) for name in bases)
-    load_tensors(other.parts.model, saved)
+    load_tensors(other.context.model, saved)
     assert torch.equal(logits(other, rows), logits(trainer, rows))

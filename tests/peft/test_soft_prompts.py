@@ -8,10 +8,10 @@ import pytest
 import torch
 import transformers
 
+from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError
 from ftcli.peft._soft_prompt import PROMPTED
 from ftcli.peft.prefix_tuning import PREFIXED
-from ftcli.registry import lookup
 
 SIZES = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "vocab_size": 40,

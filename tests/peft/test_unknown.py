@@ -6,10 +6,10 @@ import pytest
 import tiny_models
 import tiny_tasks
 
-from ftcli import build
-from ftcli.compose import load
+from ftcli.config.bundled import conf_files
+from ftcli.config.compose import load
 from ftcli.errors import ConfigError
-from ftcli.paths import conf_files
+from ftcli.run import build
 
 METHODS = sorted(file.stem for file in conf_files("peft").values() if file.stem != "none")
 
@@ -19,10 +19,10 @@ def test_convnext_trains_or_is_refused(method, tmp_path):
     model = tiny_models.write_model(tmp_path / "model", "convnext")
     rows = tiny_tasks.write_rows(tmp_path / "rows", "image-classification", train=4, validation=4)
     words = [f"peft={method}", "model=local", f"model.path={model}", "model.weights=random", *rows]
-    ground = build.lay_ground(load(words).config)
+    inputs = build.load_inputs(load(words).config)
     try:
-        blueprint = build.draw(ground)
+        built = build.build_model(inputs)
     except ConfigError as error:
         assert error.problems[0].hint
     else:
-        assert blueprint.peft.adapter_names <= set(blueprint.plan.phases[0].trainable)
+        assert built.peft.adapter_names <= set(built.plan.phases[0].trainable)

@@ -15,11 +15,11 @@ from transformers import (
     ViTConfig,
 )
 
-from ftcli.compose import load
+from ftcli.config.compose import load
 from ftcli.errors import PlanError
-from ftcli.paper import draw_bare
 from ftcli.plan.anatomy import read_anatomy
 from ftcli.plan.schedule import default_schedule, write_schedule
+from ftcli.run.meta import build_meta_model
 
 EXTRA = {
     "deberta-v3": ("deberta-v2", {"position_biased_input": False, "pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm"}),
@@ -136,7 +136,7 @@ def test_what_closes_the_encoder_thaws_with_its_top_block(models):
 @pytest.mark.parametrize("name", OTHERS)
 def test_config_json_alone_draws_the_classifier_there_is(models, tmp_path, name):
     OTHERS[name][1].save_pretrained(tmp_path)
-    model = draw_bare(load(["model=local", f"model.path={tmp_path}"]).config)
+    model = build_meta_model(load(["model=local", f"model.path={tmp_path}"]).config)
     assert type(model) is type(models[name]) and model.device.type == "meta"
     assert {n: p.shape for n, p in model.named_parameters()} == {
         n: p.shape for n, p in models[name].named_parameters()

@@ -145,7 +145,7 @@ def test_a_file_of_finetuning_scheduler():
 
 
 def test_layerwise_mistakes_are_named_with_their_own_line():
-    from ftcli.planning import _own_layerwise
+    from ftcli.plan.from_config import _own_layerwise
 
     text = "0:\n  params: [head]\n  layerwise: {kind: geometric, decay: 2}\n"
     (spec,) = parse_schedule(text, "s.yaml")

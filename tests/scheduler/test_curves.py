@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftcli.choices import choices_of
-from ftcli.compose import load
+from ftcli.config.choice import choices_of
+from ftcli.config.compose import load
+from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError
-from ftcli.registry import lookup
 
 PURE = (
     "constant",

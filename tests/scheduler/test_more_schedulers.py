@@ -12,9 +12,9 @@ from transformers import (
     get_polynomial_decay_schedule_with_warmup,
 )
 
-from ftcli.compose import load
+from ftcli.config.compose import load
+from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError
-from ftcli.registry import lookup
 
 NEW = ("polynomial", "inverse-sqrt", "cosine-restarts", "one-cycle", "warmup-stable-decay", "plateau")
 

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from ftcli.registry import lookup
+from ftcli.config.registry import lookup
 
 
 def plateau(**fields):

@@ -1,12 +1,12 @@
-"""Ranges, pinned lengths and the arithmetic of a warmup that does not fit."""
+"""Ranges, pinned lengths and the step_counts of a warmup that does not fit."""
 
 import math
 
 import pytest
 
+from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError
 from ftcli.plan.duration import warmup_steps
-from ftcli.registry import lookup
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ftcli.registry import lookup
+from ftcli.config.registry import lookup
 
 
 def factor(name: str, total: int = 100, per_epoch: int = 25, **fields):

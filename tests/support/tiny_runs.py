@@ -55,7 +55,7 @@ def _write_base(folder: Path) -> None:
 
 def config_of(words: list[str], peft: str = "none", *, trainer: dict | None = None, **fields):
     """Returns the run's configuration: that of `words`, composed once, with a PEFT method and its fields."""
-    from ftcli.choices import configured
+    from ftcli.config.choice import configured
 
     base = _composed(tuple(words))
     uses, own = configured("peft", peft, fields, "test")
@@ -70,7 +70,7 @@ def config_of(words: list[str], peft: str = "none", *, trainer: dict | None = No
 
 @functools.lru_cache(maxsize=64)
 def _composed(words: tuple[str, ...]):
-    from ftcli.compose import load
+    from ftcli.config.compose import load
 
     return load(list(words)).config
 
@@ -86,8 +86,8 @@ def build_words(
     task: str | None = None,
 ):
     """Writes model and rows and builds what `words`, and defaults beside them, choose; as `build_run`, with the runtime of a run."""
-    from ftcli.compose import load
-    from ftcli.runtime import decide_runtime
+    from ftcli.config.compose import load
+    from ftcli.runtime.decide import decide_runtime
 
     if task is None:
         path = tiny_models.write_rows(folder / f"rows{rows}", train=rows, validation=validation)
@@ -102,20 +102,20 @@ def build_words(
 
 
 def build_run(config, saved: Path, runtime=None):
-    """Returns (trainer at step 0, blueprint); checkpoints go to `saved`."""
-    from ftcli import build
+    """Returns (trainer at step 0, built); checkpoints go to `saved`."""
     from ftcli.checkpoint.store import CheckpointStore
-    from ftcli.encoding import encode_parts
-    from ftcli.runtime import Runtime
+    from ftcli.run import build
+    from ftcli.run.encode import encode_parts
+    from ftcli.runtime.decide import Runtime
     from ftcli.trainer.signals import StopFlag
 
-    ground = build.lay_ground(config)
-    tables, _ = encode_parts(ground)
+    inputs = build.load_inputs(config)
+    tables, _ = encode_parts(inputs)
     runtime = runtime or Runtime("cpu", "fp32", "eager", 1, fast_paths=True, first_token=True)
-    blueprint = build.draw(ground, attention=runtime.attention)
-    arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
+    built = build.build_model(inputs, attention=runtime.attention)
+    step_counts = build.count_steps(config, len(tables["train"]), tables["train"])
     events = Events()
-    trainer = build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
+    trainer = build.build_trainer(config, inputs, runtime, built, step_counts, tables,
                                   store=CheckpointStore(saved, keep=config.trainer.keep_checkpoints), events=events, reporter=events,
                                   stop=StopFlag())  # fmt: skip
-    return trainer, blueprint
+    return trainer, built

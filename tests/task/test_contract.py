@@ -10,9 +10,9 @@ import tiny_models
 import tiny_tasks
 import torch
 
-from ftcli import build
-from ftcli.compose import load
-from ftcli.encoding import encode_parts
+from ftcli.config.compose import load
+from ftcli.run import build
+from ftcli.run.encode import encode_parts
 
 TASKS = tiny_tasks.NAMES
 
@@ -33,12 +33,12 @@ def words(tmp_path, monkeypatch, task):
 
 @pytest.fixture
 def ready(words):
-    """Returns (task, model in eval mode, training table, ground)."""
+    """Returns (task, model in eval mode, training table, inputs)."""
     config = load(words).config
-    ground = build.lay_ground(config)
-    tables, _ = encode_parts(ground)
-    blueprint = build.draw(ground)
-    return ground.task, blueprint.model, tables["train"], ground
+    inputs = build.load_inputs(config)
+    tables, _ = encode_parts(inputs)
+    built = build.build_model(inputs)
+    return inputs.task, built.model, tables["train"], inputs
 
 
 def lines_of(file):
@@ -46,9 +46,9 @@ def lines_of(file):
 
 
 def loss_of(ready, rows, **options):
-    task, model, table, ground = ready
+    task, model, table, inputs = ready
     batch = task.collate(
-        table, np.array(rows), pad_id=ground.tokenizer.pad_id, padding_side="right", **options
+        table, np.array(rows), pad_id=inputs.tokenizer.pad_id, padding_side="right", **options
     )
     if "pixel_values" in batch:
         batch["pixel_values"] = batch["pixel_values"].to(model.dtype)
@@ -88,8 +88,8 @@ def test_gradients_do_not_hang_on_how_a_batch_is_split(ready, kind, tolerance, m
 
 
 def test_one_batch_can_be_fitted(words, tmp_path):
-    from ftcli.check.session import run_overfit
-    from ftcli.screen import Screen
+    from ftcli.console.console import Screen
+    from ftcli.diagnostics.overfit_command import run_overfit
 
     verdict = run_overfit(load(words), tmp_path / "curves.png", Screen(quiet=True))
     assert verdict.passed, verdict.diagnoses
@@ -135,7 +135,7 @@ def test_rows_to_predict_need_no_label(ftcli, words, tmp_path):
 
 def test_a_metric_of_another_kind_is_refused_with_those_that_fit(words):
     from ftcli.errors import ConfigError
-    from ftcli.training import check
+    from ftcli.run.train import check
 
     odd = "spearman" if not any("regression" in word for word in words) else "mcc"
     with pytest.raises(ConfigError) as caught:

@@ -10,16 +10,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftcli.batching.rows import Parts, Rows
-from ftcli.batching.table import TokenTable
-from ftcli.config import ColumnsConfig, ModelConfig, TokenizerConfig
+from ftcli.batching.rows import DatasetSplits, Rows
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.registry import lookup
+from ftcli.config.schema import ColumnsConfig, ModelConfig, TokenizerConfig
 from ftcli.errors import ConfigError, DataError
+from ftcli.hub.resolve import Source
 from ftcli.model.architecture import max_positions, padding_side
 from ftcli.model.pretrained import load_config
-from ftcli.registry import lookup
-from ftcli.source import Source
 from ftcli.task.output import StepOutput
-from ftcli.task.spans import choose, window_spans
+from ftcli.task.qa_spans import choose, window_spans
 from ftcli.tokenizer import auto
 
 
@@ -227,7 +227,7 @@ def test_answers_that_mean_nothing(answers, said, hint):
     good = [{"text": "good", "answer_start": 13}]
     rows = make(question=["q"] * 2, context=["the film was good"] * 2, answers=[good, answers])
     with pytest.raises(DataError) as caught:
-        task().learn_labels(Parts(rows, None, None))
+        task().learn_labels(DatasetSplits(rows, None, None))
     (problem,) = caught.value.problems
     assert problem.key == "train.jsonl:2" and said in problem.message and hint in problem.hint, problem
 
@@ -237,10 +237,10 @@ def test_characters_of_an_answer_are_counted_not_bytes():
     rows = make(
         question=["q"], context=[context], answers=[[{"text": "good", "answer_start": context.index("good")}]]
     )
-    assert task().learn_labels(Parts(rows, None, None)) == ["start", "end"]
+    assert task().learn_labels(DatasetSplits(rows, None, None)) == ["start", "end"]
     rows.columns["answers"] = [[{"text": "good", "answer_start": len("👨‍👩‍👧 Zoë was ".encode())}]]
     with pytest.raises(DataError) as caught:
-        task().learn_labels(Parts(rows, None, None))
+        task().learn_labels(DatasetSplits(rows, None, None))
     assert "it stands at 14" in caught.value.problems[0].hint
 
 
@@ -248,11 +248,11 @@ def test_rows_without_answers_need_a_threshold_and_some_with_answers():
     good, none = [{"text": "good", "answer_start": 0}], []
     rows = make(question=["q"] * 3, context=["good"] * 3, answers=[good, none, none])
     with pytest.raises(ConfigError, match="2 of 3 training rows have none") as caught:
-        task().learn_labels(Parts(rows, None, None))
+        task().learn_labels(DatasetSplits(rows, None, None))
     assert caught.value.problems[0].hint == "type task.null_threshold=0"
-    assert task(null_threshold=0.0).learn_labels(Parts(rows, None, None)) == ["start", "end"]
+    assert task(null_threshold=0.0).learn_labels(DatasetSplits(rows, None, None)) == ["start", "end"]
     with pytest.raises(DataError, match="none of the 3"):
-        task().learn_labels(Parts(make(question=["q"] * 3, context=["good"] * 3, answers=[none] * 3), None, None))  # fmt: skip
+        task().learn_labels(DatasetSplits(make(question=["q"] * 3, context=["good"] * 3, answers=[none] * 3), None, None))  # fmt: skip
     bare = make("test", question=["q"], context=["good"])
     assert task().read_labels(bare) is None
     assert task().read_labels(make("test", question=["q"], context=["good"], answers=[None])) is None
@@ -293,21 +293,21 @@ def test_a_saved_table_is_read_back(words, tmp_path):
 def test_every_architecture_scores_windows_alike_alone_and_together(name, tmp_path, monkeypatch):
     import tiny_tasks
 
-    from ftcli import build
-    from ftcli.compose import load
-    from ftcli.encoding import encode_parts
+    from ftcli.config.compose import load
+    from ftcli.run import build
+    from ftcli.run.encode import encode_parts
 
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
     model = tiny_models.write_model(tmp_path / "model", name)
     rows = tiny_tasks.write_rows(tmp_path / "rows", "extractive-qa", train=9, validation=4)
     words = ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=24", *rows]
-    ground = build.lay_ground(load(words).config)
-    tables, _ = encode_parts(ground)
-    drawn, built, table = build.draw(ground), ground.task, tables["train"]
+    inputs = build.load_inputs(load(words).config)
+    tables, _ = encode_parts(inputs)
+    drawn, built, table = build.build_model(inputs), inputs.task, tables["train"]
     assert table.groups[-1] > 9
 
     def outcome(numbers, **options):
-        batch = built.collate(table, np.array(numbers), pad_id=ground.tokenizer.pad_id, padding_side="right", **options)  # fmt: skip
+        batch = built.collate(table, np.array(numbers), pad_id=inputs.tokenizer.pad_id, padding_side="right", **options)  # fmt: skip
         with torch.no_grad():
             output = built.compute_loss(drawn.model, batch, train=True)
         return float(output.loss_sum), built.records(output, batch)

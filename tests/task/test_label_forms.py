@@ -5,11 +5,11 @@ import hashlib
 import numpy as np
 import pytest
 
-from ftcli.batching.rows import Parts, Rows
-from ftcli.batching.table import TokenTable
-from ftcli.config import ColumnsConfig
+from ftcli.batching.rows import DatasetSplits, Rows
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.registry import lookup
+from ftcli.config.schema import ColumnsConfig
 from ftcli.errors import ConfigError, DataError
-from ftcli.registry import lookup
 
 
 def make(name="train", class_names=None, **columns):
@@ -24,7 +24,7 @@ def task(name, columns=None, labels=None, **config):
 
 
 def parts(train, validation=None, test=None):
-    return Parts(train, validation, test)
+    return DatasetSplits(train, validation, test)
 
 
 def refused(built, train, said, where="train.tsv:3"):

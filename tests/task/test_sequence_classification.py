@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from ftcli.batching.rows import Parts, Rows
-from ftcli.batching.table import TokenTable
-from ftcli.config import ColumnsConfig, TaskConfig
+from ftcli.batching.rows import DatasetSplits, Rows
+from ftcli.batching.token_table import TokenTable
+from ftcli.config.registry import lookup
+from ftcli.config.schema import ColumnsConfig, TaskConfig
 from ftcli.errors import DataError
-from ftcli.registry import lookup
 
 WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "good", "bad", "film", "not", "very"]
 PAD = 0
@@ -63,7 +63,7 @@ def table_of(rows, labels=None):
 
 def test_labels_learned_from_training_hold_for_every_part():
     task = build_task()
-    parts = Parts(
+    parts = DatasetSplits(
         make(["good", "bad"], ["pos", "neg"]),
         make(["good"], ["pos"], name="validation"),
         make(["bad", "film"], [-1, -1], name="test"),
@@ -76,7 +76,7 @@ def test_labels_learned_from_training_hold_for_every_part():
 
 def test_a_test_label_unknown_to_training():
     task = build_task()
-    parts = Parts(make(["good", "bad"], ["0", "1"]), None, make(["bad", "good"], ["1", "2"], name="test"))
+    parts = DatasetSplits(make(["good", "bad"], ["0", "1"]), None, make(["bad", "good"], ["1", "2"], name="test"))
     with pytest.raises(DataError) as caught:
         task.learn_labels(parts)
     assert caught.value.problems[0].key == "test.tsv:3"
@@ -86,7 +86,7 @@ def test_a_test_label_unknown_to_training():
 def test_one_class_is_not_trained(label_names):
     labels = ["pos", "pos"]
     with pytest.raises(DataError) as caught:
-        build_task(label_names).learn_labels(Parts(make(["good", "bad"], labels), None, None))
+        build_task(label_names).learn_labels(DatasetSplits(make(["good", "bad"], labels), None, None))
     assert caught.value.problems[0].message == "all 2 training rows have the label 'pos'"
 
 
@@ -94,7 +94,7 @@ def test_names_that_the_source_declares():
     task = build_task()
     train = make(["good", "bad"], [1, 0], class_names=["neg", "pos"])
     validation = make(["good"], ["1"], name="validation")
-    assert task.learn_labels(Parts(train, validation, None)) == ["neg", "pos"]
+    assert task.learn_labels(DatasetSplits(train, validation, None)) == ["neg", "pos"]
     assert task.encode(validation, WordTokenizer()).labels.tolist() == [1]
 
 

@@ -86,7 +86,7 @@ def test_roberta_adds_its_special_tokens(tmp_path: Path, models: ModuleType) -> 
 @pytest.mark.parametrize("name", ["spiece.model", "spm.model", "tokenizer.model"])
 @pytest.mark.parametrize("architecture", ["albert", "deberta-v2", "llama", "bert"])
 def test_a_sentencepiece_file_alone(name: str, architecture: str, tmp_path: Path, models: ModuleType) -> None:
-    """Pieces are sentencepiece's own, under whichever name the file stands."""
+    """MicroBatching are sentencepiece's own, under whichever name the file stands."""
     import sentencepiece
 
     folder = write_unigram(tmp_path, name)

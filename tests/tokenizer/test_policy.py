@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import tiny_models as models
 
-from ftcli import build
-from ftcli.compose import load
+from ftcli.config.compose import load
 from ftcli.errors import ConfigError, FtcliError
+from ftcli.run import build
 
 
 def tokenizer(folder: Path, *words: str):
     length = [] if any("max_length" in word for word in words) else ["tokenizer.max_length=32"]
     config = load(["model=local", f"model.path={folder}", "model.weights=random", *length, *words]).config
-    return build.lay_ground(config, labels=["a", "b"], with_rows=False).tokenizer
+    return build.load_inputs(config, labels=["a", "b"], with_rows=False).tokenizer
 
 
 @pytest.mark.parametrize("architecture", models.ARCHITECTURES)
@@ -71,11 +71,11 @@ def test_another_tokenizer_needs_random_weights(tmp_path):
     AutoModel.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(folder)
     pretrained = load(["model=local", "tokenizer.max_length=32", f"model.path={folder}", *words]).config
     with pytest.raises(FtcliError, match="'bad'|'good'"):
-        build.lay_ground(pretrained, labels=["a", "b"], with_rows=False)
+        build.load_inputs(pretrained, labels=["a", "b"], with_rows=False)
     same = load(
         ["model=local", f"model.path={folder}", "tokenizer=folder", f"tokenizer.path={folder}"]
     ).config
-    assert build.lay_ground(same, labels=["a", "b"], with_rows=False).tokenizer.pad_id == 0
+    assert build.load_inputs(same, labels=["a", "b"], with_rows=False).tokenizer.pad_id == 0
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path):

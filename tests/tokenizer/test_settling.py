@@ -14,10 +14,10 @@ import torch
 from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers import models as kinds
 
-from ftcli.config import TokenizerConfig
+from ftcli.config.schema import TokenizerConfig
 from ftcli.errors import ConfigError, DataError, SourceError
+from ftcli.hub.resolve import Source
 from ftcli.model.architecture import max_positions, padding_side
-from ftcli.source import Source
 from ftcli.tokenizer import auto, folder
 from ftcli.tokenizer.folder import FolderTokenizerConfig
 from ftcli.tokenizer.text import TextTokenizer

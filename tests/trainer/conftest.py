@@ -8,7 +8,7 @@ from tiny_runs import build_words
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    """Returns a function: words -> (trainer, blueprint); `folder` names the checkpoints' folder, `task` takes rows of another."""
+    """Returns a function: words -> (trainer, built); `folder` names the checkpoints' folder, `task` takes rows of another."""
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
 
     def build_one(*words: str, folder: str = "checkpoints", rows: int = 50, **which):

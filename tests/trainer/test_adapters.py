@@ -8,14 +8,14 @@ import tiny_models
 import tiny_tasks
 import torch
 
-from ftcli import build
-from ftcli.check.masks import prove_masks
-from ftcli.compose import load
-from ftcli.encoding import encode_parts
+from ftcli.config.compose import load
+from ftcli.config.validate import problems_of
 from ftcli.errors import ConfigError
 from ftcli.plan.optimizer_state import named_state
+from ftcli.run import build
+from ftcli.run.data_checks.masks import prove_masks
+from ftcli.run.encode import encode_parts
 from ftcli.trainer.signals import Interrupted
-from ftcli.validate import problems_of
 
 PROMPTS = {
     "prompt": ["peft=prompt-tuning"],
@@ -36,18 +36,18 @@ PAIRS += [(method, kind) for method in ("prompt", "projected") for kind in ("opt
 
 
 def bytes_of(trainer):
-    return {name: p.detach().clone() for name, p in trainer.parts.model.named_parameters()}
+    return {name: p.detach().clone() for name, p in trainer.context.model.named_parameters()}
 
 
 @pytest.mark.parametrize(("method", "kind"), PAIRS)
 def test_what_is_declared_has_a_gradient_changes_and_is_saved_and_nothing_else(make, method, kind):
-    trainer, blueprint = make(*METHODS[method], "optimizer.weight_decay=0", architecture=kind)
-    declared = blueprint.peft.adapter_names | set(blueprint.anatomy.head.tensors)
-    assert set(blueprint.plan.phases[0].trainable) == declared
+    trainer, built = make(*METHODS[method], "optimizer.weight_decay=0", architecture=kind)
+    declared = built.peft.adapter_names | set(built.anatomy.head.tensors)
+    assert set(built.plan.phases[0].trainable) == declared
     caught: dict[str, float] = {}
 
     def keep(*_):
-        for name, parameter in trainer.parts.model.named_parameters():
+        for name, parameter in trainer.context.model.named_parameters():
             if parameter.grad is not None and name not in caught:
                 caught[name] = float(parameter.grad.abs().max())
 
@@ -60,7 +60,7 @@ def test_what_is_declared_has_a_gradient_changes_and_is_saved_and_nothing_else(m
     after = bytes_of(trainer)
     assert {name for name in after if not torch.equal(after[name], before[name])} == declared
     trainer.save()
-    assert declared <= set(trainer.parts.store.latest().load("model"))
+    assert declared <= set(trainer.context.store.latest().load("model"))
 
 
 PHASED = METHODS | {name: [f"peft={name}"] for name in ("lora", "dora", "rslora", "lora-plus", "pissa", "adalora", "ia3", "boft",
@@ -74,10 +74,10 @@ def test_the_head_first_and_then_the_adapters(make, tmp_path, method):
     """A phase changes what it declares, all of it, and nothing else."""
     (tmp_path / "schedule.yaml").write_text("0: {params: [head], max_steps: 3}\n1: {params: [adapters]}\n")
     phases = ("freezing=schedule", f"freezing.file={tmp_path / 'schedule.yaml'}")
-    trainer, blueprint = make(*PHASED[method], *phases, "optimizer.weight_decay=0")
-    head = set(blueprint.anatomy.head.tensors)
-    declared = [head, blueprint.peft.adapter_names | head]
-    assert [set(phase.trainable) for phase in blueprint.plan.phases] == declared
+    trainer, built = make(*PHASED[method], *phases, "optimizer.weight_decay=0")
+    head = set(built.anatomy.head.tensors)
+    declared = [head, built.peft.adapter_names | head]
+    assert [set(phase.trainable) for phase in built.plan.phases] == declared
     for wanted in declared:
         before = bytes_of(trainer)
         for _ in range(3):
@@ -95,13 +95,13 @@ def test_a_resumed_run_is_bit_identical(make, method):
     whole, _ = make(*options, folder="whole")
     whole.fit()
     first, _ = make(*options, folder="stopped")
-    first.parts.after_step = [
+    first.context.after_step = [
         lambda model, step, total: setattr(first.stop, "signum", 15) if step == 2 else None
     ]
     with pytest.raises(Interrupted):
         first.fit()
     again, _ = make(*options, folder="stopped")
-    again.restore(again.parts.store.latest())
+    again.restore(again.context.store.latest())
     again.fit()
     one, other = bytes_of(whole), bytes_of(again)
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -132,7 +132,7 @@ def test_gradient_checkpointing_is_refused_with_prompts(method):
 @pytest.mark.parametrize(("method", "kind"), PAIRS)
 def test_the_proofs_on_masks_hold(make, method, kind):
     trainer, _ = make(*METHODS[method], architecture=kind)
-    parts = trainer.parts
+    parts = trainer.context
     with torch.no_grad():  # large enough to be seen
         for name, parameter in parts.model.named_parameters():
             if "prompt_embeddings" in name or "adapter" in name:
@@ -146,7 +146,7 @@ def test_the_proofs_on_masks_hold(make, method, kind):
 @pytest.mark.parametrize("method", ["prompt", "p"])
 def test_a_prompted_model_that_reads_padding_is_found(make, method):
     trainer, _ = make(*METHODS[method])
-    parts = trainer.parts
+    parts = trainer.context
 
     def blind(model, args, kwargs):
         return args, {**kwargs, "attention_mask": torch.ones_like(kwargs["attention_mask"])}
@@ -166,17 +166,17 @@ def test_every_task_on_texts_scores_a_row_alone_as_in_a_batch_and_trains(tmp_pat
     rows = tiny_tasks.write_rows(tmp_path / "rows", task, train=12, validation=4)
     config = load(["model=local", f"model.path={model}", "model.weights=random", "model.dropout=0", *rows,
                    *METHODS[method]]).config  # fmt: skip
-    ground = build.lay_ground(config)
-    tables, _ = encode_parts(ground)
-    drawn = build.draw(ground)
+    inputs = build.load_inputs(config)
+    tables, _ = encode_parts(inputs)
+    drawn = build.build_model(inputs)
     named = dict(drawn.model.named_parameters())
     for name, parameter in named.items():
         parameter.requires_grad_(name in drawn.peft.adapter_names)
 
     def loss(rows, **options):
-        batch = ground.task.collate(tables["train"], np.array(rows), pad_id=ground.tokenizer.pad_id,
+        batch = inputs.task.collate(tables["train"], np.array(rows), pad_id=inputs.tokenizer.pad_id,
                                     padding_side="right", **options)  # fmt: skip
-        return ground.task.compute_loss(drawn.model, batch, train=True).loss_sum
+        return inputs.task.compute_loss(drawn.model, batch, train=True).loss_sum
 
     whole = loss(range(12), pad_to_multiple=32)
     single = sum(float(loss([row]).detach()) for row in range(12))
@@ -192,10 +192,10 @@ def test_images_are_refused_and_bottlenecks_take_them(tmp_path, method):
     def drawn(*words):
         model = tiny_models.write_model(tmp_path / "vit", "vit")
         rows = tiny_tasks.write_rows(tmp_path / "rows", "image-classification", train=4, validation=4)
-        ground = build.lay_ground(
+        inputs = build.load_inputs(
             load(["model=local", f"model.path={model}", "model.weights=random", *rows, *words]).config
         )
-        return build.draw(ground, meta=True)
+        return build.build_model(inputs, meta=True)
 
     with pytest.raises(ConfigError) as caught:
         drawn(*METHODS[method])
@@ -208,14 +208,14 @@ def ground_of(tmp_path, *words, max_length="null"):
     rows = tiny_models.write_rows(tmp_path / "rows")
     base = ["model=local", f"model.path={model}", "model.weights=random", "data=text", f"data.path={rows}",
             f"tokenizer.max_length={max_length}"]  # fmt: skip
-    return build.lay_ground(load([*base, *words]).config)
+    return build.load_inputs(load([*base, *words]).config)
 
 
 @pytest.mark.parametrize("choice", ["prompt-tuning", "p-tuning", "prefix-tuning"])
 def test_the_prompt_takes_positions_from_the_rows(tmp_path, choice):
-    ground = ground_of(tmp_path, f"peft={choice}", "peft.num_virtual_tokens=30")
-    assert ground.tokenizer.max_length == 10
-    assert any("takes 30 of the model's 40 positions" in line for line in ground.decisions)
+    inputs = ground_of(tmp_path, f"peft={choice}", "peft.num_virtual_tokens=30")
+    assert inputs.tokenizer.max_length == 10
+    assert any("takes 30 of the model's 40 positions" in line for line in inputs.decisions)
     with pytest.raises(ConfigError) as caught:
         ground_of(tmp_path, f"peft={choice}", "peft.num_virtual_tokens=30", max_length=11)
     (problem,) = caught.value.problems
@@ -227,8 +227,8 @@ def test_the_prompt_takes_positions_from_the_rows(tmp_path, choice):
 
 
 def test_a_row_that_fills_all_positions_beside_the_prompt_is_scored(tmp_path):
-    ground = ground_of(tmp_path, "peft=prompt-tuning", "peft.num_virtual_tokens=30")
-    model = build.draw(ground).model
+    inputs = ground_of(tmp_path, "peft=prompt-tuning", "peft.num_virtual_tokens=30")
+    model = build.build_model(inputs).model
     ids = torch.full((1, 10), 7)
     assert model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.isfinite().all()
 
@@ -238,6 +238,6 @@ def test_a_row_that_fills_all_positions_beside_the_prompt_is_scored(tmp_path):
 )
 def test_a_plan_that_trains_no_adapter_is_refused(tmp_path, freezing):
     with pytest.raises(ConfigError) as caught:
-        build.draw(ground_of(tmp_path, "peft=prompt-tuning", *freezing), meta=True)
+        build.build_model(ground_of(tmp_path, "peft=prompt-tuning", *freezing), meta=True)
     (problem,) = caught.value.problems
     assert problem.key == "freezing" and "peft=prompt-tuning" in problem.message

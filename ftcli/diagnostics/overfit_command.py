@@ -1,0 +1,101 @@
+"""What overfit-batch and generate-schedule build, from words to verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftcli.config.compose import Composed
+from ftcli.config.schema import RunConfig, Weights
+from ftcli.run import build
+from ftcli.run.encode import encode_parts, require_trainable_rows
+from ftcli.run.meta import build_meta_model
+from ftcli.run.train import check
+from ftcli.runtime import garbage_collection as collector
+from ftcli.runtime.decide import decide_runtime
+
+if TYPE_CHECKING:
+    from ftcli.console.console import Screen
+    from ftcli.diagnostics.overfit import Verdict
+
+MAX_VALIDATION_ROWS = 256
+
+
+def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
+    """Builds the run's objects, fits its first batch, draws the curves and prints the verdict."""
+    from ftcli.diagnostics.overfit import MAX_STEPS, nothing_trains, overfit, silent
+    from ftcli.run.run_dir import require_writable
+    from ftcli.trainer.oom import find_micro_batch_size
+    from ftcli.trainer.signals import StopFlag
+
+    check(composed)
+    require_writable(output)
+    data = composed.config.data
+    rows_shown = min(data.limit_validation or MAX_VALIDATION_ROWS, MAX_VALIDATION_ROWS)
+    config = dataclasses.replace(
+        composed.config,
+        data=dataclasses.replace(data, limit_validation=rows_shown),
+        trainer=dataclasses.replace(composed.config.trainer, max_steps=MAX_STEPS, epochs=MAX_STEPS),
+    )
+    screen.notes(composed.notes)
+    inputs = build.load_inputs(config)
+    screen.notes(inputs.decisions)
+    tables, lines = encode_parts(inputs)
+    screen.notes(lines)
+    require_trainable_rows(tables)
+    runtime = decide_runtime(config, max(table.longest for table in tables.values()))
+    built = build.build_model(inputs, attention=runtime.attention, allow_empty=True)
+    screen.notes([*runtime.decisions, *built.decisions])
+    step_counts = build.count_steps(config, len(tables["train"]), tables["train"])
+    if not built.plan.phases[0].trainable:
+        return _told(nothing_trains(), output, screen)
+    with StopFlag() as stop:
+        trainer = build.build_trainer(config, inputs, runtime, built, step_counts, tables,
+                                      store=None, events=silent(), reporter=silent(), stop=stop)  # fmt: skip
+        find_micro_batch_size(trainer)
+        trainer.factor = lambda step: 1.0
+        collector.restore()
+        rows = trainer.epochs.batches(config.seed, epoch=0)[0]
+        screen.note(f"one batch of {len(rows)} rows, at most {MAX_STEPS} steps at a constant lr")
+        try:
+            verdict = overfit(trainer, rows, _head_or_fresh(config, built), screen=screen)
+        finally:
+            screen.close()
+    return _told(verdict, output, screen)
+
+
+def _head_or_fresh(config: RunConfig, built: build.ModelAndPlan) -> frozenset[str]:
+    """Returns what must train because it is new: with random weights everything is, and only the head counts."""
+    if config.model.weights is Weights.random:
+        return frozenset(built.anatomy.head.tensors)
+    return built.fresh
+
+
+def _told(verdict: Verdict, output: Path, screen: Screen) -> Verdict:
+    """Draws and prints a verdict."""
+    from ftcli.diagnostics.loss_curves import draw, terminal_lines
+
+    if verdict.batch_curve:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        draw(verdict, output)
+        screen.notes(terminal_lines(verdict))
+    for diagnosis in verdict.diagnoses:
+        screen.note(f"{diagnosis.name}: {diagnosis.text}\n  -> {diagnosis.hint}")
+    word = "PASS" if verdict.passed else "FAIL"
+    curves = f"; curves in {output}" if verdict.batch_curve else ""
+    accuracy = "" if verdict.accuracy is None else f", accuracy {verdict.accuracy:.1%}"
+    screen.heading(f"{word}: loss {verdict.loss:.4f} (floor {verdict.floor:.4f}){accuracy} "
+                   f"after {verdict.steps} steps{curves}")  # fmt: skip
+    return verdict
+
+
+def schedule_text(composed: Composed, *, by: str = "block", phases: int | None = None) -> str:
+    """Returns the default unfreezing schedule as YAML, from config.json alone."""
+    from ftcli.plan.anatomy import read_anatomy
+    from ftcli.plan.from_config import scaled_lr
+    from ftcli.plan.schedule import write_schedule
+
+    check(composed, with_data=False)
+    model = build_meta_model(composed.config)
+    return write_schedule(read_anatomy(model), scaled_lr(composed.config), by=by, phases=phases)

@@ -1,1 +1,0 @@
-"""`ftcli explain`: the whole plan on paper."""

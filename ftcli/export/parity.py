@@ -1,0 +1,225 @@
+"""The proof of an export: a fresh process with plain transformers and peft answers as the run's model does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftcli.errors import ExportError, Problem
+from ftcli.export import reload
+from ftcli.export.reload import PADDED, UNPADDED
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ftcli.export.inputs import Inputs
+    from ftcli.inference.load import LoadedModel
+
+CLOSE, HALF = 1e-5, 2e-2
+"""Largest difference, times max(1, |logit|): of another step_counts order, and of 16 bits."""
+TIMEOUT_S = 3600
+SHOWN = 4
+SCRIPT = Path(reload.__file__)
+
+
+@dataclass(slots=True)
+class Folder:
+    """A folder to be tried, and how plain libraries load it."""
+
+    path: Path
+    auto_class: str
+    dtype: str
+    base: str | None = None
+    """Where the base model of an adapter is read."""
+    exact: bool = True
+    """Whether the same step_counts is done in the same order: not where adapters were merged."""
+    last_column: bool = False
+    """Whether plain peft reads the answer off the last column, so that padding must stay away."""
+
+
+@dataclass(slots=True)
+class Pass:
+    """One way to run the folder, and how far it may be from the run."""
+
+    attention: str
+    shape: str
+    tolerance: float
+    worst: float = 0.0
+    """Largest |difference| / max(1, |logit|)."""
+    compared: int = 0
+    """Numbers compared."""
+
+    @property
+    def name(self) -> str:
+        how = "in the run's batches" if self.shape == PADDED else "one row at a time, unpadded"
+        return f"{self.attention} attention, {how}"
+
+
+def passes_of(folder: Folder, finished: LoadedModel) -> list[Pass]:
+    """Returns the recorded way first, then one row at a time, then the other attention kind."""
+    own = str(finished.model.config._attn_implementation)  # type: ignore[union-attr]
+    held = finished.composed.config.model.dtype.value
+    half = folder.dtype != "float32" or held != "float32"
+    same = 0.0 if folder.exact and folder.dtype == held else HALF if half else CLOSE
+    other = HALF if half else CLOSE
+    if folder.last_column:
+        return [Pass(own, UNPADDED, other)]
+    ways = [Pass(own, PADDED, same), Pass(own, UNPADDED, other)]
+    if getattr(finished.model, "_supports_sdpa", False):
+        ways.append(Pass("sdpa" if own == "eager" else "eager", PADDED, other))
+    return ways
+
+
+def expected(finished: LoadedModel, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the run's own outputs, without autocast, as `reload.outputs_of` describes them."""
+    values, counts = reload.outputs_of(finished.model.eval(), inputs.batches, finished.runtime.device)
+    return values.numpy(), counts.numpy()
+
+
+def prove(
+    folder: Folder, finished: LoadedModel, inputs: Inputs, right: tuple[np.ndarray, np.ndarray]
+) -> dict[str, Any]:
+    """Reloads the folder in a fresh process and compares everything.
+
+    Returns:
+        What was compared: `passes`, `inputs`, `labels`, and `resized` where the base has another head.
+
+    Raises:
+        ExportError: the folder does not load as it is, or answers otherwise.
+    """
+    ways = passes_of(folder, finished)
+    outputs, report = in_fresh_process(folder, finished, inputs, ways)
+    refuse_keys(report["keys"])
+    _compare_labels(report["labels"], finished.labels)
+    _compare_ids(report["ids"], inputs)
+    for way in ways:
+        compare(way, outputs, right, inputs.names, finished.labels)
+    return {"passes": [asdict(way) | {"name": way.name} for way in ways], "inputs": inputs.origin,
+            "texts": len(inputs.texts), "sequences": len(inputs.names), "resized": bool(report.get("resized"))}  # fmt: skip
+
+
+def in_fresh_process(
+    folder: Folder, finished: LoadedModel, inputs: Inputs, ways: list[Pass]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Returns the outputs and the report of `reload.py` for one folder.
+
+    Raises:
+        ExportError: plain transformers and peft cannot load or run it.
+    """
+    from safetensors.numpy import load_file
+
+    with tempfile.TemporaryDirectory() as place:
+        room = Path(place)
+        inputs.save(room / "inputs.safetensors")
+        entry = entry_of(folder, finished, inputs, ways, room / "inputs.safetensors")
+        (room / "job.json").write_text(json.dumps([entry]), encoding="utf-8")
+        command = [sys.executable, "-I", str(SCRIPT), str(room / "job.json"), str(room)]
+        environment = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)  # fmt: skip
+        if done.returncode:
+            said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise ExportError(
+                Problem(str(folder.path.name), f"plain libraries cannot load or run it: {said}")
+            )
+        report = json.loads((room / "reports.json").read_text(encoding="utf-8"))[0]
+        return load_file(room / "0.safetensors"), report
+
+
+def entry_of(
+    folder: Folder, finished: LoadedModel, inputs: Inputs, ways: list[Pass], file: Path
+) -> dict[str, Any]:
+    """Returns the entry of the job that `reload.py` reads."""
+    return {"folder": str(folder.path), "auto_class": folder.auto_class, "dtype": folder.dtype, "base": folder.base,
+            "device": finished.runtime.device, "threads": finished.runtime.threads, "inputs": str(file),
+            "passes": [(way.attention, way.shape) for way in ways], "texts": inputs.texts}  # fmt: skip
+
+
+def refuse_keys(keys: list[str]) -> None:
+    """Raises ExportError where a tensor was missing, left over or made anew on loading."""
+    if keys:
+        more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+        raise ExportError(
+            Problem("reload", "; ".join(keys[:SHOWN]) + more, "please report it: nothing was kept")
+        )
+
+
+def compare(
+    way: Pass,
+    outputs: dict[str, np.ndarray],
+    right: tuple[np.ndarray, np.ndarray],
+    names: list[str],
+    labels: list[str],
+) -> None:
+    """Fills in `way.worst` and `way.compared`.
+
+    Raises:
+        ExportError: names the places that differ most, with both values.
+    """
+    import numpy as np
+
+    key = f"{way.attention}/{way.shape}"
+    found, counts = outputs[key], outputs[f"{key}/counts"]
+    values, own_counts = right
+    if found.shape != values.shape or not np.array_equal(counts, own_counts):
+        message = f"gives outputs of shape {found.shape}, the run {values.shape}"
+        raise ExportError(Problem("reload", f"{way.name}: the folder {message}"))
+    both_nan = np.isnan(found) & np.isnan(values)
+    distance = np.abs(found.astype(np.float64) - values) / np.maximum(1.0, np.abs(values))
+    distance = np.where(both_nan, 0.0, np.nan_to_num(distance, nan=np.inf))
+    way.worst, way.compared = float(distance.max(initial=0.0)), int(distance.size)
+    if way.worst > way.tolerance:
+        raise ExportError(*_where(way, distance, found, values, _owners(own_counts, names), labels))
+
+
+def _owners(counts: np.ndarray, names: list[str]) -> list[str]:
+    """Returns (num_places,) names of what stands at each place."""
+    owners = []
+    for name, count in zip(names, counts.tolist(), strict=True):
+        owners += [name] if count == 1 else [f"{name}, token {i + 1}" for i in range(count)]
+    return owners
+
+
+def _where(
+    way: Pass,
+    distance: np.ndarray,
+    found: np.ndarray,
+    values: np.ndarray,
+    owners: list[str],
+    labels: list[str],
+) -> list[Problem]:
+    import numpy as np
+
+    count = int((distance > way.tolerance).sum())
+    first = f"{count:,} of {distance.size:,} outputs differ by more than {way.tolerance:g} x max(1, |logit|), with {way.name}"
+    problems = [
+        Problem("reload", first, "nothing was kept; type --checkpoint or --dtype otherwise, or report it")
+    ]
+    for flat in np.argsort(-distance, axis=None, kind="stable")[: min(SHOWN, count)]:
+        place, output = divmod(int(flat), distance.shape[1])
+        label = f"output {labels[output]!r}" if output < len(labels) else f"output {output + 1}"
+        message = f"{label}: {values[place, output]:.9g} in the run, {found[place, output]:.9g} in the folder"
+        problems.append(Problem(owners[place], message))
+    return problems
+
+
+def _compare_labels(found: dict[str, str], labels: list[str]) -> None:
+    named = [found.get(str(i)) for i in range(len(found))]
+    if named != labels:
+        raise ExportError(Problem("config.json", f"its labels are {named}, the run's {labels}"))
+
+
+def _compare_ids(found: list[list[int]] | None, inputs: Inputs) -> None:
+    """Raises ExportError for texts that the folder's tokenizer reads as other tokens."""
+    if found is None:
+        return
+    wrong = [i for i, ids in enumerate(found) if ids != inputs.ids[i]]
+    if wrong:
+        row = wrong[0]
+        message = f"reads {len(wrong)} of {len(found)} rows otherwise; {inputs.texts[row]!r:.120} is {found[row][:12]}, in the run {inputs.ids[row][:12]}"
+        raise ExportError(Problem("tokenizer", message))

@@ -1,0 +1,125 @@
+"""The runs in a folder, newest first, with those that are broken or half-written."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ftcli.errors import Problem, RunDirError
+from ftcli.report.summary import BROKEN, RUNNING, Summary, plain, read_summary
+from ftcli.run.run_dir import LEFTOVERS, MARK, ROOT, STAMP, RunDir
+
+MARKS = LEFTOVERS | {MARK, "result.json", "checkpoints", "metrics.jsonl"}
+"""A folder with one of these is a run, or was to become one."""
+
+
+def list_runs(root: Path | None) -> list[dict[str, Any]]:
+    """Returns a record a run, newest first.
+
+    Args:
+        root: where runs are looked for, `./runs` when None.
+
+    Raises:
+        RunDirError: a root that was named is no folder, or cannot be read.
+    """
+    if root is not None and not root.is_dir():
+        raise RunDirError(Problem(f"--runs-dir {root}", "is no folder", "name the folder that holds runs"))
+    place = ROOT if root is None else root
+    try:
+        found = _candidates(place) if place.is_dir() else []
+    except OSError as error:
+        raise RunDirError(Problem(str(place), f"cannot be read: {error.strerror}")) from error
+    dated = [(_began(run), str(run.path), run) for run in found]
+    records = [_record(run, began) for (began, _), _, run in sorted(dated, key=lambda d: d[:2], reverse=True)]
+    return _named(records, typed_by_id=root is None)
+
+
+def _candidates(root: Path) -> list[RunDir]:
+    """Returns the root if it is a run; else the runs in it and, one level down, in its folders."""
+    if (root / MARK).is_file():
+        return [RunDir(root)]
+    found = []
+    for folder in _folders(root):
+        inner = [folder] if _is_run_like(folder) else [f for f in _folders(folder) if _is_run_like(f)]
+        found += [RunDir(path) for path in inner]
+    return found
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        return [entry for entry in path.iterdir() if not entry.name.startswith(".") and entry.is_dir()]
+    except PermissionError:
+        return []
+
+
+def _is_run_like(path: Path) -> bool:
+    """Returns whether a folder is named as a run is, or holds what a run leaves."""
+    try:
+        return bool(STAMP.match(path.name)) or any(entry.name in MARKS for entry in path.iterdir())
+    except OSError:
+        return False
+
+
+def _began(run: RunDir) -> tuple[str, int]:
+    try:
+        return run.began()
+    except OSError:  # deleted while we look
+        return "", 0
+
+
+def _record(run: RunDir, began: str) -> dict[str, Any]:
+    record = {"path": plain(str(run.path)), "recipe": plain(run.path.parent.name), "when": _when(began), "problem": None,
+              "monitor": None, "best": None, "steps": None, "wall_seconds": None, "model": None, "data": None}  # fmt: skip
+    if not run.config_yaml.is_file():
+        half = "has no config.yaml: its start did not get that far"
+        return (
+            {**record, "state": RUNNING} if run.is_locked() else {**record, "state": BROKEN, "problem": half}
+        )
+    try:
+        summary = read_summary(run, whole=False)
+    except RunDirError as error:
+        problem = error.problems[0]
+        return {**record, "state": BROKEN, "problem": f"{Path(problem.key).name} {problem.message}"}
+    monitor, best = summary.best()
+    return record | {
+        "state": summary.state,
+        "recipe": summary.settings.get("recipe"),
+        "monitor": monitor,
+        "best": best,
+        "steps": summary.steps(),
+        "wall_seconds": summary.wall_seconds(),
+        "model": _source(summary, "model"),
+        "data": _source(summary, "data"),
+    }
+
+
+def _source(summary: Summary, role: str) -> str:
+    """Returns the choice, and the name of what it was pointed at."""
+    choice = str(summary.settings.get(role))
+    place = summary.settings.get(f"{role}.path") or summary.settings.get(f"{role}.files.train")
+    if place:
+        return f"{choice}: {Path(str(place)).name}"
+    source = summary.settings.get(f"{role}.id")
+    return f"{choice}: {source}" if source and choice in ("local", "text") else choice
+
+
+def _when(stamp: str) -> str | None:
+    """Returns the stamp of a run's name, which is UTC, for reading."""
+    try:
+        return datetime.strptime(stamp, "%Y%m%d-%H%M%S").isoformat(sep=" ")
+    except ValueError:
+        return None
+
+
+def _named(records: list[dict[str, Any]], *, typed_by_id: bool) -> list[dict[str, Any]]:
+    """Adds as `run` the shortest text that names a run on the command line: a piece of its id, or its path."""
+    names = [Path(record["path"]).name for record in records]
+    ends = [name.rpartition("-")[2] for name in names]
+    named = []
+    for record, name, end in zip(records, names, ends, strict=True):
+        path, own = Path(record["path"]), end if STAMP.match(name) else name
+        fitting = sum(n.startswith(own) or e.startswith(own) for n, e in zip(names, ends, strict=True))
+        findable = typed_by_id and len(path.parts) == 3 and (path / MARK).is_file()
+        named.append({"run": own if findable and fitting == 1 else str(path), **record})
+    return named

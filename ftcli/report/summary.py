@@ -1,0 +1,204 @@
+"""What a run directory says about its run. Only files are read; nothing is composed or loaded."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ftcli.config.saved import read_config, walk
+from ftcli.errors import Problem, RunDirError
+from ftcli.run.run_dir import RunDir
+
+FINISHED, STOPPED, RUNNING, BROKEN = "finished", "stopped", "running", "broken"
+
+
+@dataclass(slots=True)
+class Summary:
+    """A run as its files tell it; what a file does not say is None or empty."""
+
+    run: RunDir
+    state: str
+    settings: dict[str, Any]
+    """Dotted key -> value, with the choice of a role under the role's name, as one types it."""
+    result: dict[str, Any]
+    """result.json; empty until the run is finished."""
+    plan: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return plain(self.run.path.name)
+
+    def steps(self) -> int | None:
+        """Returns the optimizer steps taken, up to the last line of metrics.jsonl in a run that goes on."""
+        if self.result:
+            return number(self.result.get("steps"))
+        return max((step for event in events(self.run) if (step := number(event.get("step")))), default=0)
+
+    def best(self) -> tuple[str, Any]:
+        """Returns the monitored figure and its best value so far, None without an evaluation."""
+        if self.result:
+            monitor = str(self.result.get("monitor"))
+            return monitor, mapping(self.result.get("metrics")).get(monitor)
+        named, metrics = self.settings.get("trainer.monitor"), self.settings.get("task.metrics")
+        monitor = str(named or (metrics[0] if isinstance(metrics, list) and metrics else "loss"))
+        best = [e for e in events(self.run) if e.get("event") == "eval" and e.get("best") is True]
+        return monitor, best[-1].get(monitor) if best else None
+
+    def wall_seconds(self) -> float | None:
+        """Returns the seconds of the run, up to its last checkpoint in one that is not finished."""
+        if self.result:
+            return number(self.result.get("wall_seconds"))
+        try:
+            state = read_object(self.run.checkpoints / "last" / "state.json")
+        except RunDirError:
+            return None
+        return number(mapping(state.get("train")).get("wall_seconds"))
+
+    def recorded(self) -> dict[str, Any]:
+        """Returns facts that no word sets: what was decided, the hardware, digests of what was read."""
+        decided = mapping(self.environment.get("decisions"))
+        facts = {f"recorded.{key}": value for key, value in decided.items()}
+        facts |= {f"recorded.{key}": self.environment.get(key) for key in ("cpu", "gpu")}
+        train = mapping(mapping(self.data.get("parts")).get("train"))
+        facts["recorded.train_rows"] = _digest(train.get("sha256"))
+        for role in ("tokenizer", "model"):
+            facts[f"recorded.{role}"] = _digest(mapping(self.data.get(role)).get("fingerprint"))
+        return facts
+
+
+def read_summary(run: RunDir, *, whole: bool = True) -> Summary:
+    """Returns what a run directory says.
+
+    Args:
+        run: the run.
+        whole: False leaves plan.json, data.json and environment.json unread.
+
+    Raises:
+        RunDirError: a file of it cannot be read.
+    """
+    settings, result = read_settings(run.config_yaml), read_object(run.result_json)
+    state = FINISHED if result else RUNNING if run.is_locked() else STOPPED
+    summary = Summary(run, state, settings, result)
+    if whole:
+        summary.plan, summary.data = read_object(run.plan_json), read_object(run.data_json)
+        summary.environment = read_object(run.environment_json)
+    return summary
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Returns config.yaml as dotted key -> value.
+
+    Raises:
+        RunDirError: it cannot be read, or is no configuration of a run.
+    """
+    try:
+        saved = read_config(path)
+        if not isinstance(saved, dict) or not isinstance(saved.get("choices"), dict):
+            raise ValueError("no configuration of a run")
+        flat = {key: plain(value) for key, value in walk(saved)}
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise _unreadable(path, error) from error
+    return {
+        plain(key.removeprefix("choices.")): value
+        for key, value in flat.items()
+        if not key.startswith("uses.")
+    }
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Returns a JSON file of the run; empty where there is none.
+
+    Raises:
+        RunDirError: the file cannot be read or holds no object.
+    """
+    try:
+        if not path.exists():
+            return {}
+        values = plain(json.loads(path.read_text(encoding="utf-8")))
+        if not isinstance(values, dict) or not values:
+            raise ValueError("no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from error
+    return values
+
+
+def events(run: RunDir) -> Iterator[dict[str, Any]]:
+    """Yields the lines of metrics.jsonl; a line torn by a kill is passed over."""
+    try:
+        with run.metrics_jsonl.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    event = json.loads(line)
+                except (ValueError, RecursionError):
+                    continue
+                if isinstance(event, dict):
+                    yield plain(event)
+    except OSError:
+        return
+
+
+def peak_memory(run: RunDir) -> int | None:
+    """Returns the largest `memory_bytes` that was logged."""
+    seen = (number(event.get("memory_bytes")) for event in events(run))
+    return max((value for value in seen if value is not None), default=None)
+
+
+def bytes_on_disk(folder: Path) -> int:
+    """Returns the bytes of all files in a folder, a file of several names once, links not followed."""
+    sizes: dict[tuple[int, int], int] = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                stat = Path(place, name).lstat()
+            except OSError:  # a run that goes on deletes old checkpoints
+                continue
+            sizes[stat.st_dev, stat.st_ino] = stat.st_size
+    return sum(sizes.values())
+
+
+def best_checkpoint_bytes(run: RunDir) -> int | None:
+    """Returns the bytes of the checkpoint that `best` names; None where it names none of the run's own."""
+    target = (run.checkpoints / "best").resolve()
+    inside = target.parent == run.checkpoints.resolve() and target.is_dir()
+    return bytes_on_disk(target) if inside else None
+
+
+def plain(value: Any) -> Any:
+    """Returns what strict JSON and every terminal can take: NaN and stray bytes become text."""
+    if isinstance(value, dict):
+        return {plain(str(key)): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value).encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+def number(value: Any) -> Any:
+    """Returns a number, or None for anything else."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Returns a dictionary, or an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _digest(value: Any) -> str | None:
+    return value[:12] if isinstance(value, str) else None
+
+
+def _unreadable(path: Path, error: Exception) -> RunDirError:
+    reason = error.strerror if isinstance(error, OSError) else str(error).split("\n")[0]
+    return RunDirError(Problem(plain(str(path)), f"cannot be read: {plain(reason)}", "leave this run out"))

@@ -1,0 +1,181 @@
+"""Proofs on the real model: padding changes nothing, nothing is learned from it, a causal model sees no later token.
+
+Each is a perturbation: the same rows are computed in two ways that must give the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ftcli.run.data_checks.findings import Finding, Level
+
+if TYPE_CHECKING:
+    from ftcli.batching.token_table import TokenTable
+
+TOLERANCE = 1e-4
+"""Of fp32 outputs, relative to their size; kernels differ by a few 1e-6."""
+ROWS = 4
+LONGEST = 128
+"""Rows are taken from those of at most so many tokens, where there are such, so that the proof is quick."""
+
+
+def prove_masks(model: Any, task: Any, table: TokenTable, *, pad_id: int, padding_side: str) -> list[Finding]:
+    """Returns what the proofs say, on a few rows of different lengths.
+
+    Args:
+        model: with its weights, on any device; left in the modes it came in.
+        task: collates and runs it.
+        table: rows of the training part.
+        pad_id: fills rows up.
+        padding_side: `right` or `left`.
+    """
+    rows = sample(table)
+    options = {"pad_id": pad_id, "padding_side": padding_side}
+    with _quiet(model):
+        found = [_padding(model, task, table, rows, options), _learned(model, task, table, rows, options)]
+        causal = _causal(model, task, table, rows[-1:], options)
+    return [finding for finding in (*found, causal) if finding is not None]
+
+
+def sample(table: TokenTable) -> np.ndarray:
+    """Returns up to ROWS rows from the shortest to the longest that is still quick."""
+    order = np.argsort(table.lengths, kind="stable")
+    quick = order[table.lengths[order] <= LONGEST]
+    order = quick if len(quick) >= 2 else order[:ROWS]
+    return order[np.unique(np.linspace(0, len(order) - 1, ROWS).astype(int))]
+
+
+def _batch(
+    model: Any, task: Any, table: TokenTable, rows: np.ndarray, options: dict[str, Any], **more: Any
+) -> Any:
+    device = next(model.parameters()).device
+    batch = task.collate(table, rows, **options, **more)
+    return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def _padding(
+    model: Any, task: Any, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
+) -> Finding | None:
+    """The loss of each row alone, and beside the longest one, to which it is padded."""
+    if table.labels is None or len(rows) < 2:
+        return None
+
+    def loss(*numbers: int) -> float:
+        batch = _batch(model, task, table, np.array(numbers), options)
+        return float(task.compute_loss(model, batch, train=False).loss_sum)
+
+    with torch.no_grad():
+        longest = int(rows[-1])
+        single = {int(row): loss(int(row)) for row in rows}
+        gaps = [
+            abs(loss(row, longest) - single[longest] - single[row]) / max(1.0, single[row])
+            for row in single
+            if row != longest
+        ]
+    worst = max(gap if math.isfinite(gap) else math.inf for gap in gaps)
+    if worst <= TOLERANCE:
+        text = f"a row scores alone as in a padded batch: its loss differs by {worst:.1e} at most, over {len(rows)} rows"
+        return Finding("padding", Level.fact, text)
+    hint = "the attention mask or the padding side does not suit this model: try model.attention=eager"
+    return Finding("padding", Level.error, f"padding changes the loss of a row by {worst:.1e}", hint)
+
+
+def _learned(
+    model: Any, task: Any, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
+) -> Finding | None:
+    """The gradient of the loss at the embeddings of PAD positions must be zero."""
+    batch = _batch(model, task, table, rows, options)
+    mask = batch.get("attention_mask")
+    if mask is None or "labels" not in batch:  # images have no padding
+        return None
+    embeddings = model.get_input_embeddings()
+    seen: list[torch.Tensor] = []
+
+    def keep(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        seen.append(output.detach().requires_grad_())
+        return seen[-1]
+
+    hook = embeddings.register_forward_hook(keep)
+    try:
+        with torch.enable_grad():
+            loss = task.compute_loss(model, batch, train=False).loss_sum
+            gradients = torch.autograd.grad(loss, seen, allow_unused=True) if seen else (None,)
+    finally:
+        hook.remove()
+    # Encoder-decoders read the same embeddings twice, the second time shifted: only the first has this mask.
+    gradient = gradients[0]
+    if gradient is not None:
+        # A soft prompt stands before the row and is learned from; only the row has padding.
+        gradient = gradient[:, getattr(model, "num_virtual_tokens", 0) :]
+    if gradient is None or gradient.shape[:2] != mask.shape:
+        return None
+    at_pad = gradient[mask == 0].abs().max().item() if bool((mask == 0).any()) else 0.0
+    size = gradient.abs().max().item()
+    if at_pad <= TOLERANCE * max(size, 1e-12):
+        return Finding(
+            "pad",
+            Level.fact,
+            f"nothing is learned from PAD: gradient {at_pad:.1e} there, up to {size:.1e} elsewhere",
+        )
+    text = f"the loss is learned from padding: gradient {at_pad:.1e} at PAD positions, {size:.1e} elsewhere"
+    return Finding("pad", Level.error, text, "use the model's own tokenizer: tokenizer=auto")
+
+
+def _causal(
+    model: Any, task: Any, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
+) -> Finding | None:
+    """Changes the last token of a row: earlier states stay as they are in a causal model, and change in any other."""
+    base = getattr(model, getattr(model, "base_model_prefix", "") or "_", None)
+    if base is None or model.config.is_encoder_decoder:
+        return None
+    batch = _batch(model, task, table, rows, options)
+    if "input_ids" not in batch:
+        return None
+    ids, mask = batch["input_ids"][:1].clone(), batch["attention_mask"][:1]
+    last = int(mask[0].nonzero()[-1])
+    if last == 0:
+        return None
+    changed = ids.clone()
+    changed[0, last] = (ids[0, last] + 1) % model.config.get_text_config().vocab_size
+    with torch.no_grad():
+        states = [base(input_ids=i, attention_mask=mask).last_hidden_state[0, :last] for i in (ids, changed)]
+    moved = float((states[0] - states[1]).abs().max() / states[0].abs().max().clamp(min=1))
+    if is_causal(model.config):
+        text = f"causal: a later token changes no earlier state ({moved:.1e})"
+        if moved <= TOLERANCE:
+            return Finding("causal-mask", Level.fact, text)
+        hint = "its attention is not causal: try model.attention=eager"
+        return Finding(
+            "causal-mask", Level.error, f"a later token changes earlier states by {moved:.1e}", hint
+        )
+    return Finding(
+        "attention", Level.fact, f"bidirectional: a later token changes earlier states ({moved:.1e})"
+    )
+
+
+def is_causal(config: Any) -> bool:
+    """Whether the architecture is a decoder: one that continues texts and fills no gaps."""
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    kind = type(config)
+    own = kind in AutoModelForCausalLM._model_mapping and kind not in AutoModelForMaskedLM._model_mapping
+    return bool(getattr(config, "is_decoder", False)) or own
+
+
+@contextmanager
+def _quiet(model: Any) -> Iterator[None]:
+    """Eval mode, and neither modes nor random numbers differ afterwards."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for module in training:
+            module.training = True

@@ -1,0 +1,80 @@
+"""Proofs on the tokens: the tokenizer knows the texts, lengths, what truncation removes, choices that became equal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ftcli.batching.rows import Rows
+from ftcli.batching.token_table import TokenTable
+from ftcli.run.data_checks.findings import Finding, Level, places
+
+MAX_UNKNOWN = 0.2
+SOME_UNKNOWN = 0.05
+"""Shares of unknown tokens that are refused and said."""
+
+
+def check_tokens(rows: Rows, table: TokenTable, tokenizer: Any) -> list[Finding]:
+    """Looks at one part's tokens."""
+    found = [_lengths(rows, table, tokenizer.max_length)]
+    for finding in (_unknown(rows, table, tokenizer), _equal_choices(rows, table)):
+        if finding is not None:
+            found.append(finding)
+    return found
+
+
+def _lengths(rows: Rows, table: TokenTable, limit: int) -> Finding:
+    sizes = np.diff(table.offsets)
+    low, median, high, top = np.quantile(sizes, [0.0, 0.5, 0.95, 1.0]).astype(int).tolist()
+    what = "row" if table.groups is None else "choice or window"
+    count = f"{len(table):,} rows" + (
+        "" if table.groups is None else f" of {len(sizes):,} choices or windows"
+    )
+    text = f"{rows.name}: {count}, tokens a {what} {low} to {top}, median {median}, 95 % at most {high}"
+    cut = np.flatnonzero(table.cut_rows)
+    if not len(cut):
+        return Finding("lengths", Level.fact, text)
+    share = table.num_tokens_cut / (table.num_tokens_cut + len(table.ids))
+    text += f"; {len(cut):,} rows are longer than {limit} and lose {share:.1%} of all tokens"
+    return Finding("truncation", Level.warning, text, "tokenizer.max_length=N", places(rows, cut.tolist()))
+
+
+def _unknown(rows: Rows, table: TokenTable, tokenizer: Any) -> Finding | None:
+    if tokenizer.unk_id is None or not len(table.ids):
+        return None
+    unknown = table.ids == tokenizer.unk_id
+    share = float(unknown.mean())
+    if share <= SOME_UNKNOWN:
+        return None
+    per_sequence = np.add.reduceat(unknown, table.offsets[:-1]) if len(table.offsets) > 1 else unknown
+    worst = np.argsort(-per_sequence, kind="stable")[:3]
+    at = worst if table.groups is None else np.searchsorted(table.groups, worst, side="right") - 1
+    level = Level.error if share > MAX_UNKNOWN else Level.warning
+    text = f"{rows.name}: {share:.0%} of the tokens are unknown to the tokenizer"
+    hint = "use the tokenizer that the model was trained with, and texts of its language"
+    return Finding("unknown-tokens", level, text, hint, places(rows, sorted(set(at.tolist()))))
+
+
+def _equal_choices(rows: Rows, table: TokenTable) -> Finding | None:
+    """Two choices of a row that are the same tokens cannot be told apart."""
+    if table.groups is None or table.labels is None or table.labels.ndim != 1:
+        return None
+    equal = [row for row in range(len(table)) if _repeats(table, row)]
+    if not equal:
+        return None
+    cut = int(table.cut_rows[equal].sum())
+    text = f"{rows.name}: {len(equal):,} rows have two choices of the same tokens" + (
+        f", {cut:,} of them cut off" if cut else ""
+    )
+    level = Level.error if cut else Level.warning
+    return Finding(
+        "equal-choices", level, text, "tokenizer.max_length=N keeps more" if cut else "", places(rows, equal)
+    )
+
+
+def _repeats(table: TokenTable, row: int) -> bool:
+    assert table.groups is not None
+    spans = range(table.groups[row], table.groups[row + 1])
+    contents = [table.ids[table.offsets[i] : table.offsets[i + 1]].tobytes() for i in spans]
+    return len(set(contents)) < len(contents)

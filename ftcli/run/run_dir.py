@@ -1,0 +1,278 @@
+"""The run directory: where outputs go, what is recorded, and which process may write there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ftcli.errors import Problem, RunDirError, nearest
+from ftcli.storage.atomic import STAGE, sweep, write_atomic
+
+ROOT = Path("runs")
+MARK = "config.yaml"
+"""Written last: a folder without it is no run."""
+LOCK = ".lock"
+LEFTOVERS = frozenset({LOCK, "plan.json", "schedule.yaml", "data.json", "environment.json", "command.txt"})
+"""Written before the mark: a start that was killed leaves no more than these."""
+STAMP = re.compile(r"\d{8}-\d{6}")
+MAX_NAME_BYTES = 255
+
+
+class RunDir:
+    """Paths and files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_yaml, self.command_txt = path / MARK, path / "command.txt"
+        self.plan_json, self.data_json = path / "plan.json", path / "data.json"
+        self.environment_json, self.result_json = path / "environment.json", path / "result.json"
+        self.metrics_jsonl, self.train_log = path / "metrics.jsonl", path / "train.log"
+        self.pieces_json = path / "pieces.json"
+        self.checkpoints, self.predictions, self.tensorboard = (
+            path / "checkpoints",
+            path / "predictions",
+            path / "tensorboard",
+        )
+
+    @classmethod
+    def probe(cls, recipe: str, *, run_dir: Path | None) -> Path:
+        """Returns where a new run would go; writes nothing.
+
+        Raises:
+            RunDirError: the place holds a run or other files, or cannot be written.
+        """
+        if run_dir is None:
+            stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+            target = ROOT / recipe / f"{stamp}-{secrets.token_hex(3)}"
+        else:
+            target = _expanded(run_dir)
+        require_writable(target, folder=True)
+        if cls.existing(target) is not None:
+            hint = f"add --resume, or type ftcli resume {target}"
+            raise RunDirError(Problem(f"--run-dir {target}", "holds a run already", hint))
+        if not _is_vacant(target):
+            raise RunDirError(
+                Problem(f"--run-dir {target}", "is not empty and holds no run", "choose another directory")
+            )
+        return target
+
+    @classmethod
+    @contextmanager
+    def create(cls, recipe: str, *, run_dir: Path | None) -> Iterator[RunDir]:
+        """Makes and locks a new run; one that fails before config.yaml is written leaves nothing.
+
+        Raises:
+            RunDirError: as `probe`, or another process writes there.
+        """
+        run = cls(cls.probe(recipe, run_dir=run_dir))
+        made = [p for p in (run.path, *run.path.parents) if not p.exists()]
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunDirError(
+                Problem(str(run.path), f"cannot be made: {error.strerror}", "choose another place")
+            ) from error
+        with run.locked():
+            # Another process may have begun and ended here since the probe; only the lock's owner deletes.
+            if run.config_yaml.exists():
+                raise RunDirError(
+                    Problem(str(run.path), "holds a run already", f"type ftcli resume {run.path}")
+                )
+            try:
+                yield run
+            finally:
+                if not run.config_yaml.exists():
+                    _undo(run.path, made)
+
+    @classmethod
+    def existing(cls, path: Path) -> RunDir | None:
+        """Returns the run in a directory, or None where there is none.
+
+        Raises:
+            RunDirError: the directory may not be looked into.
+        """
+        run = cls(_expanded(path))
+        try:
+            return run if run.config_yaml.is_file() else None
+        except PermissionError as error:
+            raise RunDirError(Problem(str(path), f"cannot be read: {error.strerror}")) from error
+        except OSError:  # a name that no file system takes
+            return None
+
+    @classmethod
+    def find(cls, name: str) -> RunDir:
+        """Returns a run by path, by run-id prefix, or the newest for `last`.
+
+        Raises:
+            RunDirError: nothing, or more than one, fits.
+        """
+        direct = cls.existing(Path(name)) if name else None
+        if direct is not None:
+            return direct
+        runs = cls.all()
+        if name == "last" and runs:
+            return runs[-1]
+        ids = {run: (run.path.name, run.path.name.rpartition("-")[2]) for run in runs}
+        fitting = [run for run, own in ids.items() if name and any(part.startswith(name) for part in own)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            message = f"{name!r} fits " + ", ".join(str(r.path) for r in fitting[:5])
+            raise RunDirError(Problem("RUN", message, "type more of the id"))
+        near = nearest(name, [part for own in ids.values() for part in own])
+        hint = (
+            f"did you mean {near[0]}?"
+            if near
+            else f"there are {len(runs)} runs under {ROOT}/; a path works too"
+        )
+        raise RunDirError(Problem("RUN", f"there is no run {name!r}", hint))
+
+    @classmethod
+    def all(cls) -> list[RunDir]:
+        """Returns the runs under ./runs, oldest first."""
+        runs = [cls(mark.parent) for mark in ROOT.glob(f"*/*/{MARK}")]
+        return sorted(runs, key=lambda run: (*run.began(), str(run.path)))
+
+    def began(self) -> tuple[str, int]:
+        """Returns the time in the name, and the time of environment.json, which is written once.
+
+        The second decides between runs of one second, and stands in for the first where `--run-dir`
+        gave another name. A folder without either file counts by its own time.
+        """
+        files = (self.environment_json, self.config_yaml)
+        file = next((file for file in files if file.exists()), self.path)
+        written = file.stat().st_mtime_ns
+        named = STAMP.match(self.path.name)
+        stamp = (
+            named.group() if named else datetime.fromtimestamp(written / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
+        )
+        return stamp, written
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the run for this process; the lock dies with its owner.
+
+        Raises:
+            RunDirError: another process is writing this run, or nothing can be written here.
+        """
+        path = self.path / LOCK
+        try:
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise RunDirError(
+                Problem(str(path), f"cannot be written: {error.strerror}", "choose another place")
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                owner = file.read().strip() or "another process"
+                raise RunDirError(
+                    Problem(str(self.path), f"is being written by {owner}", "wait for it, or stop it first")
+                ) from error
+            except OSError as error:
+                hint = "choose a file system with locks with --run-dir DIR"
+                raise RunDirError(Problem(str(path), f"cannot be locked: {error.strerror}", hint)) from error
+            # Between open and lock the owner before us may have deleted the file, and the lock with it.
+            if not (path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))):
+                raise RunDirError(
+                    Problem(
+                        str(self.path), "was given up by another process just now", "type the command again"
+                    )
+                )
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            sweep(self.path)
+            yield
+
+    def is_locked(self) -> bool:
+        """Returns whether a process is writing this run now.
+
+        Takes the lock for an instant, shared with others who ask, and leaves the file as it is.
+        """
+        try:
+            with (self.path / LOCK).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # no lock, or a file system without locks
+            return False
+        return False
+
+    def is_finished(self) -> bool:
+        return self.result_json.is_file()
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        self.write_text(name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        write_atomic(self.path / name, text)
+
+
+def require_writable(path: Path, *, folder: bool = False) -> None:
+    """Raises RunDirError when no file, or no folder, could be written at `path`."""
+    target = path.absolute()
+    if any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in target.parts):
+        raise RunDirError(
+            Problem(str(path), f"has a name of more than {MAX_NAME_BYTES} bytes", "choose another place")
+        )
+    place = next(p for p in (target, *target.parents) if os.path.lexists(p))
+    overwritten = place == target and place.is_file() and not folder
+    if not (overwritten or place.is_dir()):
+        raise RunDirError(
+            Problem(
+                str(path),
+                f"cannot be written: {place} is not writable, it is no folder",
+                "choose another place",
+            )
+        )
+    if not os.access(place, os.W_OK if overwritten else os.W_OK | os.X_OK):
+        raise RunDirError(
+            Problem(str(path), f"cannot be written: {place} is not writable", "choose another place")
+        )
+    if place == target and place.is_dir() and not folder:
+        raise RunDirError(Problem(str(path), "is a folder", "name a file"))
+
+
+def write_new_text(path: Path, text: str) -> None:
+    """Writes a file the user named; folders on the way are made."""
+    require_writable(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, text)
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # ~name of a user who is not here
+        raise RunDirError(Problem(str(path), str(error), "type the whole path")) from error
+
+
+def _is_vacant(path: Path) -> bool:
+    """Returns whether a run may begin here: nothing is here, or what a killed start left."""
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    left_over = all(name in LEFTOVERS or name.startswith(STAGE) for name in names)
+    return not names or (LOCK in names and left_over)
+
+
+def _undo(path: Path, made: list[Path]) -> None:
+    """Takes back a start: folders it made vanish; of a folder that was there, its files do."""
+    if path in made:
+        shutil.rmtree(path, ignore_errors=True)
+    for name in LEFTOVERS if path.is_dir() else ():
+        (path / name).unlink(missing_ok=True)
+    for parent in made[1:]:
+        if parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()

@@ -1,0 +1,60 @@
+"""Device, precision, attention kind and threads of a run: a rule of config and hardware, never a timing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ftcli.config.schema import Attention, RunConfig
+from ftcli.console.units import counted
+
+EAGER_BELOW = 96
+"""On the CPU, SDPA's backward is slower than plain attention below about this many tokens."""
+
+
+@dataclass(slots=True)
+class Runtime:
+    """What the hardware decided; recorded with the run and used again by a resume."""
+
+    device: str
+    precision: str
+    attention: str
+    threads: int
+    fast_paths: bool = False
+    first_token: bool = False
+    decisions: list[str] = field(default_factory=list)
+
+
+def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | None = None) -> Runtime:
+    """Device, precision, attention kind and threads: a rule of config and hardware, never a timing.
+
+    Args:
+        longest: tokens of the longest row.
+        recorded: decisions of the run that is continued; they win, so that bytes stay the same.
+    """
+    from ftcli.runtime.device import decide_device, decide_precision, set_threads
+
+    recorded = recorded or {}
+    device = decide_device(config.trainer.device)
+    precision, why = decide_precision(config.trainer.precision, device)
+    precision = recorded.get("precision", precision)
+    threads = set_threads(recorded.get("threads", config.trainer.threads))
+    if recorded.get("attention"):
+        attention, reason = recorded["attention"], "as recorded"
+    elif config.model.attention is not Attention.auto:
+        attention, reason = config.model.attention.value, "as set"
+    elif device == "cpu" and longest <= EAGER_BELOW:
+        attention, reason = "eager", f"rows of at most {longest} tokens on the CPU"
+    else:
+        attention, reason = "sdpa", f"rows of up to {longest} tokens on {device}"
+    decisions = [
+        f"device {device}, {counted(threads, 'thread')}; precision {precision}: {why if not recorded else 'as recorded'}",
+        f"attention {attention}: {reason}",
+    ]
+    # A run from before there was a fast path goes on without it.
+    wanted = recorded.get("fast_paths", False) if recorded else config.trainer.fast_paths
+    fast_paths = wanted and device == "cpu"
+    first_token = fast_paths and (not recorded or recorded.get("first_token", False))
+    if fast_paths:
+        decisions.append("fast paths where they apply: dropout's masks, gradients of large embeddings")
+    return Runtime(device, precision, attention, threads, fast_paths, first_token, decisions)

@@ -1,0 +1,124 @@
+"""One label for a row, whatever the row holds: labels, loss, predictions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftcli.batching.rows import DatasetSplits, Rows
+from ftcli.batching.token_table import TokenTable
+from ftcli.task.base import Scored, Task, overconfidence, require_two
+from ftcli.task.labels import label_ids, learn_names
+from ftcli.task.output import StepOutput
+
+if TYPE_CHECKING:
+    import torch
+
+
+class OneClass(Task):
+    """A task whose rows have one label of several; subclasses say what a row is."""
+
+    problem_type = "single_label_classification"
+    kinds = ("classes",)
+    error_name = "p(prediction) - p(label)"
+
+    def learn_labels(self, parts: DatasetSplits) -> list[str]:
+        """Settles the label names and checks the labels of every part against them.
+
+        Raises:
+            DataError: no or one class in training, a label unknown to it, a missing label.
+            ConfigError: task.num_labels does not agree.
+        """
+        train = parts.train
+        assert train is not None, "labels are learned from training rows"
+        column = self.columns.label
+        self.label_names = learn_names(train, column, self.label_names, self.config.num_labels)
+        self.declared = self.declared or train.class_names is not None
+        ids = self.read_labels(train)
+        assert ids is not None
+        require_two(len(np.unique(ids)), train, column, repr(self.label_names[ids[0]]))
+        for rows in (parts.validation, parts.test):
+            if rows is not None:
+                self.read_labels(rows)
+        return self.label_names
+
+    def read_labels(self, rows: Rows) -> np.ndarray | None:
+        """Returns label ids (num_rows,) int64, or None for an unlabelled part."""
+        assert self.label_names is not None, "learn_labels comes first"
+        if self.unlabelled(rows):
+            return None
+        return label_ids(rows, self.columns.label, self.label_names, declared=self.declared)
+
+    def label_counts(self, table: TokenTable) -> dict[str, int] | None:
+        """Returns label name -> rows that have it."""
+        assert self.label_names is not None and table.labels is not None
+        counts = np.bincount(table.labels, minlength=len(self.label_names))
+        return dict(zip(self.label_names, counts.tolist(), strict=True))
+
+    def loss(
+        self, logits: torch.Tensor, batch: dict[str, torch.Tensor], *, train: bool
+    ) -> tuple[torch.Tensor, int]:
+        """Returns the sum of cross entropies over the rows, and how many they are.
+
+        Label smoothing counts in training only: target (1 - s) + s / n for the label, s / n for the
+        others (Szegedy et al. 2016, arXiv:1512.00567).
+        """
+        import torch.nn.functional as F
+
+        labels = batch["labels"]
+        smoothing = self.config.label_smoothing if train else 0.0
+        loss = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
+        return loss, labels.numel()
+
+    def fit_goal(self, table: TokenTable, rows: np.ndarray) -> tuple[float, float]:
+        """Returns (the smoothed target's entropy, 0.01), in nats."""
+        assert self.label_names is not None
+        num_labels = len(self.label_names)
+        share = self.config.label_smoothing / num_labels
+        if share == 0.0:
+            return 0.0, 0.01
+        top = 1 - share * (num_labels - 1)
+        return -top * math.log(top) - (num_labels - 1) * share * math.log(share), 0.01
+
+    def scored(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> Scored:
+        """Returns probabilities and label ids."""
+        return {"classes": (output.logits.softmax(-1), batch["labels"])}
+
+    def records(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> list[np.ndarray]:
+        """Returns the probabilities of each row, (num_labels,) fp32."""
+        return list(output.logits.softmax(-1).cpu().numpy())
+
+    def prediction_row(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> dict[str, Any]:
+        """Returns label, prediction and the probability of each label name."""
+        assert self.label_names is not None, "learn_labels comes first"
+        label = -1 if table.labels is None else int(table.labels[row])
+        return {
+            "label": None if label < 0 else self.label_names[label],
+            "prediction": self.label_names[int(np.argmax(record))],
+            "probabilities": dict(zip(self.label_names, map(float, record), strict=True)),
+        }
+
+    def read_back(self, lines: list[dict[str, Any]]) -> Scored:
+        """Returns probabilities and label ids of prediction rows."""
+        import torch
+
+        assert self.label_names is not None, "learn_labels comes first"
+        ids = {name: i for i, name in enumerate(self.label_names)}
+        found = torch.tensor([list(line["probabilities"].values()) for line in lines])
+        return {"classes": (found, torch.tensor([ids[line["label"]] for line in lines]))}
+
+    def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
+        """Returns how much more probable the prediction is than the label."""
+        assert table.labels is not None
+        return overconfidence(record, int(table.labels[row]))
+
+    def added_columns(self) -> list[str]:
+        """Returns `prediction` and a column a label."""
+        return ["prediction", *(f"probability_{name}" for name in self.label_names or [])]
+
+    def added_cells(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> list[Any]:
+        """Returns the most probable label and all probabilities."""
+        assert self.label_names is not None
+        return [self.label_names[int(record.argmax())], *map(float, record)]

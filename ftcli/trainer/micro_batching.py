@@ -1,0 +1,128 @@
+"""How finely the batches of a run are split for a device's memory, step by step, and the record of it.
+
+Dropout is drawn for each piece, so a run repeats its bytes only where it splits the same steps the same way.
+Every decision is therefore written down before the next step is taken, and a resume splits by the record,
+whether memory would run out again or not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ftcli.batching.sampler import micro_batches
+from ftcli.config.schema import TrainerConfig
+from ftcli.errors import Problem, RunDirError
+
+AUTO, OUT_OF_MEMORY = "auto", "out of memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """From `step` on, counted from 0, batches are split in `parts` times as many pieces as stated."""
+
+    step: int
+    parts: int
+    """A power of two."""
+    why: str
+    """`auto` or `out of memory`."""
+
+
+@dataclass(slots=True, kw_only=True)
+class MicroBatching:
+    """Cuts a batch in pieces that fit in memory; together they are the batch, whatever their size."""
+
+    rows: int | None
+    """Rows of a piece before any split: trainer.micro_batch_size, else trainer.batch_size. None: the whole
+    batch of a token budget."""
+    auto: bool = False
+    """The first split is to be found on the device."""
+    splits: list[Split] = field(default_factory=list)
+    """In the order they were decided."""
+    keep: Callable[[Sequence[Split]], None] = lambda splits: None
+    """Makes the record durable."""
+
+    @property
+    def decided(self) -> bool:
+        """Nothing is to be found on the device before the first step."""
+        return not self.auto or any(split.why == AUTO for split in self.splits)
+
+    def parts(self, step: int) -> int:
+        """Returns in how many times as many pieces as stated the batch of a step is split."""
+        return max((split.parts for split in self.splits if split.step <= step), default=1)
+
+    def at(self, step: int) -> list[Split]:
+        """Returns what was decided at a step."""
+        return [split for split in self.splits if split.step == step]
+
+    def size(self, num_rows: int, parts: int) -> int:
+        """Returns the rows of a piece of a batch of `num_rows`."""
+        return min(num_rows, -(-(self.rows or num_rows) // parts))
+
+    def cut(self, rows: np.ndarray, step: int) -> list[np.ndarray]:
+        """Returns the pieces of a batch, in its order."""
+        return micro_batches(rows, self.size(len(rows), self.parts(step)))
+
+    def add(self, split: Split) -> None:
+        """Takes a decision over, on the disk first."""
+        splits = [*self.splits, split]
+        self.keep(splits)
+        self.splits = splits
+
+    def finer(self, num_rows: int, step: int) -> Split | None:
+        """Halves the pieces of this step and all after it; None where a piece is one row already."""
+        parts = self.parts(step)
+        size = self.size(num_rows, parts)
+        if size == 1:
+            return None
+        while self.size(num_rows, parts) == size:
+            parts *= 2
+        split = Split(step, parts, OUT_OF_MEMORY)
+        self.add(split)
+        return split
+
+    def format_message(self, split: Split, num_rows: int, *, recorded: bool) -> str:
+        """Returns the line on a split that memory forced at a step of `num_rows` rows; `recorded` by an earlier session."""
+        why = "memory ran out here in an earlier session" if recorded else "out of memory"
+        line = (
+            f"step {split.step + 1}: {why}: its {num_rows} rows, and all batches from here on, are split in "
+            f"{split.parts} times as many pieces ({self.size(num_rows, split.parts)} rows a pass); same rows, same order"
+        )
+        if not recorded and any(other.step > split.step for other in self.splits):
+            line += "; an earlier session had memory for this step, so from here on the bytes are not its own"
+        return line
+
+
+def micro_batching_of(trainer: TrainerConfig) -> MicroBatching:
+    """Returns how a configuration splits its batches, with nothing recorded."""
+    whole = None if trainer.token_budget is not None else trainer.batch_size
+    auto = trainer.micro_batch_size is not None and trainer.stated_micro_batch is None
+    return MicroBatching(rows=trainer.stated_micro_batch or whole, auto=auto)
+
+
+def recorded_micro_batching(trainer: TrainerConfig, path: Path) -> MicroBatching:
+    """Returns the pieces of a run whose record is this file; there is none before the first decision.
+
+    Raises:
+        RunDirError: not such a record.
+    """
+    from ftcli.storage.atomic import write_atomic
+
+    def keep(splits: Sequence[Split]) -> None:
+        lines = ",\n  ".join(json.dumps(asdict(split)) for split in splits)
+        write_atomic(path, f'{{"splits": [\n  {lines}\n]}}\n')
+
+    pieces = micro_batching_of(trainer)
+    pieces.keep = keep
+    if path.exists():
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))["splits"]
+            pieces.splits = [Split(int(e["step"]), max(int(e["parts"]), 1), str(e["why"])) for e in entries]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            message = f"is no record of how batches were split: {error}"
+            raise RunDirError(Problem(str(path), message, "start a new run")) from error
+    return pieces

@@ -1,0 +1,330 @@
+"""Where runs go, who may write them, how they are found."""
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from ftcli.errors import RunDirError
+from ftcli.run.run_dir import (
+    LEFTOVERS,
+    RunDir,
+    require_writable,
+    write_new_text,
+)
+
+# Python 3.12 and later warn of every fork beside torch's threads; the children here start none.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(path: Path, started_ns: int | None = None) -> RunDir:
+    run = RunDir(path)
+    path.mkdir(parents=True)
+    run.write_json("environment.json", {})
+    run.write_text("config.yaml", "seed: 1\n")
+    if started_ns is not None:
+        os.utime(run.environment_json, ns=(started_ns, started_ns))
+    return run
+
+
+def in_child(work) -> int:
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            code = work()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+# where a run goes
+
+
+def test_a_new_run_gets_a_time_and_an_id(here):
+    with RunDir.create("sst2-full", run_dir=None) as run:
+        run.write_text("config.yaml", "seed: 1\n")
+    assert run.path.parent == Path("runs/sst2-full")
+    day, clock, own = run.path.name.split("-")
+    assert len(day) == 8 and len(clock) == 6 and int(own, 16) >= 0 and len(own) == 6
+    assert RunDir.find("last").path == run.path
+
+
+@pytest.mark.parametrize("place", [None, "given", "deep/er/given"])
+def test_a_start_that_fails_leaves_nothing(here, place):
+    with pytest.raises(ZeroDivisionError), RunDir.create("recipe", run_dir=place and Path(place)) as run:
+        run.write_json("plan.json", {})
+        run.checkpoints.mkdir()
+        raise ZeroDivisionError
+    assert list(here.iterdir()) == []
+
+
+def test_a_start_that_fails_in_a_folder_that_was_there_leaves_the_folder(here):
+    Path("given").mkdir()
+    with pytest.raises(ZeroDivisionError), RunDir.create("recipe", run_dir=Path("given")) as run:
+        run.write_json("plan.json", {})
+        raise ZeroDivisionError
+    assert list(Path("given").iterdir()) == []
+
+
+def test_a_run_that_fails_later_is_kept(here):
+    with pytest.raises(ZeroDivisionError), RunDir.create("recipe", run_dir=Path("given")) as run:
+        run.write_text("config.yaml", "seed: 1\n")
+        raise ZeroDivisionError
+    assert RunDir.existing(Path("given")).config_yaml.read_text() == "seed: 1\n"
+
+
+def test_a_folder_that_holds_a_run_is_refused(here):
+    make(Path("given"))
+    with pytest.raises(RunDirError, match="holds a run already") as caught:
+        RunDir.probe("recipe", run_dir=Path("given"))
+    assert "ftcli resume given" in caught.value.problems[0].hint and caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("names", [["notes.txt"], [".lock", "notes.txt"], ["plan.json"], [".git", ".lock"]])
+def test_a_folder_with_other_files_is_refused_and_untouched(here, names):
+    Path("given").mkdir()
+    for name in names:
+        Path("given", name).write_text("mine")
+    with (
+        pytest.raises(RunDirError, match="is not empty and holds no run"),
+        RunDir.create("recipe", run_dir=Path("given")),
+    ):
+        pytest.fail("the block must not run")
+    assert sorted(p.name for p in Path("given").iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize("written", range(len(LEFTOVERS)))
+def test_a_start_killed_before_its_mark_can_be_started_again(here, written):
+    def work() -> int:
+        with RunDir.create("recipe", run_dir=Path("given")) as run:
+            for name in sorted(LEFTOVERS - {".lock"})[:written]:
+                run.write_json(name, {"old": True})
+            (run.path / f".stage-config.yaml-{os.getpid()}").write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    assert in_child(work) == -signal.SIGKILL
+    assert RunDir.existing(Path("given")) is None and RunDir.all() == []
+    with RunDir.create("recipe", run_dir=Path("given")) as run:
+        run.write_text("config.yaml", "seed: 1\n")
+    assert not [p.name for p in Path("given").iterdir() if p.name.startswith(".stage")]
+
+
+@pytest.mark.parametrize(
+    "place", ["/dev/null/run", "file/run", "file", "dangling", "x" * 300, "~no-such-user-here/run"]
+)
+def test_places_where_nothing_can_be_written_are_found_before_training(here, place):
+    Path("file").write_text("x")
+    Path("dangling").symlink_to("nowhere")
+    with pytest.raises(RunDirError) as caught:
+        RunDir.probe("recipe", run_dir=Path(place))
+    assert place in str(caught.value) and caught.value.exit_code == 2
+    assert sorted(p.name for p in here.iterdir()) == ["dangling", "file"]
+
+
+def test_a_folder_without_permission_is_refused(here):
+    Path("locked").mkdir()
+    Path("locked/run").mkdir()
+    Path("locked").chmod(stat.S_IRUSR | stat.S_IXUSR)
+    Path("locked/run").chmod(stat.S_IRUSR | stat.S_IXUSR)
+
+    def work() -> int:
+        if os.geteuid() == 0:  # who may write everywhere
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        refused = 0
+        for place in ("locked/new", "locked/run"):
+            try:
+                RunDir.probe("recipe", run_dir=Path(place))
+            except RunDirError as error:
+                refused += place in str(error) and "is not writable" in str(error)
+        return refused
+
+    assert in_child(work) == 2
+    Path("locked").chmod(stat.S_IRWXU)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux only")
+def test_a_file_system_that_takes_no_folders_ends_in_one_panel():
+    with (
+        pytest.raises(RunDirError, match="/proc/ftcli"),
+        RunDir.create("recipe", run_dir=Path("/proc/ftcli")),
+    ):
+        pytest.fail("the block must not run")
+
+
+def test_probing_writes_nothing(here):
+    target = RunDir.probe("recipe", run_dir=None)
+    assert target.parent == Path("runs/recipe") and list(here.iterdir()) == []
+
+
+def test_files_to_write(here):
+    write_new_text(Path("a/b/out.yaml"), "x")
+    assert Path("a/b/out.yaml").read_text() == "x"
+    require_writable(Path("a/b/out.yaml"))
+    with pytest.raises(RunDirError, match="is a folder"):
+        require_writable(Path("a/b"))
+    with pytest.raises(RunDirError, match="no folder"):
+        require_writable(Path("a/b/out.yaml/c"))
+
+
+# who writes
+
+
+def hold(path: str, ready, release) -> None:
+    with RunDir(Path(path)).locked():
+        ready.set()
+        release.wait(30)
+
+
+def test_the_second_process_is_refused_with_the_owner(here):
+    make(Path("given"))
+    context = multiprocessing.get_context("spawn")
+    ready, release = context.Event(), context.Event()
+    owner = context.Process(target=hold, args=(str(here / "given"), ready, release))
+    owner.start()
+    assert ready.wait(60)
+    try:
+        with pytest.raises(RunDirError) as caught, RunDir(Path("given")).locked():
+            pytest.fail("two owners")
+        assert f"process {owner.pid} on {socket.gethostname()}" in str(caught.value)
+    finally:
+        os.kill(owner.pid, signal.SIGKILL)
+        owner.join()
+    # A dead owner's lock blocks nobody, whatever its file still says.
+    assert str(owner.pid) in Path("given/.lock").read_text()
+    with RunDir(Path("given")).locked():
+        assert str(os.getpid()) in Path("given/.lock").read_text()
+
+
+def test_the_refused_one_deletes_nothing_of_the_first(here):
+    """Both were told the same new directory; the first has not written its config.yaml yet."""
+    with RunDir.create("recipe", run_dir=Path("given")) as first:
+        first.write_json("plan.json", {"first": True})
+        with (
+            pytest.raises(RunDirError, match="is being written by process"),
+            RunDir.create("recipe", run_dir=Path("given")),
+        ):
+            pytest.fail("two owners")
+        assert json.loads(first.plan_json.read_text()) == {"first": True}
+        first.write_text("config.yaml", "seed: 1\n")
+    assert RunDir.existing(Path("given")) is not None
+
+
+def test_of_many_that_start_at_once_one_wins_and_is_whole(here):
+    def work(number: int) -> int:
+        try:
+            with RunDir.create("recipe", run_dir=Path("given")) as run:
+                for name in ("plan.json", "data.json", "config.yaml"):
+                    run.write_json(name, {"owner": number})
+            return 0
+        except RunDirError:
+            return 1
+
+    pids = []
+    for number in range(12):
+        pid = os.fork()
+        if pid == 0:
+            code = 99
+            try:
+                code = work(number)
+            finally:
+                os._exit(code)
+        pids.append(pid)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    assert sorted(codes) == [0] + [1] * 11
+    for name in ("plan.json", "data.json", "config.yaml"):
+        assert json.loads(Path("given", name).read_text()) == {"owner": codes.index(0)}
+
+
+def test_a_lock_whose_file_was_deleted_is_no_lock(here, monkeypatch):
+    """The owner before us gave the directory up between our open and our lock."""
+    import fcntl
+
+    make(Path("given"))
+    real = fcntl.flock
+
+    def lock_after_deletion(file, flags):
+        Path("given/.lock").unlink()
+        real(file, flags)
+
+    monkeypatch.setattr(fcntl, "flock", lock_after_deletion)
+    with pytest.raises(RunDirError, match="given up by another process"), RunDir(Path("given")).locked():
+        pytest.fail("locked nothing")
+
+
+# how runs are found
+
+
+def test_runs_are_found_by_path_prefix_id_and_last(here):
+    first = make(Path("runs/a/20260101-120000-abc123"))
+    second = make(Path("runs/b/20260101-120001-abd456"))
+    for name in (str(first.path), "20260101-120000", "abc", "abc123", "20260101-120000-abc123"):
+        assert RunDir.find(name).path == first.path
+    assert RunDir.find("last").path == second.path
+    assert [run.path for run in RunDir.all()] == [first.path, second.path]
+
+
+def test_what_fits_two_runs_lists_both(here):
+    make(Path("runs/a/20260101-120000-abc123"))
+    make(Path("runs/b/20260101-120001-abd456"))
+    with pytest.raises(RunDirError) as caught:
+        RunDir.find("ab")
+    assert "abc123" in str(caught.value) and "abd456" in str(caught.value)
+
+
+def test_an_unknown_run_names_the_nearest(here):
+    make(Path("runs/a/20260101-120000-abc123"))
+    with pytest.raises(RunDirError) as caught:
+        RunDir.find("abc132")
+    assert caught.value.problems[0].hint == "did you mean abc123?"
+    for name in ("", "zzzz", "x" * 5000, "runs", "last/"):
+        with pytest.raises(RunDirError, match="there is no run"):
+            RunDir.find(name)
+
+
+def test_without_runs_last_is_unknown(here):
+    with pytest.raises(RunDirError, match="there is no run 'last'"):
+        RunDir.find("last")
+
+
+def test_half_written_folders_are_no_runs(here):
+    Path("runs/a/20270101-120000-abc123").mkdir(parents=True)
+    Path("runs/a/20270101-120000-abc123/plan.json").write_text("{}")
+    make(Path("runs/a/20260101-120000-abc124"))
+    assert [run.path.name for run in RunDir.all()] == ["20260101-120000-abc124"]
+
+
+def test_last_is_told_by_start_not_by_name(here):
+    """Two of one second, a name given with --run-dir, and a clock that was a day off when files were touched."""
+    noon = 1_767_268_800 * 10**9  # 2026-01-01 12:00:00 UTC
+    later = make(Path("runs/a/20260101-120000-000001"), noon + 5)
+    earlier = make(Path("runs/a/20260101-120000-ffffff"), noon + 2)
+    named = make(Path("runs/a/zebra"), noon - 60 * 10**9)
+    assert [run.path for run in RunDir.all()] == [named.path, earlier.path, later.path]
+    os.utime(later.config_yaml, ns=(noon - 86_400 * 10**9,) * 2)
+    assert RunDir.find("last").path == later.path
+
+
+# what is recorded
+
+
+def test_json_is_replaced_whole(here):
+    run = make(Path("given"))
+    for value in ({"b": 1, "a": "gr\u00fcn"}, {"b": 2}):
+        run.write_json("result.json", value)
+        assert json.loads(run.result_json.read_text()) == value
+    assert run.is_finished() and run.result_json.read_text() == '{\n  "b": 2\n}\n'

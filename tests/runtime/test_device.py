@@ -1,0 +1,134 @@
+"""Device, precision and seeds: decided by rule, the same for the same (seed, step, micro)."""
+
+import os
+import resource
+import subprocess
+import sys
+import timeit
+from pathlib import Path
+
+import pytest
+import torch
+
+from ftcli.config.schema import Device, Precision
+from ftcli.errors import ConfigError
+from ftcli.runtime import device
+
+NO_CUDA = not torch.cuda.is_available()
+
+
+def draw(*numbers: int) -> torch.Tensor:
+    device.seed_step(*numbers)
+    return torch.rand(8)
+
+
+def test_importing_it_does_not_import_torch():
+    code = "import ftcli.runtime.device, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(not NO_CUDA, reason="there is a GPU")
+def test_a_device_that_is_not_here_is_refused():
+    with pytest.raises(ConfigError) as caught:
+        device.decide_device(Device.cuda)
+    assert caught.value.problems[0].key == "trainer.device" and "no cuda" in caught.value.problems[0].message
+    assert device.decide_device(Device.cpu) == "cpu"
+
+
+def test_auto_takes_what_is_here():
+    expected = "cuda" if not NO_CUDA else "mps" if torch.backends.mps.is_available() else "cpu"
+    assert device.decide_device(Device.auto) == expected
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_precision_on_the_cpu_is_bf16_only_where_it_is_native(monkeypatch, native):
+    monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: native)
+    assert device.decide_precision(Precision.auto, "cpu")[0] == ("bf16" if native else "fp32")
+    precision, reason = device.decide_precision(Precision.bf16, "cpu")
+    assert precision == "bf16" and ("slow" in reason) is not native
+    assert device.decide_precision(Precision.fp32, "cpu") == ("fp32", "as set")
+    assert device.decide_precision(Precision.auto, "mps")[0] == "fp32"
+
+
+@pytest.mark.parametrize(("bf16", "amx"), [(True, False), (False, True), (False, False)])
+def test_torch_is_asked_about_the_cpu(monkeypatch, bf16, amx):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    assert device.cpu_multiplies_bf16() is (bf16 or amx)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux only")
+def test_the_flags_stand_in_where_torch_has_no_names(monkeypatch):
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    flags = next(line for line in lines if line.startswith(("flags", "Features"))).split()
+    assert device.cpu_multiplies_bf16() is any(flag in flags for flag in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
+def test_a_step_draws_the_same_numbers_again():
+    first = draw(3, 100, 1)
+    torch.rand(1000)
+    assert torch.equal(draw(3, 100, 1), first)
+
+
+def test_every_step_seed_and_part_draws_its_own():
+    keys = {
+        (seed, step, micro) for seed in (0, 1, 2, 2**40) for step in (0, 1, 2, 3, 1000) for micro in (0, 1, 2)
+    }
+    assert len({tuple(draw(*key).tolist()) for key in keys}) == len(keys)
+    mixed = {device.mix(seed, step, 0) for seed in range(100) for step in range(100)}
+    assert len(mixed) == 10_000 and all(0 <= value < 2**63 for value in mixed)
+
+
+def test_mixing_is_splitmix64():
+    """First outputs of the reference implementation (prng.di.unimi.it/splitmix64.c) for state 0, halved."""
+    assert device.mix(0) == 0xE220A8397B1DCDAF >> 1
+
+
+def test_seeding_is_the_stream_of_torch_manual_seed():
+    first = draw(3, 7)
+    torch.manual_seed(device.mix(3, 7, 0))
+    assert torch.equal(torch.rand(8), first)
+
+
+def test_seeding_a_step_is_quick():
+    """20 microseconds at best on an idle core; the bound leaves room for a busy one."""
+    device.seed_step(0, 0)
+    best = min(timeit.repeat(lambda: device.seed_step(1, 2, 3), number=200, repeat=10)) / 200
+    assert best < 100e-6
+
+
+def test_threads_are_set_and_told():
+    before = torch.get_num_threads()
+    try:
+        assert device.set_threads(1) == 1 == torch.get_num_threads()
+        assert device.set_threads(None) == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
+def test_autocast_multiplies_in_the_precision(precision, dtype):
+    with device.autocast("cpu", precision):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+def test_only_fp16_is_scaled():
+    assert device.grad_scaler("cpu", "fp16").is_enabled()
+    assert (
+        not device.grad_scaler("cpu", "bf16").is_enabled()
+        and not device.grad_scaler("cpu", "fp32").is_enabled()
+    )
+
+
+def test_memory_is_bytes_of_this_process():
+    used = device.memory_used("cpu")
+    if sys.platform == "linux":
+        status = Path(f"/proc/{os.getpid()}/status").read_text()
+        peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+        assert peak * 0.9 <= used <= peak * 1.1
+    assert used >= resource.getpagesize()
