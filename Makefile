@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export FTCLI_CACHE ?= $(CURDIR)/$(VENV)/cache
 
-.PHONY: demo test check lint types wheel kills interruptions support bench-methods bench-tasks bench-schedules bench-speed bench-startup bench-quality clean help
+.PHONY: demo test check lint types wheel kills interruptions support bench-methods bench-tasks bench-schedules bench-speed bench-startup bench-quality docs docs-serve reference clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -32,7 +32,7 @@ types: $(BIN)/ftcli
 wheel: $(BIN)/ftcli  ## build the wheel, install it in a clean environment elsewhere, dry-run every recipe there
 	$(BIN)/python tests/wheel_check.py
 
-check: lint types test wheel  ## what CI runs
+check: lint types test docs wheel  ## what CI runs
 
 kills: $(BIN)/ftcli  ## real kill -9 at random moments; writes benchmarks/results/kills.md
 	$(BIN)/python benchmarks/kills.py
@@ -64,5 +64,18 @@ bench-startup: $(BIN)/ftcli  ## from the command to the first step beside Huggin
 bench-quality: $(BIN)/ftcli  ## SST-2 accuracy over seeds (needs FTCLI_DATA)
 	$(BIN)/python benchmarks/sst2_quality.py
 
+docs: $(BIN)/mkdocs  ## build the documentation site into site/, strictly: a broken link or a page left out ends it
+	$(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(BIN)/mkdocs  ## the documentation site on http://127.0.0.1:8000, built again at every change
+	$(BIN)/mkdocs serve
+
+$(BIN)/mkdocs: $(BIN)/ftcli
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+reference: $(BIN)/ftcli  ## write docs/reference.md from the configuration classes
+	$(BIN)/python -m ftcli.config.reference docs/reference.md
+
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) dist build site

@@ -89,9 +89,10 @@ def attempt(folder: Path, method: str, architecture: str, task: str) -> str:
     from ftcli.diagnostics.overfit_command import run_overfit
     from ftcli.errors import FtcliError
     from ftcli.peft._compatibility import REFUSED
-    from ftcli.run import build
     from ftcli.run.data_checks.masks import prove_masks
     from ftcli.run.encode import encode_parts
+    from ftcli.run.inputs import load_inputs
+    from ftcli.run.model import build_model
 
     model = tiny_models.write_model(folder / architecture, architecture)
     rows = tiny_tasks.write_rows(folder / task, task)
@@ -107,9 +108,9 @@ def attempt(folder: Path, method: str, architecture: str, task: str) -> str:
         verdict = next((one for one in verdicts if one.passed), None)
         if verdict is None:
             return f"overfit-batch fails with an lr of {', '.join(LRS)}"
-        inputs = build.load_inputs(load(words).config)
+        inputs = load_inputs(load(words).config)
         tables, _ = encode_parts(inputs)
-        model = build.build_model(inputs).model.eval()
+        model = build_model(inputs).model.eval()
         options = {"pad_id": inputs.tokenizer.pad_id, "padding_side": inputs.tokenizer.padding_side}
         wrong = [
             f for f in prove_masks(model, inputs.task, tables["train"], **options) if f.level.value == "error"

@@ -95,20 +95,13 @@ def measure(run: Path, words: list[str]) -> None:
     """Trains as `ftcli train` does, up to the best checkpoint's score, and prints CPU seconds as JSON."""
     from ftcli.checkpoint.store import CheckpointStore
     from ftcli.config.compose import load
-    from ftcli.run import build
-    from ftcli.run.encode import encode_parts
-    from ftcli.runtime.decide import decide_runtime
+    from ftcli.run.session import RunSession
     from ftcli.trainer.signals import StopFlag
 
     config = load(words).config
-    inputs = build.load_inputs(config)
-    tables, _ = encode_parts(inputs)
-    runtime = decide_runtime(config, max(table.longest for table in tables.values()))
-    built = build.build_model(inputs, attention=runtime.attention)
-    step_counts = build.count_steps(config, len(tables["train"]), tables["train"])
+    session = RunSession(config)
     store = CheckpointStore(run, keep=2)
-    trainer = build.build_trainer(config, inputs, runtime, built, step_counts, tables,
-                                  store=store, events=Quiet(), reporter=Quiet(), stop=StopFlag())  # fmt: skip
+    trainer = session.trainer(store=store, events=Quiet(), reporter=Quiet(), stop=StopFlag())
     steps: dict[int, float] = {}
     own = trainer.train_step
 

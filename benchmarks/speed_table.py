@@ -11,7 +11,7 @@ from machine import publish, spread
 from roofline import Encoder
 
 if TYPE_CHECKING:
-    from speed import Bench, Row
+    from speed_rows import Bench, Row
 
 Run = dict[str, Any]
 Runs = dict["Row", list[Run]]

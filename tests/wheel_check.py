@@ -34,7 +34,7 @@ for recipe, words in json.load(sys.stdin):
             if ended.code:
                 sys.exit(f"{recipe} ended with {ended.code}")
     if "steps in all" not in printed.getvalue():
-        sys.exit(f"{recipe}: the dry run printed no step_counts")
+        sys.exit(f"{recipe}: the dry run printed no step counts")
     print(f"dry run of {recipe}: ok")
 """
 """Many recipes in one process: their words as JSON from stdin; what they say of mistakes stays on stderr."""

@@ -1,8 +1,8 @@
-"""Content-addressed cache of token tables: the same rows are tokenised once.
+"""Content-addressed cache of token tables: the same rows are tokenized once.
 
 An entry's name is the hash of everything its bytes depend on, so nothing ever becomes stale. Entries
 appear by rename, complete or not at all; a damaged one is rebuilt; a folder that cannot be
-written only means that rows are tokenised again.
+written only means that rows are tokenized again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import os
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
 
+from ftcli.batching.protocols import Encoder, Tokenizer
 from ftcli.batching.rows import Rows
 from ftcli.batching.token_table import TokenTable
-from ftcli.config.schema import ColumnsConfig, TaskConfig
 from ftcli.errors import CheckpointError, DataError, FtcliError
 from ftcli.storage.atomic import commit, discard, verify
 
@@ -25,23 +24,6 @@ FORMAT = 3
 """Goes up whenever the meaning of an entry's bytes changes."""
 
 TABLE = "table.safetensors"
-
-
-class Tokenizer(Protocol):
-    """What a cache entry depends on of a tokenizer."""
-
-    fingerprint: str
-    max_length: int
-
-
-class Encoder(Protocol):
-    """What a cache entry depends on of a task, and the work that it saves."""
-
-    columns: ColumnsConfig
-    config: TaskConfig
-    table_class: type[TokenTable]
-
-    def encode(self, rows: Rows, tokenizer: Any) -> TokenTable: ...
 
 
 def cache_folder() -> Path:
@@ -53,7 +35,14 @@ def cache_folder() -> Path:
 
 
 def table_key(rows: Rows, tokenizer: Tokenizer, task: Encoder, labels: list[str]) -> str:
-    """Returns the hex sha256 of everything that a token table's bytes depend on."""
+    """Returns the hex sha256 of everything that a token table's bytes depend on.
+
+    Args:
+        rows: of one part.
+        tokenizer: encodes them.
+        task: says what a row is.
+        labels: names of the head's outputs, by id.
+    """
     facts = {
         "format": FORMAT,
         "task": f"{type(task).__module__}.{type(task).__qualname__}",
@@ -61,6 +50,7 @@ def table_key(rows: Rows, tokenizer: Tokenizer, task: Encoder, labels: list[str]
         "rows": rows.sha256,
         "class_names": rows.class_names,
         "columns": asdict(task.columns),
+        # Fields that no row's bytes depend on stay out, so that another metric does not tokenize again.
         "config": {k: v for k, v in asdict(task.config).items() if k not in ("metrics", "label_smoothing")},
         "labels": labels,
         "tokenizer": tokenizer.fingerprint,
@@ -73,7 +63,17 @@ def table_key(rows: Rows, tokenizer: Tokenizer, task: Encoder, labels: list[str]
 def cached_table(
     rows: Rows, tokenizer: Tokenizer, task: Encoder, labels: list[str], *, store: bool = True
 ) -> tuple[TokenTable, list[str]]:
-    """Returns the token table of `rows` and the lines that say what the cache did; `store` false adds nothing to it.
+    """Returns the token table of `rows`, from the cache or newly encoded.
+
+    Args:
+        rows: of one part.
+        tokenizer: encodes them.
+        task: says what a row is.
+        labels: names of the head's outputs, by id.
+        store: keep in the cache what was not there.
+
+    Returns:
+        The table, and lines that say what the cache did.
 
     Raises:
         DataError: the rows cannot be encoded; nothing is cached then.

@@ -18,13 +18,19 @@ class Epochs(Protocol):
     """The batches of any epoch; all epochs have equally many."""
 
     @property
-    def steps_per_epoch(self) -> int: ...
+    def steps_per_epoch(self) -> int:
+        """Batches of every epoch."""
 
     def batches(self, seed: int, epoch: int) -> list[np.ndarray]:
-        """Returns the row numbers of each batch of an epoch: a pure function."""
+        """Returns the row numbers of each batch of an epoch, (batch,) int64 each: a pure function of both arguments.
+
+        Args:
+            seed: of the run, at least 0.
+            epoch: counted from 0.
+        """
 
     def hardest(self) -> list[np.ndarray]:
-        """Returns rows that need as much memory as any batch."""
+        """Returns batches, (batch,) row numbers each, of which one needs as much memory as any batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +43,24 @@ class RowEpochs:
 
     @property
     def steps_per_epoch(self) -> int:
+        """Batches of every epoch, the ragged last one included."""
         return math.ceil(len(self.lengths) / self.batch_size)
 
     def batches(self, seed: int, epoch: int) -> list[np.ndarray]:
-        """Returns the batches of `order.epoch_batches`."""
+        """Returns the batches of `sampler.epoch_batches`, (batch,) int64 each."""
         return epoch_batches(self.lengths, batch_size=self.batch_size, seed=seed, epoch=epoch)
 
     def hardest(self) -> list[np.ndarray]:
-        """Returns one batch of the longest rows there are."""
+        """Returns one batch of the longest rows there are, (batch_size,) row numbers."""
         return [np.argsort(-self.lengths, kind="stable")[: self.batch_size]]
 
 
 def plan_epochs(table: TokenTable, trainer: TrainerConfig) -> Epochs:
     """Returns the batches of a run's epochs.
+
+    Args:
+        table: the training rows.
+        trainer: its batch_size or token_budget.
 
     Raises:
         ConfigError: a row that is longer than `trainer.token_budget`.

@@ -1,4 +1,4 @@
-"""Where a row's image stands, and how it is opened: a file, or a place in an idx file."""
+"""Where a row's image is, and how it is opened: a file, or a place in an idx file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNSIGNED_BYTES = 8
 """The idx format's code of its element type; images and class ids have no other."""
 
 WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
-"""Pillow's modes of more than 8 bits a value; converting them to grey would clip, without a word."""
+"""Pillow's modes of more than 8 bits a value; converting them to grey would clip values without a warning."""
 
 
 @dataclass(slots=True)
@@ -42,7 +42,10 @@ def read_idx(file: Path, rank: int) -> np.ndarray:
 
     Args:
         file: of unsigned bytes.
-        rank: 3 for images (num_images, height, width), 1 for labels (num_images,).
+        rank: 3 for images, 1 for labels.
+
+    Returns:
+        uint8, (num_images, height, width) or (num_images,).
 
     Raises:
         DataError: not such a file, or cut short.

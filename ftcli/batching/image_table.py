@@ -1,4 +1,4 @@
-"""Images of one size in a flat array, as a table that batches and the cache treat like tokens."""
+"""Images of one size in a flat array: a table that batching and the cache treat as they treat tokens."""
 
 from __future__ import annotations
 
@@ -39,7 +39,15 @@ class ImageTable(TokenTable):
         mean: tuple[float, ...],
         std: tuple[float, ...],
     ) -> ImageTable:
-        """Returns a table of `pixels`, (num_rows, height, width, channels) uint8."""
+        """Returns a table of images.
+
+        Args:
+            pixels: (num_rows, height, width, channels) uint8.
+            patches: what counts as the length of an image.
+            scale: factor of the pixels, such as 1 / 255.
+            mean: (channels,), subtracted after scaling.
+            std: (channels,), divided by afterwards.
+        """
         size = int(np.prod(pixels.shape[1:]))
         extras = {
             "shape": np.array(pixels.shape[1:], dtype=np.int64),
@@ -56,7 +64,14 @@ class ImageTable(TokenTable):
         return int(self.lengths.max(initial=0))
 
     def values(self, rows: np.ndarray) -> np.ndarray:
-        """Returns (batch, channels, height, width) fp32: (pixel * scale - mean) / std."""
+        """Returns normalised images: (pixel * scale - mean) / std.
+
+        Args:
+            rows: (batch,) row numbers.
+
+        Returns:
+            (batch, channels, height, width) fp32.
+        """
         pixels = self.ids.reshape(len(self), *self.extras["shape"])[rows]
         facts = (self.extras[name].astype(np.float32) for name in ("scale", "mean", "std"))
         scale, mean, std = facts

@@ -1,4 +1,4 @@
-"""Rows as they were read: columns, where they came from, and which line each stood on."""
+"""Rows as they were read: columns, where they came from, and the line of each row."""
 
 from __future__ import annotations
 
@@ -66,12 +66,13 @@ class Rows:
     origin: str
     """File, folder pattern or hub id, as shown to the user."""
     sha256: str
+    """Hex digest of the content."""
     line_numbers: np.ndarray | None = None
-    """First line of each row in its file, counted from 1. None where the format has no lines."""
+    """(num_rows,) first line of each row in its file, counted from 1. None where the format has no lines."""
     class_names: list[str] | None = None
     """Names of the label ids 0, 1, ... where the source itself declares them."""
     derived: frozenset[str] = frozenset()
-    """Columns that are no columns of the source: a path into its nested ones."""
+    """Columns that the source does not have: paths into its nested ones."""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
@@ -83,9 +84,11 @@ class Rows:
         return f"{self.origin}, row {row + 1}"
 
     def take(self, positions: np.ndarray, name: str | None = None) -> Rows:
-        """Returns the rows at `positions`, in that order, under a digest of their own.
+        """Returns some rows under a digest of their own; a row keeps its line number.
 
-        A row keeps its line number, and gets the number of its place when it had none.
+        Args:
+            positions: (num_taken,) row numbers, in the order wanted.
+            name: of the part they become; None: the same part.
         """
         digest = hashlib.sha256(bytes.fromhex(self.sha256))
         digest.update(np.ascontiguousarray(positions, dtype="<i8").tobytes())

@@ -1,4 +1,4 @@
-"""Which rows stand in which batch: pure functions of seed, epoch, batch size, lengths and rank.
+"""Which rows are in which batch: pure functions of seed, epoch, batch size, lengths and rank.
 
 Nothing here holds state, so a resume needs only counters. Workers, prefetching and micro-batches
 never change which rows a batch holds.
@@ -18,10 +18,11 @@ def epoch_batches(lengths: np.ndarray, *, batch_size: int, seed: int, epoch: int
 
     The rows are permuted, cut into mega-batches, each sorted by length (longest first, ties in
     permuted order) and cut into batches; the full batches are then shuffled. The ragged batch of
-    `num_rows % batch_size` rows, if any, stands last.
+    `num_rows % batch_size` rows, if any, is the last one.
 
     Args:
         lengths: (num_rows,) tokens a row.
+        batch_size: rows of a batch.
         seed: of the run, at least 0.
         epoch: counted from 0.
 
@@ -39,12 +40,24 @@ def epoch_batches(lengths: np.ndarray, *, batch_size: int, seed: int, epoch: int
 
 
 def epoch_random(seed: int, epoch: int) -> np.random.Generator:
-    """Returns the generator that an epoch's order is drawn from."""
+    """Returns the generator that an epoch's order is drawn from.
+
+    The epoch is the spawn key of the seed's SeedSequence, so each epoch has a stream of its own: its order does not
+    depend on how many numbers were drawn before, and a resume needs no saved generator state.
+    """
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(epoch,))))
 
 
 def evaluation_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Returns all rows, longest first, so that trouble with memory shows at once."""
+    """Returns all rows, longest first, so that a lack of memory shows in the first batch.
+
+    Args:
+        lengths: (num_rows,) tokens a row.
+        batch_size: rows of a batch.
+
+    Returns:
+        Row numbers, (batch_size,) int64 each, the last array shorter.
+    """
     rows = np.argsort(-lengths, kind="stable")
     return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
 
@@ -55,6 +68,14 @@ def rank_rows(batch: np.ndarray, rank: int, world_size: int) -> np.ndarray:
     The batch, longest row first, is dealt back and forth (0 1 2 2 1 0 0 1 ...), so that ranks differ
     by at most one row and hold about the same number of tokens. A batch of fewer rows than ranks
     leaves some ranks with none.
+
+    Args:
+        batch: (batch_size,) row numbers, longest row first.
+        rank: of the process, from 0.
+        world_size: number of processes.
+
+    Returns:
+        (num_own,) row numbers.
     """
     place = np.arange(len(batch))
     turn, seat = place // world_size, place % world_size
@@ -62,5 +83,5 @@ def rank_rows(batch: np.ndarray, rank: int, world_size: int) -> np.ndarray:
 
 
 def micro_batches(rows: np.ndarray, size: int) -> list[np.ndarray]:
-    """Splits the rows of a batch in consecutive pieces of `size`, the last one ragged."""
+    """Splits the rows of a batch, (batch_size,), into consecutive pieces, (size,) each, the last one shorter."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -24,7 +24,7 @@ class TokenEpochs:
     The rows, sorted by length, are dealt out to `pools`: of each `pools` neighbours in that order every pool
     gets one, drawn by seed and epoch. So all pools have the same lengths, place by place, as nearly as the
     rows allow, and one row of cuts serves them all. It is computed from the longest row at each place, and
-    therefore holds for whatever is drawn. Compare the mega-batches of `order.epoch_batches`: a pool is one
+    therefore holds for whatever is drawn. Compare the mega-batches of `sampler.epoch_batches`: a pool is one
     whose lengths do not change. (Rows for a single pool, about 50 batches, meet the same neighbours in every
     epoch, save those of one length; so they do in a single mega-batch.)
     """
@@ -40,7 +40,7 @@ class TokenEpochs:
     @property
     def steps_per_epoch(self) -> int:
         """Batches of every epoch."""
-        # Where the rows do not come out even, the last place is filled in some pools only.
+        # Where the pools do not divide the rows, the last place is filled in some pools only.
         missing = -len(self.rows) % self.pools
         lone_tail = len(self.cuts) > 1 and self.cuts[-1] - self.cuts[-2] == 1
         return self.pools * (len(self.cuts) - 1) - (missing if lone_tail else 0)
@@ -53,11 +53,11 @@ class TokenEpochs:
             epoch: counted from 0.
 
         Returns:
-            `steps_per_epoch` arrays of row numbers, int64, in each the longest row first.
+            `steps_per_epoch` arrays of row numbers, (batch,) int64, in each the longest row first.
         """
         random = epoch_random(seed, epoch)
         num_rows = len(self.rows)
-        # Rows of one shape change places freely, then neighbours are dealt out.
+        # Rows of one shape are interchangeable, so their order is drawn first; then neighbours are dealt out.
         drawn = random.permutation(num_rows)
         alike = drawn[np.lexsort((self.shapes[drawn, 1], self.shapes[drawn, 0]))[::-1]]
         dealt = np.lexsort((random.random(num_rows), np.arange(num_rows) // self.pools))
@@ -74,7 +74,7 @@ class TokenEpochs:
         return [found[place] for place in random.permutation(len(found))]
 
     def hardest(self) -> list[np.ndarray]:
-        """Returns rows that stand for the batches that need most memory: the longest ones, and the most tokens."""
+        """Returns two batches that need most memory, (batch,) row numbers each: of the longest rows, and of the most tokens."""
         spans = [
             (start * self.pools, (end - start)) for start, end in zip(self.cuts, self.cuts[1:], strict=False)
         ]
@@ -89,6 +89,10 @@ def token_epochs(table: TokenTable, budget: int) -> TokenEpochs:
     Padded tokens are sequences times the longest of them: a row of a multiple choice, or of a long context
     read in windows, brings several sequences. The cuts are those of the smallest budget that needs no more batches
     (found by bisection; greedy cuts of a sorted list are fewest): none is larger than their number asks for.
+
+    Args:
+        table: the training rows.
+        budget: most padded tokens of a batch.
 
     Raises:
         ConfigError: a row that is longer than the budget by itself.

@@ -1,4 +1,4 @@
-"""Tokenised rows in flat arrays with offsets: no object per row, no padding, one file.
+"""Tokenized rows in flat arrays with offsets: no object per row, no padding, one file.
 
 A row is one sequence of tokens, or (with `groups`) several, such as the choices of a question.
 """
@@ -67,14 +67,14 @@ class TokenTable:
         return self.ids[self.offsets[first] : self.offsets[last]]
 
     def label(self, i: int) -> np.ndarray:
-        """Returns the label of row i, or those of its tokens."""
+        """Returns the label of row i, () or (num_labels,), or those of its tokens, (length,)."""
         assert self.labels is not None
         if len(self.labels) == len(self) or self.groups is not None:
             return self.labels[i]
         return self.labels[self.offsets[i] : self.offsets[i + 1]]
 
     def sequences(self, rows: np.ndarray) -> np.ndarray:
-        """Returns the numbers of the sequences of some rows, in their order."""
+        """Returns the sequences of some rows, (batch,) row numbers -> (num_sequences,) sequence numbers, in their order."""
         if self.groups is None:
             return rows
         spans = [np.arange(self.groups[row], self.groups[row + 1]) for row in rows]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ftcli import __version__
 from ftcli.cli import check, compare, explain, export, inspect, run, score
@@ -14,8 +15,28 @@ from ftcli.errors import FtcliError
 from ftcli.runtime import garbage_collection as collector
 from ftcli.runtime.timers import process_began
 
+
+class Commands(TyperGroup):
+    """The commands; one of another tool, such as `finetune`, is answered with ours."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Returns what the group of Typer does.
+
+        Raises:
+            ConfigError: a command that is known by another name here.
+        """
+        if args and self.get_command(ctx, args[0]) is None:
+            from ftcli.config.foreign_words import command_hint
+            from ftcli.errors import ConfigError, Problem
+
+            if hint := command_hint(args[0]):
+                raise ConfigError(Problem(args[0], "there is no such command", hint))
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="ftcli",
+    cls=Commands,
     help="Fine-tune a pretrained transformer the disciplined way.\n\n"
     "Words (a.b=c, group=choice) change what is trained; flags change how the command runs.\n\n"
     "Example: ftcli train recipe=sst2-lora model=minilm data.path=DIR optimizer.lr=5e-4",

@@ -68,7 +68,7 @@ def check_data(
 
 
 class By(StrEnum):
-    """What one phase of a generated schedule thaws."""
+    """What one phase of a generated schedule unfreezes."""
 
     block = "block"
     depth = "depth"

@@ -11,7 +11,7 @@ import typer
 from ftcli.cli.run import Json
 
 
-class Section(StrEnum):
+class Split(StrEnum):
     """Whose saved predictions are compared."""
 
     validation = "validation"
@@ -42,7 +42,7 @@ def compare(
     run: Annotated[
         list[str], typer.Argument(metavar="RUN RUN...", help="Two or more: a path, an id prefix or `last`.")
     ],
-    split: Annotated[Section, typer.Option("--split", help="Whose predictions to compare.")] = Section.validation,
+    split: Annotated[Split, typer.Option("--split", help="Whose predictions to compare.")] = Split.validation,
     as_json: Json = False,
 ) -> None:
     """Compare runs: figures, costs, settings that differ, and whether the rows show a difference.

@@ -47,7 +47,7 @@ def train(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Check everything, print the plan, paths and step_counts, write nothing."
+            "--dry-run", help="Check everything, print the plan, paths and step counts, write nothing."
         ),
     ] = False,
     profile: Profile = False,
@@ -80,7 +80,8 @@ def train(
 
         screen.result(rehearse(composed, run_dir, screen))
         return
-    from ftcli.run.train import resume_as, start
+    from ftcli.run.resume import resume_as
+    from ftcli.run.train import start
     from ftcli.sweep.seeds import resume_seeds, train_seeds
 
     if resume:
@@ -118,8 +119,8 @@ def resume(
     """
     from ftcli.config.saved import restored
     from ftcli.console.console import Screen
+    from ftcli.run.resume import resume as continue_run
     from ftcli.run.run_dir import RunDir
-    from ftcli.run.train import resume as continue_run
     from ftcli.runtime.timers import Section
     from ftcli.sweep.seeds import resume_seeds
 

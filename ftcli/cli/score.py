@@ -57,8 +57,8 @@ def evaluate(
     if len(runs) > 1:
         screen.result(_evaluate_several(runs, words, checkpoint, split.value, mistakes, output, screen))
         return
-    finished = open_predictor(run, checkpoint, words, with_rows=True)
-    screen.result(evaluate_part(finished, split.value, screen, mistakes=mistakes, picture=output))
+    loaded = open_predictor(run, checkpoint, words, with_rows=True)
+    screen.result(evaluate_part(loaded, split.value, screen, mistakes=mistakes, picture=output))
 
 
 def _runs_and_words(run: str, words: list[str]) -> tuple[list[str], list[str]]:
@@ -137,6 +137,6 @@ def predict(
     if len(runs) > 1:
         _predict_several(runs, words, checkpoint, input_file, output_file, screen)
         return
-    finished = open_predictor(run, checkpoint, words, with_rows=False)
-    count = predict_file(finished, input_file, output_file)
-    screen.note(f"{count} rows predicted by {finished.origin}")
+    loaded = open_predictor(run, checkpoint, words, with_rows=False)
+    count = predict_file(loaded, input_file, output_file)
+    screen.note(f"{count} rows predicted by {loaded.origin}")

@@ -1,19 +1,35 @@
-"""A choice of a role outside the recipe's own: its YAML's values, and others on top, typed."""
+"""A choice of a role with its typed configuration: from a YAML file, with other values on top."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ftcli.config.bundled import conf_files
+from ftcli.config.foreign_words import choice_hint, field_hint
 from ftcli.config.registry import lookup
-from ftcli.errors import ConfigError, Problem, did_you_mean
+from ftcli.config.schema import RoleConfig
+from ftcli.errors import ConfigError, Problem
+
+C = TypeVar("C", bound=RoleConfig, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Generic[C]):
+    """What fills a role: values are typed and validated once, when this is made."""
+
+    name: str
+    """The YAML file, such as `adamw`."""
+    uses: str
+    """Module that builds it; differs from the name where several choices share a builder."""
+    config: C
 
 
 def choices_of(role: str) -> list[str]:
@@ -21,32 +37,36 @@ def choices_of(role: str) -> list[str]:
     return list(conf_files(role))
 
 
-def configured(
-    role: str, choice: str, values: Mapping[str, Any], where: str, base: Any = None
-) -> tuple[str, Any]:
-    """Returns (module that builds the choice, its config with `values` set).
+def typed_choice(
+    role: str, name: str, values: Mapping[str, Any], where: str, base: RoleConfig | None = None
+) -> Choice[Any]:
+    """Returns a choice with `values` set.
 
     Args:
         role: such as `optimizer`.
-        choice: name of a YAML file of that role.
-        values: field -> value.
+        name: name of a YAML file of that role.
+        values: field -> plain value.
         where: stands in front of problems.
         base: configuration to begin with; None: the choice's YAML.
 
     Raises:
         ConfigError: an unknown choice or field, or a value of another type or out of its range.
     """
-    if choice not in (known := choices_of(role)):
-        raise ConfigError(Problem(where, f"there is no {role} named {choice!r}", did_you_mean(choice, known)))
-    stated = DictConfig(OmegaConf.load(conf_files(role)[choice]))
-    uses = str(stated.pop("uses", choice))
-    schema = OmegaConf.structured(lookup(role, uses).config_class if base is None else base)
-    tree = OmegaConf.merge(schema, stated) if base is None else schema
+    if name not in (known := choices_of(role)):
+        raise ConfigError(
+            Problem(where, f"there is no {role} named {name!r}", choice_hint(role, name, known))
+        )
+    stated = DictConfig(OmegaConf.load(conf_files(role)[name]))
+    uses = str(stated.pop("uses", name))
+    if base is None:
+        tree = OmegaConf.merge(OmegaConf.structured(lookup(role, uses).config_class), stated)
+    else:
+        tree = OmegaConf.structured(base)
     problems = []
     for key, value in values.items():
-        if key not in schema:
-            hint = did_you_mean(key, [str(name) for name in schema])
-            problems.append(Problem(f"{where}: {role}", f"there is no field {key!r} in {choice}", hint))
+        if key not in tree:
+            hint = field_hint(key, [str(field) for field in tree])
+            problems.append(Problem(f"{where}: {role}", f"there is no field {key!r} in {name}", hint))
             continue
         try:
             tree = OmegaConf.merge(tree, {key: value})
@@ -56,14 +76,13 @@ def configured(
     if problems:
         raise ConfigError(*problems)
     config: Any = OmegaConf.to_object(tree)
-    wrong = config.problems() if hasattr(config, "problems") else []
-    if wrong:
+    if wrong := config.problems():
         raise ConfigError(*(Problem(f"{where}: {p.key}", p.message, p.hint) for p in wrong))
-    return uses, config
+    return Choice(name, uses, config)
 
 
-def plain_values(config: Any) -> dict[str, Any]:
-    """Returns a configuration as JSON values; `configured` reads them back."""
+def plain_values(config: RoleConfig) -> dict[str, Any]:
+    """Returns a configuration as JSON values: an enum's member becomes its value."""
     values = dataclasses.asdict(config)
     plain: dict[str, Any] = json.loads(
         json.dumps(values, default=lambda v: v.value if isinstance(v, Enum) else str(v))

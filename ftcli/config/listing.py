@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 from ftcli.config.bundled import PACKAGE, conf_files
-from ftcli.config.compose import recipes
+from ftcli.config.recipes import recipes
 from ftcli.config.schema import ROLES
 
 

@@ -27,7 +27,9 @@ class Entry:
     role: str
     name: str
     config_class: Any
-    build: Callable[..., Any]
+    """Dataclass of its fields; None where the role has none, as metrics."""
+    build: Any
+    """Function or class. What it takes depends on the role: callers annotate it with a Protocol."""
 
 
 _ENTRIES: dict[tuple[str, str], Entry] = {}
@@ -81,3 +83,9 @@ def lookup(role: str, name: str) -> Entry:
         message = f"there is no {role} named {name!r}"
         raise ConfigError(Problem(role, message, did_you_mean(name, names_of(role))))
     return _ENTRIES[role, name]
+
+
+def split_name(name: str) -> tuple[str, str | None]:
+    """Splits a metric's name as typed: `map@3` into ("map", "3") and `accuracy` into ("accuracy", None)."""
+    base, sign, parameter = name.partition("@")
+    return base, parameter if sign else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from ftcli.config.compose import Composed, restore
+from ftcli.config.dotted import leaves
 from ftcli.config.schema import ROLES
 
 
@@ -32,7 +32,8 @@ def render_config(composed: Composed) -> str:
 
 def read_config(path: Path) -> dict[str, Any]:
     """Reads a run's config.yaml back as plain values."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return values
 
 
 def read_origins(path: Path) -> dict[str, str]:
@@ -50,12 +51,15 @@ def read_origins(path: Path) -> dict[str, str]:
     return origins
 
 
-def restored(path: Path, words: list[str]) -> Composed:
-    """Returns the configuration of the run whose config.yaml this is, with words applied on top.
+def restored(path: Path, overrides: list[str]) -> Composed:
+    """Returns the configuration of the run whose config.yaml this is, with overrides applied on top.
 
     A schedule file that is gone since is replaced by the copy in the run directory.
+
+    Raises:
+        ConfigError: holds every problem found with the overrides.
     """
-    composed = restore(read_config(path), words, read_origins(path))
+    composed = restore(read_config(path), overrides, read_origins(path))
     file, kept = getattr(composed.config.freezing, "file", None), path.parent / "schedule.yaml"
     if file is not None and not Path(file).exists() and kept.is_file():
         composed.notes.append(f"freezing.file={file} is gone: {kept} is used")
@@ -64,7 +68,7 @@ def restored(path: Path, words: list[str]) -> Composed:
 
 
 def differences(old: Composed, new: Composed) -> dict[str, Any]:
-    """Returns dotted key -> new value of every value in which two configurations differ."""
+    """Returns dotted key -> new value, for every key whose values differ; None: the new one lacks the key."""
     before, after = _flat(old), _flat(new)
     return {
         key: after.get(key)
@@ -75,16 +79,7 @@ def differences(old: Composed, new: Composed) -> dict[str, Any]:
 
 def _flat(composed: Composed) -> dict[str, Any]:
     values: Any = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
-    return dict(walk(values))
-
-
-def walk(node: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields dotted key and value of every value in nested dictionaries."""
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from walk(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    return dict(leaves(values))
 
 
 def _section(name: str, value: Any, origins: dict[str, str], key: str, depth: int) -> list[str]:
@@ -100,5 +95,5 @@ def _section(name: str, value: Any, origins: dict[str, str], key: str, depth: in
 
 
 def _scalar(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=2**31)
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=2**31)
     return text.removesuffix("\n...\n").strip()

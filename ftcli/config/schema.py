@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
+from ftcli.errors import Problem
+
 ROLES = (
     "model",
     "tokenizer",
@@ -23,6 +25,11 @@ ROLES = (
     "trainer",
 )
 """Hydra groups, in the order they are printed. One word names a role everywhere."""
+
+DATA_CHECKS = ("empty-rows", "broken-encoding", "contradictory-labels", "duplicates", "overlap", "near-overlap", "balance",
+               "class-missing", "imbalance", "one-class", "label-shift", "lengths", "truncation", "unknown-tokens",
+               "equal-choices", "vocabulary", "pixels", "blank-images", "padding", "pad", "causal-mask", "attention")  # fmt: skip
+"""Names of the findings of the data contract; `data.accept` lists those that do not end a run."""
 
 
 class Weights(Enum):
@@ -86,6 +93,15 @@ class Mode(Enum):
 
 
 @dataclass(kw_only=True, slots=True)
+class RoleConfig:
+    """Base of every role's configuration."""
+
+    def problems(self) -> list[Problem]:
+        """Returns the values out of range that can be seen without a model, rows or other roles."""
+        return []
+
+
+@dataclass(kw_only=True, slots=True)
 class PublishedConfig:
     """How the model's authors fine-tuned it: for `optimizer.scale_lr`, and to say where a run departs."""
 
@@ -98,7 +114,7 @@ class PublishedConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class ModelConfig:
+class ModelConfig(RoleConfig):
     path: str | None = None
     """Local folder, or a config.json when weights=random. Wins over `id`."""
     id: str | None = None
@@ -120,7 +136,7 @@ class ModelConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class TokenizerConfig:
+class TokenizerConfig(RoleConfig):
     takes: ClassVar[str] = "texts"
     """What the rows must hold: `texts` or `images`."""
     overlength: Overlength | None = None
@@ -157,7 +173,7 @@ class ColumnsConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class DataConfig:
+class DataConfig(RoleConfig):
     holds: ClassVar[str] = "texts"
     """`texts` or `images`."""
     path: str | None = None
@@ -186,7 +202,7 @@ class DataConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class TaskConfig:
+class TaskConfig(RoleConfig):
     num_labels: int | None = None
     """Classes. None: learned from the training labels."""
     label_smoothing: float = 0.0
@@ -196,12 +212,12 @@ class TaskConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class FreezingConfig:
+class FreezingConfig(RoleConfig):
     """Fields are those of the choice."""
 
 
 @dataclass(kw_only=True, slots=True)
-class PeftConfig:
+class PeftConfig(RoleConfig):
     """Fields are those of the choice."""
 
     uncheckpointed: ClassVar[str] = ""
@@ -227,7 +243,7 @@ class LayerwiseConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class OptimizerConfig:
+class OptimizerConfig(RoleConfig):
     lr: float = 5e-5
     """Peak learning rate."""
     weight_decay: float = 0.01
@@ -240,9 +256,14 @@ class OptimizerConfig:
     """Take the model's published lr, scaled linearly from its published batch size to
     trainer.batch_size, instead of `lr`."""
 
+    @property
+    def state_slots(self) -> int | None:
+        """fp32 values that the optimizer keeps for each parameter. None: not known."""
+        return None
+
 
 @dataclass(kw_only=True, slots=True)
-class SchedulerConfig:
+class SchedulerConfig(RoleConfig):
     warmup: str = "0"
     """`100st` steps, `1ep` epochs, or a share of all steps such as `0.1`."""
     total_steps: int | None = None
@@ -250,12 +271,12 @@ class SchedulerConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class LoggerConfig:
+class LoggerConfig(RoleConfig):
     """Fields are those of the choice."""
 
 
 @dataclass(kw_only=True, slots=True)
-class TrainerConfig:
+class TrainerConfig(RoleConfig):
     epochs: float = 3.0
     """Passes over the training rows; a fraction is allowed."""
     max_steps: int | None = None

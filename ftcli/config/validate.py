@@ -3,14 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Protocol
 
-from ftcli.config.registry import lookup, names_of
-from ftcli.config.schema import ROLES, RunConfig, Weights
+from ftcli.config.foreign_words import metric_hint
+from ftcli.config.registry import lookup, names_of, split_name
+from ftcli.config.schema import DATA_CHECKS, ROLES, RoleConfig, RunConfig, Weights
 from ftcli.errors import Problem, did_you_mean, nearest
-from ftcli.metric import split_name
-from ftcli.run.data_checks.findings import NAMES
+
+AT_LEAST_ONE = (
+    "max_steps",
+    "batch_size",
+    "token_budget",
+    "micro_batch_size",
+    "eval_batch_size",
+    "threads",
+    "log_every_n_steps",
+    "eval_every_n_steps",
+    "save_every_n_steps",
+    "keep_checkpoints",
+    "patience",
+)
+"""Fields of the trainer that count something."""
+
+
+class TaskClass(Protocol):
+    """What is read of a task before it is built."""
+
+    takes: str
+    """`texts` or `images`."""
+    kinds: Collection[str]
+    """Kinds of predictions that its metrics may score."""
+
+
+class MetricClass(Protocol):
+    """What is read of a metric before it is built."""
+
+    kinds: Collection[str]
+    takes: str
+    """What the parameter behind `@` may be; empty: there is none."""
+
+    @staticmethod
+    def wrong(parameter: str | None) -> str:
+        """Returns what is wrong with the parameter, or ''."""
 
 
 def problems_of(config: RunConfig) -> list[Problem]:
@@ -24,17 +60,20 @@ def problems_of(config: RunConfig) -> list[Problem]:
         *_processes(),
     ]
     for role in ROLES:
-        part = getattr(config, role)
-        if hasattr(part, "problems"):
-            found += part.problems()
+        part: RoleConfig = getattr(config, role)
+        found += part.problems()
     return found
 
 
 def problems_of_values(config: RunConfig, keys: set[str]) -> list[Problem]:
     """Returns the problems of these keys that no other value can be the cause of: out of range, or not there.
 
-    For a configuration some of whose words were not understood: a comparison with what they would have set
-    may be wrong. Such a problem says what it `got`, or what `there is no`.
+    For a configuration some of whose overrides were not understood: a comparison with what they would have
+    set may be wrong. A problem of one value alone begins with `got` or `there is no`.
+
+    Args:
+        config: with the values that were understood.
+        keys: dotted keys that were set.
     """
     return [
         p for p in problems_of(config) if p.key in keys and p.message.startswith(("got ", "there is no "))
@@ -43,36 +82,16 @@ def problems_of_values(config: RunConfig, keys: set[str]) -> list[Problem]:
 
 def _trainer(config: RunConfig) -> Iterator[Problem]:
     trainer = config.trainer
-    at_least_one = (
-        "max_steps",
-        "batch_size",
-        "token_budget",
-        "micro_batch_size",
-        "eval_batch_size",
-        "threads",
-        "log_every_n_steps",
-        "eval_every_n_steps",
-        "save_every_n_steps",
-        "keep_checkpoints",
-        "patience",
-    )
-    for name in at_least_one:
+    for name in AT_LEAST_ONE:
         value = getattr(trainer, name)
         if isinstance(value, int) and value < 1:
-            yield Problem(
-                f"trainer.{name}",
-                f"got {value}",
-                "expected at least 1"
-                + {"batch_size": "", "micro_batch_size": ", auto or null"}.get(name, " or null"),
-            )
+            other = {"batch_size": "", "micro_batch_size": ", auto or null"}.get(name, " or null")
+            yield Problem(f"trainer.{name}", f"got {value}", "expected at least 1" + other)
     if trainer.epochs <= 0:
         yield Problem("trainer.epochs", f"got {trainer.epochs}", "expected a number above 0")
     if trainer.max_grad_norm is not None and trainer.max_grad_norm <= 0:
-        yield Problem(
-            "trainer.max_grad_norm",
-            f"got {trainer.max_grad_norm}",
-            "expected a number above 0, or null for no clipping",
-        )
+        hint = "expected a number above 0, or null for no clipping"
+        yield Problem("trainer.max_grad_norm", f"got {trainer.max_grad_norm}", hint)
     if not trainer.prefix_cache_gib > 0:
         hint = "expected a number above 0; trainer.prefix_cache=off keeps nothing"
         yield Problem("trainer.prefix_cache_gib", f"got {trainer.prefix_cache_gib}", hint)
@@ -83,6 +102,11 @@ def _trainer(config: RunConfig) -> Iterator[Problem]:
         message = f"{micro} is more than trainer.batch_size={trainer.batch_size}"
         yield Problem("trainer.micro_batch_size", message, "it only splits the batch: type a smaller one")
     yield from _token_budget(config)
+    yield from _monitor(config)
+
+
+def _monitor(config: RunConfig) -> Iterator[Problem]:
+    trainer = config.trainer
     figures = [*config.task.metrics, "loss"]
     deciding = trainer.monitor or next(iter(config.task.metrics), "loss")
     if split_name(deciding)[1] == "class":
@@ -90,9 +114,8 @@ def _trainer(config: RunConfig) -> Iterator[Problem]:
         message = f"{deciding} is a figure for each label: it cannot decide which checkpoint is best"
         yield Problem(key, message, f"name {split_name(deciding)[0]} first, or as trainer.monitor")
     if trainer.monitor is not None and trainer.monitor not in figures:
-        yield Problem(
-            "trainer.monitor", f"{trainer.monitor!r} is not measured", did_you_mean(trainer.monitor, figures)
-        )
+        hint = metric_hint(trainer.monitor, figures, "trainer.monitor=")
+        yield Problem("trainer.monitor", f"{trainer.monitor!r} is not measured", hint)
 
 
 def _token_budget(config: RunConfig) -> Iterator[Problem]:
@@ -120,8 +143,8 @@ def _values(config: RunConfig) -> Iterator[Problem]:
     if config.data.seed is not None and config.data.seed < 0:
         yield Problem("data.seed", f"got {config.data.seed}", "expected 0 or more, or null")
     for name in config.data.accept:
-        if name not in NAMES:
-            yield Problem("data.accept", f"there is no finding {name!r}", did_you_mean(name, NAMES))
+        if name not in DATA_CHECKS:
+            yield Problem("data.accept", f"there is no finding {name!r}", did_you_mean(name, DATA_CHECKS))
     for name in ("limit_train", "limit_validation"):
         value = getattr(config.data, name)
         if value is not None and value < 1:
@@ -149,8 +172,8 @@ def _roles(config: RunConfig) -> Iterator[Problem]:
 
 def _holds(config: RunConfig) -> Iterator[Problem]:
     """Rows, tokenizer and task must all be of texts, or all of images."""
-    takes = lookup("task", config.uses["task"]).build.takes  # type: ignore[attr-defined]
-    choices = config.choices
+    task: TaskClass = lookup("task", config.uses["task"]).build
+    choices, takes = config.choices, task.takes
     if config.data.holds != takes:
         message = f"data={choices['data']} holds {config.data.holds}, task={choices['task']} takes {takes}"
         yield Problem("data", message, f"type data={'images' if takes == 'images' else 'text'} data.path=DIR")
@@ -162,18 +185,18 @@ def _holds(config: RunConfig) -> Iterator[Problem]:
 
 
 def _metrics(config: RunConfig) -> Iterator[Problem]:
-    kinds = lookup("task", config.uses["task"]).build.kinds  # type: ignore[attr-defined]
-    known = names_of("metric")
-    fitting = [name for name in known if set(lookup("metric", name).build.kinds) & set(kinds)]  # type: ignore[attr-defined]
-    for metric in config.task.metrics:
-        name, parameter = split_name(metric)
+    task: TaskClass = lookup("task", config.uses["task"]).build
+    known: dict[str, MetricClass] = {name: lookup("metric", name).build for name in names_of("metric")}
+    fitting = [name for name, metric in known.items() if set(metric.kinds) & set(task.kinds)]
+    for typed in config.task.metrics:
+        name, parameter = split_name(typed)
         if name not in known:
-            yield Problem("task.metrics", f"there is no metric {name!r}", did_you_mean(name, known))
+            yield Problem("task.metrics", f"there is no metric {name!r}", metric_hint(name, known))
         elif name not in fitting:
-            message = f"{metric} does not score what task={config.choices['task']} predicts"
+            message = f"{typed} does not score what task={config.choices['task']} predicts"
             yield Problem("task.metrics", message, f"it takes {', '.join(fitting)}")
-        elif problem := lookup("metric", name).build.wrong(parameter):  # type: ignore[attr-defined]
-            takes = lookup("metric", name).build.takes  # type: ignore[attr-defined]
+        elif problem := known[name].wrong(parameter):
+            takes = known[name].takes
             yield Problem("task.metrics", problem, f"it takes {takes}" if takes else f"type {name}")
 
 

@@ -1,4 +1,4 @@
-"""What a person sees: panels, notes, progress and the closing table. Data never brings markup along."""
+"""Console output: panels, notes, progress and the closing table. Markup in data is never interpreted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
@@ -16,9 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ftcli.errors import FtcliError
-
-if TYPE_CHECKING:
-    from ftcli.trainer.state import TrainState
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 PLAIN_LINE_SECONDS = 2.0
@@ -118,7 +115,7 @@ class Screen:
 
     def train(self, event: dict[str, Any], total_steps: int) -> None:
         self._last_train = event
-        line = train_line(event, total_steps, foretell=event["phase"] == self.num_phases - 1)
+        line = train_line(event, total_steps, show_eta=event["phase"] == self.num_phases - 1)
         self._to_log(line)
         if (
             self._progress is None
@@ -128,7 +125,7 @@ class Screen:
             self._last_line = time.monotonic()
             self.console.print(Text(line))
 
-    def advance(self, state: TrainState, total_steps: int) -> None:
+    def advance(self, step: int, total_steps: int) -> None:
         if self.quiet or not self.console.is_terminal:
             return
         if self._progress is None:
@@ -141,12 +138,12 @@ class Screen:
             )
             self._progress = Progress(*columns, console=self.console, transient=True)
             self._task = self._progress.add_task(
-                "training", total=total_steps, completed=state.step, figures=""
+                "training", total=total_steps, completed=step, figures=""
             )
             self._progress.start()
         figures = short_figures(self._last_train) if self._last_train else ""
-        self._progress.update(self._task, completed=state.step, figures=figures)
-        if state.step >= total_steps:
+        self._progress.update(self._task, completed=step, figures=figures)
+        if step >= total_steps:
             self._stop_bar()
 
     def evaluation(self, event: dict[str, Any], best: bool) -> None:
@@ -210,9 +207,9 @@ def shown_figures(figures: dict[str, float]) -> list[str]:
     return shown
 
 
-def train_line(event: dict[str, Any], total_steps: int, *, foretell: bool) -> str:
+def train_line(event: dict[str, Any], total_steps: int, *, show_eta: bool) -> str:
     left = (total_steps - event["step"]) * event["seconds_per_step"]
-    eta = f"  ETA {int(left // 60)}:{int(left % 60):02d}" if left and foretell else ""
+    eta = f"  ETA {int(left // 60)}:{int(left % 60):02d}" if left and show_eta else ""
     phase = f"  phase {event['phase']}" if any(name.startswith("phase") for name in event["lr"]) else ""
     return (
         f"step {event['step']}/{total_steps}{phase}  epoch {event['epoch']:.2f}  {short_figures(event)}{eta}"

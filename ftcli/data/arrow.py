@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ftcli.data.reading import Content
+from ftcli.data.content import Content
 from ftcli.errors import DataError, Problem
 
 if TYPE_CHECKING:

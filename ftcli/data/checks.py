@@ -1,4 +1,4 @@
-"""Checks of columns and texts, each named as the word that would change it."""
+"""Checks of columns and texts; a problem names the configuration key that would solve it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftcli.batching.rows import Field, Kind, Rows
-from ftcli.data.reading import kind_of
+from ftcli.data.content import kind_of
 from ftcli.errors import DataError, Problem, nearest
 
 CHUNK = 65_536
@@ -14,6 +14,11 @@ CHUNK = 65_536
 
 def check_columns(rows: Rows, fields: Sequence[Field], *, needs_label: bool) -> None:
     """Checks that the columns a task reads exist.
+
+    Args:
+        rows: of one part.
+        fields: what the task reads.
+        needs_label: whether the column of the label must be there too.
 
     Raises:
         DataError: one problem a missing column.

@@ -1,4 +1,4 @@
-"""Hub data sets -> columns: data files only, a data set's own code is never run."""
+"""Data sets of the hub -> columns: data files only, a data set's own code is never run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.data.arrow import content_of
-from ftcli.data.reading import Content
+from ftcli.data.content import Content
 from ftcli.errors import ConfigError, Problem, SourceError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ftcli.config.registry import register
 from ftcli.config.schema import DataConfig
 from ftcli.data.reading import missing
 from ftcli.data.splits import NAMES
-from ftcli.data.splitting import limit_parts, settle_validation
+from ftcli.data.splitting import ensure_validation, limit_parts
 from ftcli.errors import ConfigError, DataError, Problem, SourceError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -81,7 +81,7 @@ def build(
             raise DataError(Problem("data.path", f"there is only {held}", "a folder train/ is missing"))
         own = (Field("image", CONTENT), Field("label", config.columns.label, Kind.classes))
         other = ("data.path", "add a folder validation/ with a folder for each class")
-        settle_validation(config, parts, own, decisions, other=other)
+        ensure_validation(config, parts, own, decisions, other=other)
     limit_parts(config, parts, seed, decisions)
     return DatasetSplits(parts.get("train"), parts.get("validation"), parts.get("test"), decisions)
 

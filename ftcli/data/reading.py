@@ -1,7 +1,6 @@
 """Files -> columns: tsv, csv, json, jsonl, parquet, conll and squad, read strictly.
 
-Values stay what they are in the file: "NA", "null" and "" are texts. Every mistake is named with
-its line.
+Values stay what they are in the file: "NA", "null" and "" are texts. Every error names its line.
 """
 
 from __future__ import annotations
@@ -12,27 +11,15 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ftcli.data.arrow import content_of
+from ftcli.data.content import Content, kind_of
+from ftcli.data.squad import flattened
 from ftcli.errors import DataError, Problem, SourceError, nearest
 
 SUFFIXES = (".tsv", ".csv", ".json", ".jsonl", ".parquet", ".conll", ".squad")
-
-
-@dataclass(slots=True)
-class Content:
-    """What stands in a file: all its columns, in its order."""
-
-    columns: dict[str, list[Any]]
-    line_numbers: list[int] | None = None
-    """First line of each row, from 1; None where the format has no lines."""
-    class_names: dict[str, list[str]] = field(default_factory=dict)
-    """Column -> names of the ids 0, 1, ..., where the file declares them."""
-    sha256: str = ""
-    unnamed: bool = False
-    """Whether the format names no columns: the first holds words, the second tags."""
 
 
 def read_file(file: Path, key: str, suffix: str | None = None) -> Content:
@@ -57,7 +44,11 @@ def read_file(file: Path, key: str, suffix: str | None = None) -> Content:
 
 
 def read_shards(files: Sequence[Path], key: str) -> Content:
-    """Reads the shards of one part in order; all must have the same columns."""
+    """Reads the shards of one part in order.
+
+    Raises:
+        DataError: shards with different columns; see also `read_file`.
+    """
     contents = [read_file(file, key) for file in files]
     first = contents[0]
     for file, content in zip(files, contents, strict=True):
@@ -69,7 +60,18 @@ def read_shards(files: Sequence[Path], key: str) -> Content:
 
 
 def parse(data: bytes, suffix: str, origin: str, key: str = "data.path") -> Content:
-    """Reads bytes, such as a file's or those of stdin, in the format of `suffix` (`.tsv`, ...)."""
+    """Reads bytes, such as a file's or those of stdin.
+
+    Args:
+        data: the bytes.
+        suffix: of the format (`.tsv`, ...).
+        origin: how messages name the file.
+        key: what the user typed to name it, for messages.
+
+    Raises:
+        SourceError: an unknown suffix.
+        DataError: the content is not what the suffix promises, or there is no row.
+    """
     functions = (_read_tsv, _read_csv, _read_json, _read_jsonl, _read_parquet, _read_conll, _read_squad)
     readers = dict(zip(SUFFIXES, functions, strict=True))
     if suffix not in readers:
@@ -109,6 +111,11 @@ def _text(data: bytes, origin: str) -> str:
 
 def decoded(line: bytes, origin: str, number: int) -> str:
     """Returns one line as text; the first may begin with a byte order mark.
+
+    Args:
+        line: its bytes.
+        origin: how messages name the file.
+        number: of the line, from 1.
 
     Raises:
         DataError: it is no UTF-8, or holds a NUL byte.
@@ -169,7 +176,13 @@ def _read_csv(data: bytes, origin: str) -> Content:
 
 
 def table_of(header: list[str], rows: list[list[str]], lines: Sequence[int], origin: str) -> Content:
-    """Returns the columns of rows of fields, whose first lines are `lines`.
+    """Returns the columns of rows of fields.
+
+    Args:
+        header: names of the columns.
+        rows: fields of each row.
+        lines: first line of each row, from 1.
+        origin: how messages name the file.
 
     Raises:
         DataError: a column named twice, or a row with more or fewer fields than the header.
@@ -224,8 +237,6 @@ def _read_json(data: bytes, origin: str) -> Content:
 
 
 def _read_squad(data: bytes, origin: str) -> Content:
-    from ftcli.data.squad import flattened
-
     return flattened(_json(data, origin), origin)
 
 
@@ -259,8 +270,6 @@ def objects(rows: list[dict[str, Any]], numbers: list[int] | None) -> Content:
 def _read_parquet(data: bytes, origin: str) -> Content:
     import pyarrow
     from pyarrow import parquet
-
-    from ftcli.data.arrow import content_of
 
     try:
         return content_of(parquet.read_table(pyarrow.BufferReader(data)), origin)
@@ -305,10 +314,3 @@ def sentence_lines(
         tags.append(fields[-1].strip())
     if words:
         yield start, words, tags
-
-
-def kind_of(value: Any) -> str:
-    """Returns `text`, `a number`, ... for messages."""
-    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    names |= {str: "text", type(None): "null"}
-    return names.get(type(value), f"a {type(value).__name__}")

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ftcli.data.reading import SUFFIXES, Content, missing, read_file, read_shards
+from ftcli.data.content import Content
+from ftcli.data.reading import SUFFIXES, missing, read_file, read_shards
 from ftcli.errors import DataError, Problem, SourceError
 
 NAMES = {
@@ -25,6 +26,11 @@ def find_parts(path: str, subset: str | None = None, key: str = "data.path") -> 
 
     Looks into the folder, then its `data/`, then `<subset>/`, as data sets on the hub are laid out;
     the first of them that holds a part counts.
+
+    Args:
+        path: of the folder.
+        subset: of a data set that has several.
+        key: what the user typed to name the folder, for messages.
 
     Raises:
         SourceError: no such folder, or nothing in it is named like a part.

@@ -1,4 +1,4 @@
-"""Drawing rows: held-out validation rows by content, limits by seed."""
+"""Choosing rows: held-out validation rows by content, limits by seed."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def hold_out(rows: Rows, fields: Sequence[Field], share: float) -> tuple[Rows, R
     Of each label the rows with the smallest content hashes are held out, about `share` of them and at
     least one where the label has two different texts. Neither seed nor file order has a say, and
     rows with identical texts stay together (under the smallest of their labels).
+
+    Args:
+        rows: of training.
+        fields: what makes the content of a row, and its label.
+        share: of the rows to hold out, in (0, 0.5].
     """
     texts = [rows.columns[field.column] for field in fields if not field.is_label]
     labels = next((rows.columns[field.column] for field in fields if field.kind is Kind.classes), None)
@@ -64,6 +69,11 @@ def limit_rows(rows: Rows, limit: int, seed: int) -> Rows:
     """Returns `limit` rows drawn by seed, in their old order; all when there are no more.
 
     The rows of a smaller limit are among those of a larger one.
+
+    Args:
+        rows: of one part.
+        limit: most rows.
+        seed: of the draw.
     """
     if limit >= len(rows):
         return rows
@@ -72,7 +82,7 @@ def limit_rows(rows: Rows, limit: int, seed: int) -> Rows:
     return rows.take(np.sort(drawn))
 
 
-def settle_validation(
+def ensure_validation(
     config: DataConfig,
     parts: dict[str, Rows],
     fields: Sequence[Field],
@@ -115,7 +125,14 @@ def settle_validation(
 
 
 def limit_parts(config: DataConfig, parts: dict[str, Rows], seed: int, decisions: list[str]) -> None:
-    """Draws the rows that data.limit_train and data.limit_validation leave, with a line for each."""
+    """Draws the rows that data.limit_train and data.limit_validation leave.
+
+    Args:
+        config: of the data.
+        parts: part -> rows; changed in place.
+        seed: of the draw.
+        decisions: gets a line for each part that becomes smaller.
+    """
     for name, limit in (("train", config.limit_train), ("validation", config.limit_validation)):
         if limit is not None and name in parts:
             whole, parts[name] = parts[name], limit_rows(parts[name], limit, seed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftcli.data.reading import Content, kind_of
+from ftcli.data.content import Content, kind_of
 from ftcli.errors import DataError, Problem
 
 COLUMNS = ("id", "title", "context", "question", "answers")

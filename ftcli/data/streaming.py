@@ -9,7 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from ftcli.data.reading import Content, decoded, missing, object_of, objects, parse, sentence_lines, table_of
+from ftcli.data.arrow import content_of
+from ftcli.data.content import Content
+from ftcli.data.reading import decoded, missing, object_of, objects, parse, sentence_lines, table_of
 from ftcli.errors import DataError, Problem, SourceError
 
 PIECE_ROWS = 4096
@@ -97,6 +99,7 @@ def _csv(lines: Iterator[tuple[int, str]], origin: str) -> Iterator[Content]:
     line = 1
 
     def records() -> Iterator[tuple[int, list[str]]]:
+        """Yields (first line, fields) of each record."""
         nonlocal line
         try:
             for fields in reader:
@@ -130,8 +133,6 @@ def _conll(lines: Iterator[tuple[int, str]], origin: str) -> Iterator[Content]:
 def _parquet(path: Path, origin: str, key: str) -> Iterator[Content]:
     import pyarrow
     from pyarrow import parquet
-
-    from ftcli.data.arrow import content_of
 
     with _opened(path, key) as stream:
         try:

@@ -14,10 +14,11 @@ from ftcli.config.bundled import bundled
 from ftcli.config.registry import register
 from ftcli.config.schema import ColumnsConfig, DataConfig
 from ftcli.data.checks import check_columns, check_texts
+from ftcli.data.content import Content
 from ftcli.data.nested import add_nested
-from ftcli.data.reading import Content, read_file
+from ftcli.data.reading import read_file
 from ftcli.data.splits import NAMES, find_parts, match_splits, read_part
-from ftcli.data.splitting import limit_parts, settle_validation
+from ftcli.data.splitting import ensure_validation, limit_parts
 from ftcli.errors import ConfigError, DataError, FtcliError, Problem, did_you_mean
 
 
@@ -87,7 +88,7 @@ def build(
             decisions.append(f"{rows.name}: {empty}")
     if needs_train:
         _require_train(config, parts)
-        settle_validation(
+        ensure_validation(
             config, parts, fields, decisions, other=("data.files.validation", "data.files.validation=FILE")
         )
     limit_parts(config, parts, seed, decisions)
@@ -104,6 +105,13 @@ def read_rows(
 ) -> Rows:
     """Reads one file from outside a run, all of its columns in their order, and checks texts and columns.
 
+    Args:
+        file: its path.
+        fields: what the task reads.
+        name: of the part.
+        needs_label: whether the column of the label must be there.
+        key: what the user typed to name the file, for messages.
+
     Raises:
         SourceError, DataError: as `build`.
     """
@@ -115,7 +123,14 @@ def read_rows(
 
 
 def as_rows(content: Content, origin: str, fields: Sequence[Field], name: str = "predict") -> Rows:
-    """Returns a file's content as rows, with the nested columns that a task reads."""
+    """Returns a file's content as rows, with the nested columns that a task reads.
+
+    Args:
+        content: of the file.
+        origin: how messages name it.
+        fields: what the task reads.
+        name: of the part.
+    """
     columns = {field.key: field.column for field in fields}
     own = ColumnsConfig(text=columns.get("text", "text"), label=columns.get("label", "label"))
     return add_nested(_rows(name, content, origin, own), [field.column for field in fields])

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ftcli.config.schema import RunConfig, Weights
 from ftcli.errors import ConfigError, Problem
-from ftcli.run import build
-from ftcli.run.meta import stub_inputs
+from ftcli.run.inputs import build_task
+from ftcli.run.session import RunSession
 from ftcli.runtime import garbage_collection as collector
-from ftcli.runtime.decide import decide_runtime
-
-if TYPE_CHECKING:
-    from ftcli.batching.token_table import TokenTable
 
 
 def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) -> dict[str, Any]:
@@ -39,25 +35,23 @@ def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) ->
     from ftcli.batching.epochs import rows_of_length
     from ftcli.diagnostics.overfit import silent
     from ftcli.runtime.device import memory_used
-    from ftcli.trainer.oom import find_micro_batch_size
+    from ftcli.trainer.micro_batch_search import find_micro_batch_size
     from ftcli.trainer.signals import StopFlag
 
-    if not {"classes", "values"} & set(build.build_task(config).kinds):
+    rows = rows_of_length(config.trainer, tokens)
+    table = build_task(config).random_table(hf_config, num_rows=rows, tokens=tokens, seed=config.seed)
+    if table is None:
         message = f"task={config.choices['task']} has rows of a shape that cannot be drawn at random yet"
         raise ConfigError(Problem("--probe", message, "leave it out; ftcli overfit-batch times real rows"))
-    rows = rows_of_length(config.trainer, tokens)
     config = dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, weights=Weights.random),
         trainer=dataclasses.replace(config.trainer, batch_size=rows, token_budget=None),
     )
-    table = _random_rows(config, hf_config, rows, tokens)
-    inputs = stub_inputs(config)
-    runtime = decide_runtime(config, tokens)
-    built = build.build_model(inputs, attention=runtime.attention)
-    step_counts = build.count_steps(config, rows)
-    trainer = build.build_trainer(config, inputs, runtime, built, step_counts, {"train": table, "validation": table},
-                                  store=None, events=silent(), reporter=silent(), stop=StopFlag())  # fmt: skip
+    session = RunSession(config, stub=True)
+    session.tables = {"train": table, "validation": table}
+    runtime = session.runtime
+    trainer = session.trainer(store=None, events=silent(), reporter=silent(), stop=StopFlag())
     trainer.enter_phase(phase)
     find_micro_batch_size(trainer)
     collector.restore()
@@ -74,24 +68,3 @@ def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) ->
         "device": runtime.device,
         "precision": runtime.precision,
     }
-
-
-def _random_rows(config: RunConfig, hf_config: Any, rows: int, tokens: int) -> TokenTable:
-    """Returns labelled rows of random tokens, or random images where the task takes them."""
-    import numpy as np
-
-    from ftcli.batching.image_table import ImageTable
-    from ftcli.batching.token_table import TokenTable
-
-    draw = np.random.default_rng(config.seed)
-    labels = np.arange(rows, dtype=np.int64) % (config.task.num_labels or 2)
-    if config.tokenizer.takes == "texts":
-        ids = draw.integers(5, int(hf_config.vocab_size), rows * tokens).astype(np.int32)
-        return TokenTable(ids, np.arange(rows + 1, dtype=np.int64) * tokens, labels=labels)
-    height, width = np.broadcast_to(getattr(hf_config, "image_size", None) or 224, 2)
-    channels = int(getattr(hf_config, "num_channels", 3))
-    pixels = draw.integers(0, 256, (rows, height, width, channels)).astype(np.uint8)
-    half = (0.5,) * channels
-    table = ImageTable.of(pixels, patches=tokens, scale=1 / 255, mean=half, std=half)
-    table.labels = labels
-    return table

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftcli.batching.image_table import ImageTable
+from ftcli.batching.protocols import text_encoder
+from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.console.units import counted
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.inference.row_writer import RowWriter, format_of, opened, refuse_existing
-from ftcli.run import build
-from ftcli.run.data_checks.contract import Contract, check_contract
+from ftcli.run.data_checks.contract import Contract
 from ftcli.run.data_checks.findings import Finding, Level
-from ftcli.run.encode import encode_parts, require_trainable_rows
-from ftcli.run.train import check
-from ftcli.runtime.decide import decide_runtime
+from ftcli.run.inputs import RunInputs
+from ftcli.run.session import RunSession
+from ftcli.task.base import TokenMark
 
 if TYPE_CHECKING:
     from ftcli.batching.token_table import TokenTable
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 STYLES = {Level.error: "bold red", Level.warning: "yellow", Level.fact: "green"}
 SHOWN_TOKENS = 80
+"""Tokens of a sequence that the example shows."""
+UNMARKED = TokenMark()
 
 
 def check_data(
@@ -33,13 +35,13 @@ def check_data(
     """Runs every proof, prints what was found and returns it; `holds` says whether there is no error.
 
     Args:
-        composed: the run's words.
+        composed: the configuration.
         screen: where it is printed.
         write_clean: file for the training rows that are kept; beside it, `NAME-rejected`, go the others.
         force: both may replace files that are there.
 
     Raises:
-        ConfigError: a word that is wrong; wrong data is a finding.
+        ConfigError: an override that is wrong; wrong data is a finding.
     """
     check(composed)
     if write_clean is not None:
@@ -73,16 +75,10 @@ def check_data(
 
 
 def _contract(composed: Composed, screen: Screen) -> tuple[Contract, list[tuple[str, str]]]:
-    inputs = build.load_inputs(composed.config)
-    screen.notes(inputs.decisions)
-    tables, lines = encode_parts(inputs)
-    screen.notes(lines)
-    require_trainable_rows(tables)
-    build.count_steps(composed.config, len(tables["train"]), tables["train"])  # no row beyond a token budget
-    runtime = decide_runtime(composed.config, max(table.longest for table in tables.values()))
-    built = build.build_model(inputs, attention=runtime.attention, allow_empty=True)
-    model = built.model.to(runtime.device)
-    return check_contract(inputs, tables, model), example_of(inputs, tables["train"])
+    session = RunSession(composed.config, notes=screen.notes, allow_empty=True)
+    tables, counts = session.tables, session.step_counts
+    assert counts.steps_per_epoch  # counting them refuses a row beyond the token budget
+    return session.check_contract(), example_of(session.inputs, tables["train"])
 
 
 def _show(finding: Finding, screen: Screen) -> None:
@@ -92,40 +88,38 @@ def _show(finding: Finding, screen: Screen) -> None:
         screen.styled([(finding.hint, "")], before=(" " * 29 + "-> ", "dim"))
 
 
-def example_of(inputs: build.RunInputs, table: TokenTable) -> list[tuple[str, str]]:
-    """Returns the first training row as the model sees it, (text, style) piece by piece, its label coloured."""
-    if isinstance(table, ImageTable):
-        assert inputs.splits is not None and inputs.splits.train is not None
-        return [(inputs.splits.train.where(0), ""), *_label(inputs, table)]
-    backend, pieces = inputs.tokenizer.backend, list[tuple[str, str]]()
+def example_of(inputs: RunInputs, table: TokenTable) -> list[tuple[str, str]]:
+    """Returns the first training row as the model sees it, with its label: (text, style) of each piece.
+
+    Args:
+        inputs: of the run, with rows.
+        table: the training rows, labelled.
+    """
+    assert inputs.splits is not None and inputs.splits.train is not None
+    task = inputs.task
+    pieces = _tokens(inputs, table) if task.takes == "texts" else [(inputs.splits.train.where(0), "")]
+    if label := task.label_text(table, 0):
+        pieces += [("  label: ", "dim"), (label, "bold green")]
+    return pieces
+
+
+def _tokens(inputs: RunInputs, table: TokenTable) -> list[tuple[str, str]]:
+    """Returns the tokens of the first row, each of its sequences on a line, marked as the task marks them."""
+    backend, marks = text_encoder(inputs.tokenizer).backend, inputs.task.token_marks(table, 0)
+    pieces: list[tuple[str, str]] = []
     first, last = (0, 1) if table.groups is None else table.groups[:2].tolist()
-    whole = table.labels is not None and len(table.labels) == len(table)
-    choice = int(table.labels[0]) if whole and table.groups is not None and table.labels.ndim == 1 else -1  # type: ignore[union-attr, index]
     for number, sequence in enumerate(range(first, last)):
         start, end = table.offsets[sequence : sequence + 2]
-        right = number == choice
         pieces += [("\n" if number else "", "")]
         for place in range(start, min(end, start + SHOWN_TOKENS)):
-            pieces.append(
-                (f"{backend.convert_ids_to_tokens(int(table.ids[place]))} ", "green" if right else "")
-            )
-            tag = None if whole or table.labels is None else int(table.labels[place])
-            if tag is not None and tag >= 0:
-                pieces.append((f"[{inputs.labels[tag]}] ", "green" if inputs.labels[tag] != "O" else "dim"))
+            mark = marks.get(place, UNMARKED)
+            shown = f"{backend.convert_ids_to_tokens(int(table.ids[place]))} "
+            pieces.append((shown, "green" if mark.highlighted and not mark.tag else ""))
+            if mark.tag:
+                pieces.append((f"[{mark.tag}] ", "green" if mark.highlighted else "dim"))
         if end - start > SHOWN_TOKENS:
             pieces.append((f"... {end - start - SHOWN_TOKENS} more tokens", "dim"))
-    return [*pieces, *_label(inputs, table)]
-
-
-def _label(inputs: build.RunInputs, table: TokenTable) -> list[tuple[str, str]]:
-    if table.labels is None or len(table.labels) != len(table) or table.groups is not None:
-        return []
-    value = table.labels[0]
-    if value.ndim:
-        shown = ", ".join(name for name, one in zip(inputs.labels, value, strict=True) if one) or "none"
-    else:
-        shown = inputs.labels[int(value)] if table.labels.dtype.kind == "i" else f"{float(value):g}"
-    return [("  label: ", "dim"), (shown, "bold green")]
+    return pieces
 
 
 def rejected_beside(target: Path) -> Path:
@@ -134,7 +128,18 @@ def rejected_beside(target: Path) -> Path:
 
 
 def write_clean_rows(contract: Contract, target: Path) -> dict[str, Any]:
-    """Writes the training rows that are kept to a file, and the rejected ones with their reasons beside it."""
+    """Writes the training rows that are kept to a file, and the rejected ones with their reasons beside it.
+
+    Args:
+        contract: with the training part and its rejected rows.
+        target: file of the rows that are kept.
+
+    Returns:
+        How many rows each file holds, the files, and reason -> rows.
+
+    Raises:
+        ConfigError: a file that the rows are read from.
+    """
     part = contract.parts["train"]
     rows, rejected = part.rows, part.rejected
     other = rejected_beside(target)

@@ -1,4 +1,4 @@
-"""`train --dry-run`: everything a run would decide, on paper. Reads rows and config.json, writes nothing."""
+"""`train --dry-run`: everything a run would decide. Reads rows and config.json, no weights; writes nothing."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftcli.config.check import check
 from ftcli.config.compose import Composed
-from ftcli.run import build
-from ftcli.run.encode import encode_parts
+from ftcli.run.build import find_prefixes
+from ftcli.run.model import ModelAndPlan, checkpoint_bytes
 from ftcli.run.phase import build_lr_lambda, build_monitor
 from ftcli.run.run_dir import RunDir
-from ftcli.run.train import check
+from ftcli.run.session import RunSession
 from ftcli.runtime.decide import decide_runtime
 from ftcli.storage.atomic import require_room
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
-    from ftcli.trainer.activation_cache.schedule import Prefix
+    from ftcli.trainer.activation_cache.schedule import FrozenPrefix
 
 
 def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[str, Any]:
-    """Validates, prints plan, paths and step_counts, and returns them.
+    """Validates, prints plan, paths and step counts, and returns them.
 
     The model is built on the meta device, so neither weights nor memory are touched, and rows are
     read but not tokenised, save the training rows under a token budget: their lengths make the batches.
@@ -32,13 +33,11 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     config = composed.config
     target = RunDir.probe(config.recipe, run_dir=run_dir)
     screen.notes(composed.notes)
-    inputs = build.load_inputs(config)
-    built = build.build_model(inputs, meta=True)
-    screen.notes([*inputs.decisions, *built.decisions])
+    session = RunSession(config, notes=screen.notes, meta=True)
+    inputs, built = session.inputs, session.built
     assert inputs.splits is not None and inputs.splits.train is not None
-    require_room(target, build.checkpoint_bytes(built, config))
-    step_counts = _count_steps(inputs, screen)
-    runtime = decide_runtime(config, inputs.tokenizer.max_length)
+    require_room(target, checkpoint_bytes(built, config))
+    step_counts = session.step_counts
     first = built.plan.phases[built.plan.start_phase]
     curve = first.trigger.limit(
         start=0, steps_per_epoch=step_counts.steps_per_epoch, total_steps=step_counts.total_steps
@@ -46,7 +45,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     build_lr_lambda(first, curve, step_counts.steps_per_epoch)
     show_plan(screen, built.plan)
     screen.notes(step_counts.lines())
-    screen.notes(_frozen_prefix(built, build.find_prefixes(config, built, step_counts)))
+    screen.notes(_frozen_prefix(built, find_prefixes(config, built, step_counts)))
     paths = {"run directory": str(target), "model": inputs.source.origin}
     for name in ("train", "validation", "test"):
         rows = getattr(inputs.splits, name)
@@ -54,7 +53,8 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
             paths[name] = f"{rows.origin} ({len(rows):,} rows)"
     screen.table("paths", ["what", "where"], paths.items())
     screen.note(f"labels: {', '.join(inputs.labels)}; monitored: {build_monitor(config, first).name}")
-    screen.notes(runtime.decisions[:1])
+    # Attention depends on the longest row, which is not known before rows are encoded.
+    screen.notes(decide_runtime(config, inputs.tokenizer.max_length).decisions[:1])
     screen.heading("dry run: nothing was written")
     return {
         "plan": built.plan.to_json(),
@@ -67,7 +67,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     }
 
 
-def _frozen_prefix(built: build.ModelAndPlan, prefixes: Sequence[Prefix]) -> list[str]:
+def _frozen_prefix(built: ModelAndPlan, prefixes: Sequence[FrozenPrefix]) -> list[str]:
     """Says which phases may read kept activations; whether they do, a trial on the built model decides."""
     from ftcli.trainer.activation_cache.cut_point import open_frame
 
@@ -83,11 +83,3 @@ def _frozen_prefix(built: build.ModelAndPlan, prefixes: Sequence[Prefix]) -> lis
         f"frozen prefix: activations are kept where a trial agrees: {parts} (trainer.prefix_cache=off keeps none)"
     ]
 
-
-def _count_steps(inputs: build.RunInputs, screen: Screen) -> build.StepCounts:
-    assert inputs.splits is not None and inputs.splits.train is not None
-    if inputs.config.trainer.token_budget is None:
-        return build.count_steps(inputs.config, len(inputs.splits.train))
-    tables, lines = encode_parts(inputs, ["train"], store=False)
-    screen.notes(lines)
-    return build.count_steps(inputs.config, len(tables["train"]), tables["train"])

@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.batching.epochs import rows_of_length
+from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.config.registry import lookup
 from ftcli.config.schema import RunConfig
 from ftcli.diagnostics.timeline import Length, PhaseSpan, follow, longest_run
 from ftcli.errors import FtcliError, Problem, RunDirError
 from ftcli.plan.memory_estimate import bytes_needed
-from ftcli.run import build
-from ftcli.run.meta import stub_inputs
+from ftcli.run.inputs import RunInputs, build_task, rows_seed
+from ftcli.run.model import ModelAndPlan
 from ftcli.run.phase import build_lr_lambda
-from ftcli.run.train import check
+from ftcli.run.session import RunSession
 from ftcli.runtime.decide import decide_runtime
-from ftcli.trainer.trainer import total_steps
+from ftcli.trainer.position import total_steps
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
@@ -44,17 +45,17 @@ def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: b
         _require_picture(output)
     config = composed.config
     screen.notes(composed.notes)
-    inputs = stub_inputs(config)
-    built = build.build_model(inputs, meta=True)
+    session = RunSession(config, meta=True, stub=True)
+    inputs, built = session.inputs, session.built
     plan = built.plan
     show_plan(screen, plan)
     length, note = _length(config)
-    course = follow(plan, length, build_lr_lambda)
-    screen.notes([note, *_longest_lines(course, length, longest_run(plan, length))])
-    screen.notes(terminal_lines(course, length))
+    timeline = follow(plan, length, build_lr_lambda)
+    screen.notes([note, *_longest_lines(timeline, length, longest_run(plan, length))])
+    screen.notes(terminal_lines(timeline, length))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
-        draw(course, length, output)
+        draw(timeline, length, output)
         screen.note(f"lr curves in {output}")
     tokens = inputs.tokenizer.max_length
     needs = _memory(config, inputs, built, tokens)
@@ -69,7 +70,7 @@ def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: b
             f"measured: a step of phase {largest} takes {measured['seconds']:.3g} s ({measured['rows_per_s']:.3g} rows/s) on "
             f"{measured['device']} in {measured['precision']}; peak {measured['peak_bytes'] / 2**30:.2f} GiB"
         )
-    return _object(plan.to_json(), course, length, longest_run(plan, length), needs, measured)
+    return _object(plan.to_json(), timeline, length, longest_run(plan, length), needs, measured)
 
 
 def _require_picture(output: Path) -> None:
@@ -114,29 +115,29 @@ def _rows_at_hand(config: RunConfig) -> tuple[int | None, str]:
     if data.path is None and data.files.train is None and bundled is None:
         return None, ""
     try:
-        fields = build.build_task(config).fields()
-        parts = lookup("data", config.uses["data"]).build(data, seed=build.rows_seed(config), fields=fields)
+        fields = build_task(config).fields()
+        parts = lookup("data", config.uses["data"]).build(data, seed=rows_seed(config), fields=fields)
     except FtcliError as error:
         return None, f" ({error.problems[0].key}: {error.problems[0].message})"
     return len(parts.train) if parts.train is not None else None, ""
 
 
-def _longest_lines(course: list[PhaseSpan], length: Length, longest: int) -> list[str]:
+def _longest_lines(timeline: list[PhaseSpan], length: Length, longest: int) -> list[str]:
     lines = [f"longest possible run: {longest / length.steps_per_epoch:.4g} epochs"
              + (f", {longest} steps" if length.rows is not None else "")]  # fmt: skip
-    for stretch in course:
-        if not stretch.steps:
-            lines.append(f"phase {stretch.phase.index} begins only if earlier phases end before their counts")
-        elif stretch.by_scores:
+    for span in timeline:
+        if not span.steps:
+            lines.append(f"phase {span.phase.index} begins only if earlier phases end before their counts")
+        elif span.by_scores:
             lines.append(
-                f"phase {stretch.phase.index} is drawn at its earliest end, after "
-                f"{stretch.steps / length.steps_per_epoch:.4g} epochs; scores may let it go on"
+                f"phase {span.phase.index} is drawn at its earliest end, after "
+                f"{span.steps / length.steps_per_epoch:.4g} epochs; scores may let it go on"
             )
     return lines
 
 
 def _memory(
-    config: RunConfig, inputs: build.RunInputs, built: build.ModelAndPlan, tokens: int
+    config: RunConfig, inputs: RunInputs, built: ModelAndPlan, tokens: int
 ) -> list[dict[str, int]]:
     rows = _rows_a_pass(config, tokens)
     precision = config.trainer.precision.value
@@ -178,19 +179,19 @@ def _mib(count: int) -> str:
 
 def _object(
     plan: dict[str, Any],
-    course: list[PhaseSpan],
+    timeline: list[PhaseSpan],
     length: Length,
     longest: int,
     needs: list[dict[str, int]],
     measured: Any,
 ) -> dict[str, Any]:
-    by_phase = {stretch.phase.index: stretch for stretch in course}
+    by_phase = {span.phase.index: span for span in timeline}
     for phase, need in zip(plan["phases"], needs, strict=True):
-        stretch = by_phase.get(phase["index"])
+        span = by_phase.get(phase["index"])
         phase["memory_bytes"] = need
-        phase["start_epoch"] = stretch and stretch.start / length.steps_per_epoch
-        phase["longest_epochs"] = stretch and stretch.longest / length.steps_per_epoch
-        phase["lr_curve"] = [[step / length.steps_per_epoch, low, high] for step, low, high in stretch.curve] if stretch else []  # fmt: skip
+        phase["start_epoch"] = span and span.start / length.steps_per_epoch
+        phase["longest_epochs"] = span and span.longest / length.steps_per_epoch
+        phase["lr_curve"] = [[step / length.steps_per_epoch, low, high] for step, low, high in span.curve] if span else []  # fmt: skip
     total = {
         "epochs": longest / length.steps_per_epoch,
         "steps": longest if length.rows is not None else None,

@@ -11,22 +11,22 @@ BARS = " ▁▂▃▄▅▆▇█"
 WIDTH, HEIGHT = 72, 6
 
 
-def terminal_lines(course: Sequence[PhaseSpan], length: Length) -> list[str]:
+def terminal_lines(timeline: Sequence[PhaseSpan], length: Length) -> list[str]:
     """Returns the highest lr of each phase over the run, `HEIGHT` rows tall, and a scale below."""
-    highest = max((lr for s in course for _, _, lr in s.curve), default=0.0)
+    highest = max((lr for s in timeline for _, _, lr in s.curve), default=0.0)
     columns: list[float] = []
     marks = ""
-    for stretch, width in zip(course, spans(course, WIDTH), strict=True):
+    for span, width in zip(timeline, spans(timeline, WIDTH), strict=True):
         if not width:
             continue
-        tops = [lr for _, _, lr in stretch.curve]
+        tops = [lr for _, _, lr in span.curve]
         for i in range(width):
             first, last = (
                 i * len(tops) // width,
                 max((i + 1) * len(tops) // width, i * len(tops) // width + 1),
             )
             columns.append(max(tops[first:last] or tops[-1:]))
-        marks += f"|{stretch.phase.index}"[:width].ljust(width)
+        marks += f"|{span.phase.index}"[:width].ljust(width)
     lines = []
     for row in range(HEIGHT, 0, -1):
         cells = ""
@@ -36,7 +36,7 @@ def terminal_lines(course: Sequence[PhaseSpan], length: Length) -> list[str]:
             cells += BARS[round(filled * (len(BARS) - 1))]
         label = f"{highest:.1e}" if row == HEIGHT else ""
         lines.append(f"{label:>8} {cells}".rstrip())
-    end = sum(s.steps for s in course) / length.steps_per_epoch
+    end = sum(s.steps for s in timeline) / length.steps_per_epoch
     return [
         *lines,
         f"{'phase':>8} {marks.rstrip()}",
@@ -44,7 +44,7 @@ def terminal_lines(course: Sequence[PhaseSpan], length: Length) -> list[str]:
     ]
 
 
-def draw(course: Sequence[PhaseSpan], length: Length, path: Path) -> None:
+def draw(timeline: Sequence[PhaseSpan], length: Length, path: Path) -> None:
     """Writes each phase's lowest and highest lr over epochs; the suffix of `path` says PNG or SVG."""
     import matplotlib
 
@@ -53,17 +53,17 @@ def draw(course: Sequence[PhaseSpan], length: Length, path: Path) -> None:
 
     figure = Figure(figsize=(9, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
-    for number, stretch in enumerate(s for s in course if s.steps):
+    for number, span in enumerate(s for s in timeline if s.steps):
         colour = f"C{number % 10}"
-        epochs = [step / length.steps_per_epoch for step, _, _ in stretch.curve]
-        low, high = ([p[i] for p in stretch.curve] for i in (1, 2))
-        share = f"{stretch.phase.num_trainable_parameters:,} parameters"
-        axes.plot(epochs, high, color=colour, label=f"phase {stretch.phase.index}: {share}")
+        epochs = [step / length.steps_per_epoch for step, _, _ in span.curve]
+        low, high = ([p[i] for p in span.curve] for i in (1, 2))
+        share = f"{span.phase.num_trainable_parameters:,} parameters"
+        axes.plot(epochs, high, color=colour, label=f"phase {span.phase.index}: {share}")
         if low != high:
             axes.plot(epochs, low, color=colour, linewidth=1, linestyle=":")
             axes.fill_between(epochs, low, high, color=colour, alpha=0.12)
         if number:
-            axes.axvline(stretch.start / length.steps_per_epoch, color="0.7", linewidth=1, linestyle="--")
+            axes.axvline(span.start / length.steps_per_epoch, color="0.7", linewidth=1, linestyle="--")
     axes.set_yscale("log")
     axes.set_xlabel("epochs" if length.rows is None else f"epochs of {length.steps_per_epoch} steps")
     axes.set_ylabel("lr of the groups, lowest to highest")

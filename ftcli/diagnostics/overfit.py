@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 
 from ftcli.errors import NonFiniteError
-from ftcli.runtime.device import autocast
 from ftcli.trainer.context import TrainerContext
-from ftcli.trainer.state import TrainState
 from ftcli.trainer.trainer import Trainer
+
+if TYPE_CHECKING:
+    from ftcli.task.base import Task
 
 MAX_STEPS = 500
 READ_EVERY = 5
@@ -28,7 +29,7 @@ VALIDATE_EVERY = 25
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One named cause and the word that mends it."""
+    """One named cause and the override that fixes it."""
 
     name: str
     text: str
@@ -72,7 +73,7 @@ class _Silent:
     def note(self, line: str) -> None:
         """Drops a note."""
 
-    def advance(self, state: TrainState, total_steps: int) -> None:
+    def advance(self, step: int, total_steps: int) -> None:
         """Drops a step."""
 
     def evaluation(self, event: dict[str, Any], best: bool) -> None:
@@ -95,20 +96,20 @@ def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, screen
     """Trains on `rows` until they are fitted or MAX_STEPS have passed, and says why not.
 
     Args:
-        trainer: at step 0, its lr factor constant.
-        rows: row numbers of the batch.
+        trainer: at step 0, its lr constant.
+        rows: (batch,) row numbers of the batch.
         fresh: names of newly created tensors, the head's.
         screen: gets one `advance` a step.
     """
-    parts = trainer.context
-    floor, tolerance = parts.task.fit_goal(parts.train, rows)
-    trained = {name for name, parameter in parts.model.named_parameters() if parameter.requires_grad}
-    diagnoses = [*_static(parts, rows, fresh, trained)]
+    context = trainer.context
+    floor, tolerance = _task(context).fit_goal(context.train, rows)
+    trained = {name for name, parameter in context.model.named_parameters() if parameter.requires_grad}
+    diagnoses = [*_static(context, rows, fresh, trained)]
     loss, accuracy = read_batch(trainer, rows)
     batch_curve, validation_curve = [(0, loss, accuracy)], [(0, _validation(trainer))]
     step, stopped = 0, ""
     while step < MAX_STEPS and not _fits(loss, floor + tolerance, accuracy):
-        trainer.set_train_mode()
+        trainer.train_step.set_train_mode()
         try:
             trainer.train_step(rows)
         except NonFiniteError as error:
@@ -127,7 +128,7 @@ def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, screen
     fitted = _fits(loss, floor + tolerance, accuracy)
     if not fitted and not diagnoses:
         diagnoses.append(
-            _dynamic([value for _, value, _ in batch_curve], floor, stopped, trainer.base_lrs[0])
+            _dynamic([value for _, value, _ in batch_curve], floor, stopped, trainer.train_step.base_lrs[0])
         )
     return Verdict(
         fitted and not diagnoses,
@@ -145,13 +146,11 @@ def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, screen
 @torch.no_grad()
 def read_batch(trainer: Trainer, rows: np.ndarray) -> tuple[float, float | None]:
     """Returns (training loss, accuracy where there is one) of the batch in eval mode, dropout off."""
-    parts = trainer.context
-    parts.model.eval()
-    batch = parts.task.collate(parts.train, rows, pad_id=parts.pad_id, padding_side=parts.padding_side)
-    batch = {name: tensor.to(parts.device) for name, tensor in batch.items()}
-    with autocast(parts.device, parts.precision):
-        output = parts.task.compute_loss(parts.model, batch, train=True)
-    targets, correct = output.num_targets, parts.task.num_correct(output, batch)
+    context, forward = trainer.context, trainer.context.forward
+    context.model.eval()
+    batch = forward.collate(context.train, rows)
+    output = forward.loss(context.model, batch, train=True)
+    targets, correct = output.num_targets, context.task.num_correct(output, batch)
     return float(output.loss_sum) / targets, None if correct is None else correct / targets
 
 
@@ -165,7 +164,14 @@ def _fits(loss: float, goal: float, accuracy: float | None) -> bool:
     return loss <= goal and accuracy in (None, 1.0)
 
 
-def _static(parts: TrainerContext, rows: np.ndarray, fresh: frozenset[str], trained: set[str]) -> list[Diagnosis]:
+def _task(context: TrainerContext) -> Task:
+    """Returns the run's task with what the trainer does not ask of it."""
+    return cast("Task", context.task)
+
+
+def _static(
+    context: TrainerContext, rows: np.ndarray, fresh: frozenset[str], trained: set[str]
+) -> list[Diagnosis]:
     """What is wrong before the first step: in the plan or in the batch's labels."""
     found = []
     frozen_head = sorted(fresh - trained)
@@ -177,15 +183,15 @@ def _static(parts: TrainerContext, rows: np.ndarray, fresh: frozenset[str], trai
                 "let the head train: freezing=head-only trains it alone",
             )
         )
-    if parts.task.constant(parts.train, rows):
+    if _task(context).constant(context.train, rows):
         found.append(Diagnosis("labels constant", f"all {len(rows)} rows of the batch have one label, so a fit proves nothing",
                                "type a larger trainer.batch_size (or trainer.token_budget, where that is set), or another seed"))  # fmt: skip
     seen: dict[bytes, bytes] = {}
     for row in rows.tolist():
-        content, label = parts.train.row(row).tobytes(), parts.train.label(row).tobytes()
+        content, label = context.train.row(row).tobytes(), context.train.label(row).tobytes()
         if seen.setdefault(content, label) != label:
             found.append(Diagnosis("labels contradictory", f"row {row} of the training part has the same tokens as another row and another label",
-                                   "mend the rows, or raise tokenizer.max_length if truncation made them equal"))  # fmt: skip
+                                   "fix the rows, or raise tokenizer.max_length if truncation made them equal"))  # fmt: skip
             break
     return found
 

@@ -6,14 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.config.schema import RunConfig, Weights
-from ftcli.run import build
-from ftcli.run.encode import encode_parts, require_trainable_rows
 from ftcli.run.meta import build_meta_model
-from ftcli.run.train import check
+from ftcli.run.model import ModelAndPlan
+from ftcli.run.session import RunSession
 from ftcli.runtime import garbage_collection as collector
-from ftcli.runtime.decide import decide_runtime
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
@@ -26,7 +25,7 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
     """Builds the run's objects, fits its first batch, draws the curves and prints the verdict."""
     from ftcli.diagnostics.overfit import MAX_STEPS, nothing_trains, overfit, silent
     from ftcli.run.run_dir import require_writable
-    from ftcli.trainer.oom import find_micro_batch_size
+    from ftcli.trainer.micro_batch_search import find_micro_batch_size
     from ftcli.trainer.signals import StopFlag
 
     check(composed)
@@ -39,22 +38,14 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
         trainer=dataclasses.replace(composed.config.trainer, max_steps=MAX_STEPS, epochs=MAX_STEPS),
     )
     screen.notes(composed.notes)
-    inputs = build.load_inputs(config)
-    screen.notes(inputs.decisions)
-    tables, lines = encode_parts(inputs)
-    screen.notes(lines)
-    require_trainable_rows(tables)
-    runtime = decide_runtime(config, max(table.longest for table in tables.values()))
-    built = build.build_model(inputs, attention=runtime.attention, allow_empty=True)
-    screen.notes([*runtime.decisions, *built.decisions])
-    step_counts = build.count_steps(config, len(tables["train"]), tables["train"])
+    session = RunSession(config, notes=screen.notes, allow_empty=True)
+    built = session.built
     if not built.plan.phases[0].trainable:
-        return _told(nothing_trains(), output, screen)
+        return _report(nothing_trains(), output, screen)
     with StopFlag() as stop:
-        trainer = build.build_trainer(config, inputs, runtime, built, step_counts, tables,
-                                      store=None, events=silent(), reporter=silent(), stop=stop)  # fmt: skip
+        trainer = session.trainer(store=None, events=silent(), reporter=silent(), stop=stop)
         find_micro_batch_size(trainer)
-        trainer.factor = lambda step: 1.0
+        trainer.objects.lr_lambda = lambda step: 1.0
         collector.restore()
         rows = trainer.epochs.batches(config.seed, epoch=0)[0]
         screen.note(f"one batch of {len(rows)} rows, at most {MAX_STEPS} steps at a constant lr")
@@ -62,17 +53,17 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
             verdict = overfit(trainer, rows, _head_or_fresh(config, built), screen=screen)
         finally:
             screen.close()
-    return _told(verdict, output, screen)
+    return _report(verdict, output, screen)
 
 
-def _head_or_fresh(config: RunConfig, built: build.ModelAndPlan) -> frozenset[str]:
+def _head_or_fresh(config: RunConfig, built: ModelAndPlan) -> frozenset[str]:
     """Returns what must train because it is new: with random weights everything is, and only the head counts."""
     if config.model.weights is Weights.random:
         return frozenset(built.anatomy.head.tensors)
     return built.fresh
 
 
-def _told(verdict: Verdict, output: Path, screen: Screen) -> Verdict:
+def _report(verdict: Verdict, output: Path, screen: Screen) -> Verdict:
     """Draws and prints a verdict."""
     from ftcli.diagnostics.loss_curves import draw, terminal_lines
 

@@ -1,4 +1,4 @@
-"""How long each phase can last, and the learning rates on the way: a plan's longest course."""
+"""How long each phase can last, and the learning rates on the way: a plan's longest timeline."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class PhaseSpan:
-    """One phase of the course."""
+    """One phase of the timeline."""
 
     phase: Phase
     start: int
@@ -55,20 +55,20 @@ def follow(
         length: of the run.
         factor_of: (phase, steps of its curve, steps an epoch) -> multiplier of its lr by step.
     """
-    course, at = [], 0
+    timeline, at = [], 0
     for phase in plan.phases[plan.start_phase :]:
         if at >= length.total_steps:
-            course.append(PhaseSpan(phase, at, 0, 0, ()))
+            timeline.append(PhaseSpan(phase, at, 0, 0, ()))
             continue
         longest = phase.trigger.limit(
             start=at, steps_per_epoch=length.steps_per_epoch, total_steps=length.total_steps
         )
         steps = longest if phase is plan.phases[-1] else min(longest, _earliest(phase, length))
-        own = phase.scheduler_values.get("total_steps") or longest
+        own = phase.curve_steps(longest)
         factor = factor_of(phase, own, length.steps_per_epoch)
-        course.append(PhaseSpan(phase, at, steps, longest, _curve(phase, factor, at, steps)))
+        timeline.append(PhaseSpan(phase, at, steps, longest, _curve(phase, factor, at, steps)))
         at += steps
-    return course
+    return timeline
 
 
 def longest_run(plan: Plan, length: Length) -> int:
@@ -108,7 +108,7 @@ def _curve(
     return tuple((start + k, min(rates) * factor(k), max(rates) * factor(k)) for k in places)
 
 
-def spans(course: Sequence[PhaseSpan], width: int) -> list[int]:
-    """Returns how many of `width` columns each stretch gets, at least one where it has steps."""
-    total = sum(s.steps for s in course) or 1
-    return [max(round(width * s.steps / total), 1) if s.steps else 0 for s in course]
+def spans(timeline: Sequence[PhaseSpan], width: int) -> list[int]:
+    """Returns how many of `width` columns each span gets, at least one where it has steps."""
+    total = sum(s.steps for s in timeline) or 1
+    return [max(round(width * s.steps / total), 1) if s.steps else 0 for s in timeline]

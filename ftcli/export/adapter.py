@@ -12,32 +12,27 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import ConfigError, Problem
-from ftcli.plan.anatomy import base_prefix
-from ftcli.run import build
+from ftcli.plan.units import base_prefix
+from ftcli.run.model import build_base_model
 from ftcli.trainer.state_dict import tensors_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from ftcli.batching.head import Head
     from ftcli.inference.load import LoadedModel
 
-TASK_TYPES = {
-    "AutoModelForSequenceClassification": "SEQ_CLS",
-    "AutoModelForTokenClassification": "TOKEN_CLS",
-    "AutoModelForQuestionAnswering": "QUESTION_ANS",
-}
-"""Class with the head -> peft's task type; none for images and multiple choice."""
 ADAPTER = "default"
 _SAVED, _ORIGINAL = f".modules_to_save.{ADAPTER}.", ".original_module."
 
 
-def build_peft(finished: LoadedModel, auto_class: str) -> Any:
+def build_peft(finished: LoadedModel, head: Head) -> Any:
     """Returns peft's own model with the run's tensors, every one of them compared.
 
     Args:
         finished: the run, loaded.
-        auto_class: name of the transformers class with the task's head.
+        head: of the run's model.
 
     Raises:
         ConfigError: peft has no such method, or has no place for a tensor that the run changed.
@@ -53,33 +48,22 @@ def build_peft(finished: LoadedModel, auto_class: str) -> Any:
         message = f"peft={method} is a method that plain peft does not have: no PEFT folder can hold it"
         raise ConfigError(Problem("RUN", message, "ftcli evaluate and ftcli predict read the run itself"))
     base = plain_base(finished)
-    described.task_type = _task_type(auto_class, prompt=described.is_prompt_learning)
+    described.task_type = head.adapter_task_type(prompt=described.is_prompt_learning)
     described.modules_to_save = modules_to_save(finished.model, base) or None
     described.inference_mode = False
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # Properties that transformers 5 has renamed, kernels that peft cannot compile here: told by the run.
+        # Properties that transformers 5 has renamed, kernels that peft cannot compile here: the run printed them.
         warnings.simplefilter("ignore")
-        # Whatever is drawn here is overwritten; a method that changes the base by the seed gets the run's.
+        # Random values are overwritten below; a method that changes the base by the seed gets the run's seed.
         torch.random.default_generator.manual_seed(finished.composed.config.seed)
         model = peft.get_peft_model(base, described)
     transfer(finished.model, model, built.peft.peft_names, prompt=described.is_prompt_learning)
     return model.to(finished.runtime.device).eval()
 
 
-def _task_type(auto_class: str, *, prompt: bool) -> str | None:
-    """Returns peft's task type.
-
-    Its class for questions does not hand token_type_ids on to the model; without a task type, all inputs
-    pass. Soft prompts need the class, which knows where they stand.
-    """
-    if auto_class == "AutoModelForQuestionAnswering" and not prompt:
-        return None
-    return TASK_TYPES.get(auto_class)
-
-
 def plain_base(finished: LoadedModel) -> nn.Module:
     """Returns the base with its head, without adapters, as the run began with it."""
-    model: nn.Module = build.build_base_model(finished.inputs, attention=finished.runtime.attention).model
+    model: nn.Module = build_base_model(finished.inputs, attention=finished.runtime.attention).model
     return model
 
 
@@ -205,7 +189,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Says whether two tensors hold the same values."""
+    """Returns whether two tensors of any shape (num_rows, ...) have the same shape and values."""
     import torch
 
     return one.shape == other.shape and bool(torch.equal(one.cpu(), other.to(one.dtype).cpu()))

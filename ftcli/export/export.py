@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ftcli.config.saved import restored
 from ftcli.errors import ConfigError, DataError, FtcliError, Problem, SourceError
 from ftcli.export import adapter, folder
+from ftcli.export.facts import Facts
 from ftcli.export.inputs import inputs_of
-from ftcli.export.model_card import Facts, card
+from ftcli.export.model_card import card
 from ftcli.export.parity import Folder, expected, prove
 from ftcli.export.stage import staged, vacant
 from ftcli.inference.load import LoadedModel, load_run
@@ -37,6 +38,12 @@ class Wish:
 
 def export(name: str, target: Path, wish: Wish, screen: Screen) -> dict[str, Any]:
     """Writes a run as a Hugging Face or PEFT folder; returns what was written and compared.
+
+    Args:
+        name: of the run, or its folder.
+        target: the new folder.
+        wish: how it is exported.
+        screen: where it is printed.
 
     Raises:
         RunDirError: the folder is not empty, or cannot be written.
@@ -115,12 +122,13 @@ def _kind(finished: LoadedModel, wish: Wish) -> str:
 def _write(finished: LoadedModel, stage: Path, kind: str, wish: Wish) -> Folder:
     """Writes weights, config and preprocessing; the run's own model is not used again."""
     held = finished.composed.config.model.dtype.value
-    made = Folder(stage, folder.auto_class_of(finished), wish.dtype or held, exact=kind != "merged")
-    folder.write_preprocessing(finished, stage)
+    head = finished.inputs.task.head_of(finished.model)
+    made = Folder(stage, head, wish.dtype or held, exact=kind != "merged")
+    finished.inputs.tokenizer.save(stage, Path(finished.inputs.source.folder))
     if kind == "plain":
         folder.write_plain(finished.model, stage, made.dtype)
         return made
-    model = adapter.build_peft(finished, made.auto_class)
+    model = adapter.build_peft(finished, head)
     if kind == "merged":
         plain = adapter.merged(model, finished.composed.config.choices["peft"])
         folder.write_plain(plain, stage, made.dtype)
@@ -149,7 +157,7 @@ def _base_name(finished: LoadedModel, wish: Wish) -> str:
 
     peft itself reads it only where it opens the base too (AutoPeftModel); the proof and the card's code hand over
     the base. A bare folder name would be looked up on the hub, where it may be another's model; an absolute
-    path would tell of the exporter's disk and be of no use elsewhere.
+    path would reveal the exporter's disk and be of no use elsewhere.
     """
     return wish.base or _base_id(finished, wish) or f"./{finished.inputs.source.folder.resolve().name}"
 

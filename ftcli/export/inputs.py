@@ -1,4 +1,4 @@
-"""What a folder is tried on: rows of the run, or where they are gone, rows drawn from its vocabulary."""
+"""The inputs on which folder and run are compared: rows of the run or, without them, random ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftcli.batching.collate import pad
+from ftcli.batching.protocols import text_encoder
 from ftcli.batching.sampler import evaluation_batches
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from ftcli.inference.load import LoadedModel
 
 NUM_ROWS = 256
-DRAWN_BATCH = 32
-"""Rows a batch of images or texts that are drawn."""
+"""Rows that are taken, or drawn."""
 
 
 @dataclass(slots=True)
@@ -73,20 +72,16 @@ def _batched(
     texts: list[list[str]],
     ids: list[list[int]],
 ) -> Inputs:
-    import torch
-
-    evaluator = finished.evaluator
+    """Returns the chosen rows, (num_chosen,) row numbers, in the batches of an evaluation."""
+    tokenizer = finished.inputs.tokenizer
     batches, names = [], []
-    for places in evaluation_batches(table.lengths[chosen], evaluator.batch_size):
+    for places in evaluation_batches(table.lengths[chosen], finished.evaluator.batch_size):
         rows = chosen[places]
-        if hasattr(table, "values"):  # images
-            batches.append({"pixel_values": torch.from_numpy(table.values(rows))})
-            names += [f"{kind} {row + 1}" for row in rows]
-            continue
-        arrays = pad(
-            table, table.sequences(rows), pad_id=evaluator.pad_id, padding_side=evaluator.padding_side
-        ).arrays
-        batches.append({name: torch.from_numpy(array) for name, array in arrays.items()})
+        batches.append(
+            finished.inputs.task.model_inputs(
+                table, rows, pad_id=tokenizer.pad_id, padding_side=tokenizer.padding_side
+            )
+        )
         for row in rows:
             count = 1 if table.groups is None else int(table.groups[row + 1] - table.groups[row])
             names += [f"{kind} {row + 1}" + (f", sequence {i + 1}" if count > 1 else "") for i in range(count)]  # fmt: skip
@@ -99,14 +94,15 @@ def _plain_texts(
     """Returns rows that are read as texts as they stand, with their ids; none where a task builds its own.
 
     A text without tokens, and a special token written out where the tokenizer cannot be kept from reading it,
-    go by a rule that no tokenizer file can state; such rows are left out.
+    are encoded by a rule that no tokenizer file can state; such rows are left out.
     """
     inputs = finished.inputs
-    if inputs.task.takes != "texts" or table.groups is not None or "words" in table.extras:
+    if not inputs.task.plain_texts:
         return [], []
     first, second = inputs.task.texts(rows)
-    added = inputs.tokenizer.backend.added_tokens_decoder
-    special = [added[i].content for i in inputs.tokenizer.written_out]
+    tokenizer = text_encoder(inputs.tokenizer)
+    added = tokenizer.backend.added_tokens_decoder
+    special = [added[i].content for i in tokenizer.written_out]
     texts, ids = [], []
     for row in chosen:
         own = [first[row]] if second is None else [first[row], second[row]]
@@ -117,20 +113,7 @@ def _plain_texts(
 
 
 def _drawn(finished: LoadedModel, missing: str) -> Inputs:
-    """Draws noise for images, and texts of 1 token to the longest row from the whole vocabulary."""
-    import torch
-
-    tokenizer = finished.inputs.tokenizer
-    draw = np.random.default_rng(0)
+    """Returns rows that the run's tokenizer, or image processor, draws at random."""
+    table = finished.inputs.tokenizer.random_rows(np.random.default_rng(0), NUM_ROWS)
     origin = f"{NUM_ROWS} rows drawn at random, as those of the run are not at hand ({missing})"
-    if finished.inputs.task.takes == "images":
-        shape = (NUM_ROWS, tokenizer.channels, *tokenizer.size)
-        noise = torch.from_numpy(draw.standard_normal(shape, dtype=np.float32))
-        batches = [{"pixel_values": piece.clone()} for piece in noise.split(DRAWN_BATCH)]
-        return Inputs(batches, [f"drawn image {i + 1}" for i in range(NUM_ROWS)], origin, [], [])
-    special = set(tokenizer.backend.all_special_ids)
-    usable = np.array([i for i in sorted(tokenizer.backend.get_vocab().values()) if i not in special])
-    lengths = draw.integers(1, tokenizer.max_length + 1, NUM_ROWS)
-    texts = [tokenizer.backend.decode(draw.choice(usable, n).tolist()) for n in lengths]
-    table = tokenizer.encode(texts)
     return _batched(finished, table, np.arange(NUM_ROWS), "drawn row", origin, [], [])

@@ -1,56 +1,22 @@
-"""README.md of an export: the hub's front matter, and what a stranger must know to use the model."""
+"""README.md of an export: the hub's front matter, and what a user must know to use the model."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ftcli.config.schema import RunConfig, TrainerConfig
+from ftcli.export.facts import Facts
 from ftcli.export.usage_snippet import usage
 from ftcli.runtime.environment import mask_secret
 
-if TYPE_CHECKING:
-    from ftcli.export.parity import Folder
-    from ftcli.inference.load import LoadedModel
-    from ftcli.run.run_dir import RunDir
-
-TAGS = {
-    "sequence-classification": "text-classification",
-    "multi-label": "text-classification",
-    "regression": "text-classification",
-    "token-classification": "token-classification",
-    "extractive-qa": "question-answering",
-    "multiple-choice": "multiple-choice",
-    "image-classification": "image-classification",
-}
-"""Task -> the hub's pipeline tag."""
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~$&^])")
 PATH = re.compile(r"(?<![\w.~/])(?!//)(?:~[\w.-]*)?/[^\s,'\"()\[\]{}]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 SHOWN_LABELS = 50
-
-
-@dataclass(slots=True)
-class Facts:
-    """What the card is written from."""
-
-    run: RunDir
-    finished: LoadedModel
-    kind: str
-    """`plain`, `adapter` or `merged`."""
-    made: Folder
-    proved: dict[str, Any]
-    base: str
-    """What the folder calls its base model."""
-    base_id: str | None
-    """The base model's name on the hub, where it has one."""
-    final: Path
-    place: str
-    """Where a reader finds the folder: its name, or its repository on the hub."""
 
 
 def card(facts: Facts) -> str:
@@ -82,7 +48,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _front_matter(facts: Facts, result: dict[str, Any]) -> str:
     """Returns the hub's YAML; every value is written as JSON, which YAML reads as plain values."""
     choices = facts.finished.composed.config.choices
-    tag = TAGS.get(choices["task"])
+    tag = facts.finished.inputs.task.pipeline_tag
     values: dict[str, Any] = {"library_name": "peft" if facts.kind == "adapter" else "transformers"}
     if tag:
         values["pipeline_tag"] = tag
@@ -126,7 +92,7 @@ def _opening(facts: Facts) -> str:
 
 
 def _origin(facts: Facts) -> str:
-    """Returns what the run began with; of a folder of the user's only the name, for a path is nobody else's business."""
+    """Returns what the run began with; of a folder of the user's only the name, as a path is private."""
     source = facts.finished.inputs.source
     return (
         f"a folder named {source.folder.resolve().name}" if source.key == "model.path" else str(source.origin)
@@ -189,7 +155,7 @@ def _training(facts: Facts, result: dict[str, Any]) -> str:
 
 
 def _without_paths(command: str) -> str:
-    """Returns the command with `.../NAME` for every absolute path: where files lay is nobody else's business."""
+    """Returns the command with `.../NAME` for every absolute path: where files lay is private."""
     return shlex.join(_shortened(word) for word in shlex.split(command))
 
 
@@ -241,16 +207,7 @@ def _proof(facts: Facts) -> str:
 
 
 def _limits(facts: Facts) -> str:
-    inputs = facts.finished.inputs
-    lines = []
-    if inputs.task.takes == "texts":
-        lines.append(f"- Texts of at most {inputs.tokenizer.max_length} tokens, special ones included; longer ones are cut.")  # fmt: skip
-        lines.append(f"- PAD is id {inputs.tokenizer.pad_id}, on the {inputs.tokenizer.padding_side}.")
-        if inputs.tokenizer.written_out:
-            lines.append("- A special token written out in a text was read as unknown in training; a plain tokenizer reads it as the token.")  # fmt: skip
-    else:
-        height, width = inputs.tokenizer.size
-        lines.append(f"- Images of {height} x {width} pixels. Training resized them with Pillow; a processor that resizes otherwise gives slightly other pixels.")  # fmt: skip
+    lines = [f"- {sentence}" for sentence in facts.finished.inputs.tokenizer.limits()]
     if facts.made.last_column:
         lines.append("- One row at a time, without padding: with soft prompts, plain peft reads this classifier's answer off the last column of a batch, PAD or not. It was compared in this way only.")  # fmt: skip
     if facts.made.dtype != "float32":

@@ -18,11 +18,12 @@ from ftcli.export.reload import PADDED, UNPADDED
 if TYPE_CHECKING:
     import numpy as np
 
+    from ftcli.batching.head import Head
     from ftcli.export.inputs import Inputs
     from ftcli.inference.load import LoadedModel
 
 CLOSE, HALF = 1e-5, 2e-2
-"""Largest difference, times max(1, |logit|): of another step_counts order, and of 16 bits."""
+"""Largest difference, times max(1, |logit|): of another order of operations, and of 16 bits."""
 TIMEOUT_S = 3600
 SHOWN = 4
 SCRIPT = Path(reload.__file__)
@@ -33,14 +34,19 @@ class Folder:
     """A folder to be tried, and how plain libraries load it."""
 
     path: Path
-    auto_class: str
+    head: Head
     dtype: str
     base: str | None = None
     """Where the base model of an adapter is read."""
     exact: bool = True
-    """Whether the same step_counts is done in the same order: not where adapters were merged."""
+    """Whether the same operations are done in the same order: not where adapters were merged."""
     last_column: bool = False
     """Whether plain peft reads the answer off the last column, so that padding must stay away."""
+
+    @property
+    def auto_class(self) -> str:
+        """Name of the transformers class that loads it."""
+        return self.head.auto_class
 
 
 @dataclass(slots=True)
@@ -57,6 +63,7 @@ class Pass:
 
     @property
     def name(self) -> str:
+        """How messages and the model card name the pass."""
         how = "in the run's batches" if self.shape == PADDED else "one row at a time, unpadded"
         return f"{self.attention} attention, {how}"
 
@@ -77,8 +84,14 @@ def passes_of(folder: Folder, finished: LoadedModel) -> list[Pass]:
 
 
 def expected(finished: LoadedModel, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the run's own outputs, without autocast, as `reload.outputs_of` describes them."""
-    values, counts = reload.outputs_of(finished.model.eval(), inputs.batches, finished.runtime.device)
+    """Returns the run's own outputs, without autocast, as `reload.outputs_of` describes them.
+
+    Returns:
+        values: (num_places, num_outputs) fp32.
+        counts: (num_sequences,) int64, places of each sequence.
+    """
+    form = form_of(finished.inputs.task.head_of(finished.model))
+    values, counts = reload.outputs_of(finished.model.eval(), inputs.batches, finished.runtime.device, form)
     return values.numpy(), counts.numpy()
 
 
@@ -86,6 +99,12 @@ def prove(
     folder: Folder, finished: LoadedModel, inputs: Inputs, right: tuple[np.ndarray, np.ndarray]
 ) -> dict[str, Any]:
     """Reloads the folder in a fresh process and compares everything.
+
+    Args:
+        folder: to be tried.
+        finished: the run, loaded.
+        inputs: the batches.
+        right: the run's own outputs, (num_places, num_outputs), and places of each sequence, (num_sequences,).
 
     Returns:
         What was compared: `passes`, `inputs`, `labels`, and `resized` where the base has another head.
@@ -108,6 +127,16 @@ def in_fresh_process(
     folder: Folder, finished: LoadedModel, inputs: Inputs, ways: list[Pass]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Returns the outputs and the report of `reload.py` for one folder.
+
+    Args:
+        folder: to be tried.
+        finished: the run, loaded.
+        inputs: the batches.
+        ways: how to run it.
+
+    Returns:
+        Outputs as `compare` reads them: `ATTENTION/SHAPE` (num_places, num_outputs) fp32, and
+        `ATTENTION/SHAPE/counts` (num_sequences,) int64. The report: `keys`, `labels`, `ids`, `modules`.
 
     Raises:
         ExportError: plain transformers and peft cannot load or run it.
@@ -134,14 +163,28 @@ def in_fresh_process(
 def entry_of(
     folder: Folder, finished: LoadedModel, inputs: Inputs, ways: list[Pass], file: Path
 ) -> dict[str, Any]:
-    """Returns the entry of the job that `reload.py` reads."""
+    """Returns the entry of the job that `reload.py` reads.
+
+    Args:
+        folder: to be tried.
+        finished: the run, loaded.
+        inputs: the batches, which `file` holds.
+        ways: how to run it.
+        file: of the batches.
+    """
     return {"folder": str(folder.path), "auto_class": folder.auto_class, "dtype": folder.dtype, "base": folder.base,
             "device": finished.runtime.device, "threads": finished.runtime.threads, "inputs": str(file),
-            "passes": [(way.attention, way.shape) for way in ways], "texts": inputs.texts}  # fmt: skip
+            "passes": [(way.attention, way.shape) for way in ways], "texts": inputs.texts,
+            "form": form_of(folder.head)}  # fmt: skip
+
+
+def form_of(head: Head) -> dict[str, Any]:
+    """Returns what `reload.py`, which imports nothing of ftcli, has to know of a head, as plain JSON."""
+    return {"outputs": list(head.outputs), "per_token": head.per_token, "one_row": head.one_row}
 
 
 def refuse_keys(keys: list[str]) -> None:
-    """Raises ExportError where a tensor was missing, left over or made anew on loading."""
+    """Raises ExportError where a tensor was missing, left over or re-initialized on loading."""
     if keys:
         more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
         raise ExportError(
@@ -156,7 +199,14 @@ def compare(
     names: list[str],
     labels: list[str],
 ) -> None:
-    """Fills in `way.worst` and `way.compared`.
+    """Compares one pass and fills in `way.worst` and `way.compared`.
+
+    Args:
+        way: the pass.
+        outputs: of `in_fresh_process`, (num_places, num_outputs) and (num_sequences,).
+        right: the run's own, (num_places, num_outputs) and (num_sequences,).
+        names: (num_sequences,) what each sequence is.
+        labels: names of the outputs.
 
     Raises:
         ExportError: names the places that differ most, with both values.

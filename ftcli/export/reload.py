@@ -33,7 +33,8 @@ def run(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     Args:
         entry: `folder`, `auto_class`, `dtype`, `device`, `threads`, `inputs` (a file of `BATCH/NAME` tensors),
             `passes` of (attention kind, padded or unpadded), `base` where the folder holds an adapter, and
-            `texts`, where the tokenizer is tried too: rows of one text or two.
+            `texts`, where the tokenizer is tried too: rows of one text or two. `form` says how the head is called
+            (`ftcli.batching.head.Head`): `outputs`, `per_token`, `one_row`.
     """
     import torch
 
@@ -47,7 +48,7 @@ def run(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         if attention not in models:
             models = {attention: load(entry, attention, report)}
         given = unpadded(batches) if shape == UNPADDED else batches
-        values, counts = outputs_of(models[attention], given, entry["device"])
+        values, counts = outputs_of(models[attention], given, entry["device"], entry["form"])
         outputs |= {f"{attention}/{shape}": values, f"{attention}/{shape}/counts": counts}
     report["ids"] = token_ids(entry) if entry.get("texts") else None
     report["labels"] = {str(k): v for k, v in models[attention].config.id2label.items()}
@@ -56,7 +57,13 @@ def run(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def load(entry: dict[str, Any], attention: str, report: dict[str, Any]) -> Any:
-    """Returns the model in eval mode; whatever was missing or left over goes to `report["keys"]`."""
+    """Returns the model in eval mode.
+
+    Args:
+        entry: as in `run`.
+        attention: `eager` or `sdpa`.
+        report: whatever was missing or left over goes to its `keys`.
+    """
     import torch
     import transformers
 
@@ -80,7 +87,14 @@ def load(entry: dict[str, Any], attention: str, report: dict[str, Any]) -> Any:
 
 
 def with_adapter(base: Any, info: dict[str, Any], folder: str, report: dict[str, Any]) -> Any:
-    """Returns peft's model; reports what neither the base's files nor the adapter's give."""
+    """Returns peft's model.
+
+    Args:
+        base: of transformers.
+        info: of its loading.
+        folder: with the adapter.
+        report: what neither the base's files nor the adapter's give goes to its `keys`.
+    """
     import warnings
 
     from peft import PeftModel, get_peft_model_state_dict
@@ -124,8 +138,16 @@ def unpadded(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return alone
 
 
-def outputs_of(model: Any, batches: list[dict[str, Any]], device: str) -> tuple[Any, Any]:
+def outputs_of(
+    model: Any, batches: list[dict[str, Any]], device: str, form: dict[str, Any]
+) -> tuple[Any, Any]:
     """Returns a model's outputs at all places that are no padding.
+
+    Args:
+        model: of transformers or peft, in eval mode.
+        batches: of input tensors, each (num_sequences, ...).
+        device: where the model is.
+        form: as in `run`.
 
     Returns:
         values: (num_places, num_outputs) fp32; one place a sequence, or one a token of it.
@@ -136,27 +158,26 @@ def outputs_of(model: Any, batches: list[dict[str, Any]], device: str) -> tuple[
     values, counts = [], []
     with torch.no_grad():
         for batch in batches:
-            for found in _by_sequence(model, {k: v.to(device) for k, v in batch.items()}):
+            for found in _by_sequence(model, {k: v.to(device) for k, v in batch.items()}, form):
                 values.append(found.float().cpu())
                 counts.append(len(found))
     return torch.cat(values), torch.tensor(counts)
 
 
-def _by_sequence(model: Any, batch: dict[str, Any]) -> list[Any]:
+def _by_sequence(model: Any, batch: dict[str, Any], form: dict[str, Any]) -> list[Any]:
+    """Returns the outputs of each sequence of a batch, (num_places, num_outputs)."""
     import torch
 
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     dtype = next(p.dtype for p in inner.parameters())
     batch = {name: v.to(dtype) if v.is_floating_point() else v for name, v in batch.items()}
-    if type(inner).__name__.endswith("ForMultipleChoice"):
+    if form["one_row"]:
         # One row whose choices are all sequences of the batch: rows may differ in how many they have.
         return list(model(**{name: v[None] for name, v in batch.items()}).logits[0][:, None, None])
     found = model(**batch)
-    if "start_logits" in found:
-        logits = torch.stack([found.start_logits, found.end_logits], -1)
-    else:
-        logits = found.logits
-    if logits.dim() == 2:
+    scores = [found[name] for name in form["outputs"]]
+    logits = scores[0] if len(scores) == 1 else torch.stack(scores, -1)
+    if not form["per_token"]:
         return list(logits[:, None])
     logits = logits[
         :, -batch["attention_mask"].shape[1] :

@@ -70,7 +70,7 @@ def _sweep(leftover: Path) -> None:
 
 @contextmanager
 def _reworded(target: Path) -> Iterator[None]:
-    """A disk that is full or cannot be written is told with what helps here."""
+    """Gives the error of a full or read-only disk the hint that helps here."""
     try:
         with explained(target):
             yield

@@ -22,13 +22,13 @@ class By(Enum):
 @dataclass(kw_only=True, slots=True)
 class GradualConfig(FreezingConfig):
     by: By = By.block
-    """What one phase thaws: a block, all blocks of one depth, or a pair of tensors."""
+    """What one phase unfreezes: a block, all blocks of one depth, or a pair of tensors."""
     num_phases: int | None = None
     """Neighbouring phases are merged into this many, or into all there are. None: one each."""
     epoch_transitions_only: bool = False
     """Early stopping ends no phase; the last one then lasts to the end of the run."""
     start_phase: int = 0
-    """Phase the run begins in; what earlier phases thaw trains too."""
+    """Phase the run begins in; what earlier phases unfreeze trains too."""
     start_from: str | None = None
     """Checkpoint folder of another run (runs/.../checkpoints/best) whose weights this run begins with."""
 
@@ -46,7 +46,7 @@ class GradualConfig(FreezingConfig):
 def build(config: GradualConfig, anatomy: Anatomy) -> Schedule:
     """Returns the schedule `ftcli generate-schedule` writes for this model and lr.
 
-    A shallow model gives fewer phases than a recipe may ask for; that is said, not refused.
+    A shallow model may give fewer phases than `num_phases`: a note says so, it is no error.
     """
     by, wanted = config.by.value, config.num_phases
     most = len(default_schedule(anatomy, 1.0, by=by))

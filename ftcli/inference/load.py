@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ftcli.config.check import check
 from ftcli.config.compose import Composed, load
 from ftcli.config.saved import restored
 from ftcli.errors import ConfigError, Problem, RunDirError
 from ftcli.model.shared import SharedWeights, current, shared_weights
-from ftcli.run import build
+from ftcli.run.inputs import RunInputs, build_task
+from ftcli.run.model import ModelAndPlan, build_base_model
 from ftcli.run.run_dir import RunDir
-from ftcli.run.train import check
-from ftcli.runtime.decide import Runtime, decide_runtime
+from ftcli.run.session import RunSession
+from ftcli.runtime.decide import Runtime
 
 if TYPE_CHECKING:
     import torch
@@ -31,15 +33,15 @@ STAMPED = re.compile(r"\d{8}-\d{6}-([0-9a-f]{6})")
 
 @dataclass(slots=True)
 class LoadedModel:
-    """Model, inputs and evaluator; `origin` is printed, `labels` order the probabilities."""
+    """A model ready to score, with its inputs and evaluator; `origin` is printed, `labels` order the probabilities."""
 
     composed: Composed
-    inputs: build.RunInputs
+    inputs: RunInputs
     runtime: Runtime
     model: torch.nn.Module
     evaluator: Evaluator
     origin: str
-    built: build.ModelAndPlan | None = None
+    built: ModelAndPlan | None = None
     """What the model was built as; None for a folder or an ensemble."""
 
     @property
@@ -47,8 +49,8 @@ class LoadedModel:
         return self.inputs.labels
 
 
-def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool) -> LoadedModel:
-    """Loads a checkpoint of a run, with the rows of its configuration or of the words.
+def load_run(run: RunDir, checkpoint: str, overrides: list[str], *, with_rows: bool) -> LoadedModel:
+    """Loads a checkpoint of a run, with the rows of its configuration or of the overrides.
 
     Raises:
         ConfigError: a word that would change the model.
@@ -57,9 +59,9 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
     from ftcli.checkpoint.store import CheckpointStore
     from ftcli.trainer.state_dict import load_tensors
 
-    composed = restored(run.path / "config.yaml", words)
+    composed = restored(run.path / "config.yaml", overrides)
     if composed.config.seeds:
-        return _load_ensemble(run, composed.config.seeds, checkpoint, words, with_rows=with_rows)
+        return _load_ensemble(run, composed.config.seeds, checkpoint, overrides, with_rows=with_rows)
     for key in sorted(composed.changed):
         if not key.startswith(CHANGEABLE):
             raise ConfigError(
@@ -77,35 +79,34 @@ def load_run(run: RunDir, checkpoint: str, words: list[str], *, with_rows: bool)
     found = CheckpointStore(
         run.checkpoints, keep=composed.config.trainer.keep_checkpoints, readonly=True
     ).find(checkpoint)
-    inputs = build.load_inputs(composed.config, labels=recorded["labels"], with_rows=with_rows)
-    if inputs.source.fingerprint() != recorded["model"]["fingerprint"]:
-        raise RunDirError(Problem(inputs.source.origin, "the model's files changed since this run was trained",
-                                  "type model.path=DIR with the folder it was trained from"))  # fmt: skip
     asked = composed.changed
     kept = {"attention": decided["attention"]}
     if not asked & {"trainer.device", "trainer.precision"}:
         kept["precision"] = decided["precision"]
     if "trainer.threads" not in asked:
         kept["threads"] = decided["threads"]
-    runtime = decide_runtime(composed.config, inputs.tokenizer.max_length, kept)
-    built = build.build_model(inputs, attention=runtime.attention)
+    session = RunSession(composed.config, labels=recorded["labels"], with_rows=with_rows, recorded=kept)
+    inputs = session.inputs
+    if inputs.source.fingerprint() != recorded["model"]["fingerprint"]:
+        raise RunDirError(Problem(inputs.source.origin, "the model's files changed since this run was trained",
+                                  "type model.path=DIR with the folder it was trained from"))  # fmt: skip
+    runtime, built = session.runtime, session.built
     load_tensors(built.model, found.load("model"))
     if (shared := current()) is not None:
         shared.adopt(built.model, runtime.device)
     model = built.model.to(runtime.device).eval()
-    evaluator = build.build_evaluator(composed.config, inputs, runtime)
-    return LoadedModel(composed, inputs, runtime, model, evaluator, f"{run.path} ({found.name})", built)
+    return LoadedModel(composed, inputs, runtime, model, session.evaluator, f"{run.path} ({found.name})", built)
 
 
 def _load_ensemble(
-    run: RunDir, seeds: list[int], checkpoint: str, words: list[str], *, with_rows: bool
+    run: RunDir, seeds: list[int], checkpoint: str, overrides: list[str], *, with_rows: bool
 ) -> LoadedModel:
     """Loads every member; rows, tokenizer and evaluator are those of the first."""
     import torch
 
     members = [
         load_run(
-            RunDir(run.path / f"seed-{seed}"), checkpoint, words, with_rows=with_rows and seed == seeds[0]
+            RunDir(run.path / f"seed-{seed}"), checkpoint, overrides, with_rows=with_rows and seed == seeds[0]
         )
         for seed in seeds
     ]
@@ -119,48 +120,48 @@ def _load_ensemble(
     return replace(first, model=model, origin=origin, built=None)
 
 
-def load_folder(spec: str, words: list[str]) -> LoadedModel:
-    """Loads a Hugging Face folder or hub id that already has its head; data and task come from words.
+def load_folder(spec: str, overrides: list[str]) -> LoadedModel:
+    """Loads a Hugging Face folder or hub id that already has its head; data and task come from overrides.
 
     Raises:
         ConfigError: the checkpoint holds no trained head for the task.
     """
     place = f"model.path={spec}" if Path(spec).expanduser().is_dir() else f"model.id={spec}"
-    if not any(word.startswith("model=") for word in words):
-        words = ["model=local", *words]
-    composed = load([*words, place])
+    if not any(word.startswith("model=") for word in overrides):
+        overrides = ["model=local", *overrides]
+    composed = load([*overrides, place])
     check(composed)
     names = composed.config.data.label_names
-    inputs = build.load_inputs(composed.config, labels=names or [])
-    own = [inputs.hf_config.id2label[i] for i in range(inputs.hf_config.num_labels)]
+    session = RunSession(composed.config, labels=names or [])
+    inputs = session.inputs
+    own = [str(name) for _, name in sorted((inputs.hf_config.id2label or {}).items())]
     if names is None:
-        inputs = replace(inputs, labels=own, task=build.build_task(composed.config, own))
+        session.inputs = inputs = replace(inputs, labels=own, task=build_task(composed.config, own))
     elif len(names) != len(own):
         message = f"{len(names)} label names for a head of {len(own)}: {', '.join(own)}"
         raise ConfigError(Problem("data.label_names", message, f"type data.label_names=[{','.join(own)}]"))
-    runtime = decide_runtime(composed.config, inputs.tokenizer.max_length)
-    built = build.build_base_model(inputs, attention=runtime.attention, require_head=True)
+    runtime = session.runtime
+    built = build_base_model(inputs, attention=runtime.attention, require_head=True)
     model = built.model.to(runtime.device).eval()
-    evaluator = build.build_evaluator(composed.config, inputs, runtime)
-    return LoadedModel(composed, inputs, runtime, model, evaluator, inputs.source.origin)
+    return LoadedModel(composed, inputs, runtime, model, session.evaluator, inputs.source.origin)
 
 
-def open_predictor(spec: str, checkpoint: str, words: list[str], *, with_rows: bool) -> LoadedModel:
+def open_predictor(spec: str, checkpoint: str, overrides: list[str], *, with_rows: bool) -> LoadedModel:
     """Opens whatever `ftcli evaluate` is given: a run, a folder with a model, or a hub id."""
     path = Path(spec).expanduser()
     if path.is_dir() and (path / "config.json").is_file():
-        return load_folder(spec, words)
+        return load_folder(spec, overrides)
     try:
         run = RunDir.find(spec)
     except RunDirError:
         if path.exists() or "/" not in spec.strip("/") or spec.startswith((".", "/", "~", "runs")):
             raise
-        return load_folder(spec, words)
-    return load_run(run, checkpoint, words, with_rows=with_rows)
+        return load_folder(spec, overrides)
+    return load_run(run, checkpoint, overrides, with_rows=with_rows)
 
 
 def open_predictors(
-    specs: list[str], checkpoint: str, words: list[str], *, with_rows: bool
+    specs: list[str], checkpoint: str, overrides: list[str], *, with_rows: bool
 ) -> tuple[dict[str, LoadedModel], SharedWeights]:
     """Opens several, those on one base with the base's weights read and held once.
 
@@ -174,12 +175,12 @@ def open_predictors(
     opened: dict[str, LoadedModel] = {}
     with shared_weights() as shared:
         for spec in specs:
-            finished = open_predictor(spec, checkpoint, words, with_rows=with_rows)
+            loaded = open_predictor(spec, checkpoint, overrides, with_rows=with_rows)
             name = _name(spec)
             if name in opened:
                 hint = "name each run once, and give folders different names"
                 raise ConfigError(Problem("RUN", f"{name} is the name of two of them", hint))
-            opened[name] = finished
+            opened[name] = loaded
     shared.release()
     return opened, shared
 

@@ -1,16 +1,14 @@
-"""What evaluate and predict do with a finished model: score a part, or add predictions to a file."""
+"""What evaluate and predict do with a trained model: score a part, or add predictions to a file."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.batching.cache import cached_table
-from ftcli.errors import CheckpointError, ConfigError, DataError, Problem
+from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.inference.error_analysis import (
     confusion,
     draw_confusion,
@@ -21,24 +19,23 @@ from ftcli.inference.error_analysis import (
 from ftcli.inference.row_writer import RowWriter, format_of, opened
 
 if TYPE_CHECKING:
-    import numpy as np
 
     from ftcli.batching.rows import Rows
     from ftcli.batching.token_table import TokenTable
     from ftcli.console.console import Screen
     from ftcli.inference.load import LoadedModel
-    from ftcli.trainer.evaluation import Evaluator, Scores
+    from ftcli.trainer.evaluation import Scores
 
 CHUNK_ROWS = 4096
 
 
 def evaluate_part(
-    finished: LoadedModel, part: str, screen: Screen, *, mistakes: int = 5, picture: Path | None = None
+    loaded: LoadedModel, part: str, screen: Screen, *, mistakes: int = 5, picture: Path | None = None
 ) -> dict[str, Any]:
     """Returns the metrics of one labelled part and its worst mistakes, and prints both.
 
     Args:
-        finished: the model.
+        loaded: the model.
         part: `validation`, `test` or `train`.
         screen: where tables go.
         mistakes: how many of the worst mistakes are listed.
@@ -48,13 +45,13 @@ def evaluate_part(
         DataError: the part does not exist or has no labels.
         ConfigError: a picture of a task without classes.
     """
-    inputs = finished.inputs
+    inputs = loaded.inputs
     task = inputs.task
     screen.notes(inputs.decisions)
     rows = getattr(inputs.splits, part)
     if rows is None:
         raise DataError(Problem("--split", f"there is no {part} part", f"type data.files.{part}=FILE"))
-    table, scores = score_part(finished, part)
+    table, scores = score_part(loaded, part)
     if scores is None:
         raise DataError(
             Problem("--split", f"the {part} part has no labels", "ftcli predict writes predictions for it")
@@ -67,35 +64,30 @@ def evaluate_part(
         if counts is None:
             raise ConfigError(
                 Problem(
-                    "--output", f"task={finished.composed.config.choices['task']} has no confusion matrix"
+                    "--output", f"task={loaded.composed.config.choices['task']} has no confusion matrix"
                 )
             )
         draw_confusion(counts, inputs.labels, picture)
     worst = worst_errors(task, table, rows, scores.records, mistakes)
     figures = [(name, f"{value:.4f}") for name, value in scores.figures.items()]
-    screen.table(f"{part} of {finished.origin}", ["", ""], [*figures, ("rows", len(table))])
+    screen.table(f"{part} of {loaded.origin}", ["", ""], [*figures, ("rows", len(table))])
     show_confusion(screen, counts, inputs.labels)
     show_errors(screen, worst, task.error_name)
     return {"metrics": scores.figures, "part": part, "rows": len(table), "data": rows.origin,
-            "model": finished.origin, "labels": inputs.labels, "mistakes": worst, "error": task.error_name,
+            "model": loaded.origin, "labels": inputs.labels, "mistakes": worst, "error": task.error_name,
             "confusion": None if counts is None else counts.tolist()}  # fmt: skip
 
 
-def score_part(finished: LoadedModel, part: str) -> tuple[TokenTable, Scores | None]:
+def score_part(loaded: LoadedModel, part: str) -> tuple[TokenTable, Scores | None]:
     """Returns a part's rows as tokens and, where they have labels, the scores with every row's prediction."""
-    inputs = finished.inputs
+    inputs = loaded.inputs
     table, _ = cached_table(getattr(inputs.splits, part), inputs.tokenizer, inputs.task, inputs.labels)
-    return table, None if table.labels is None else finished.evaluator.score(finished.model, table, keep=True)
+    return table, None if table.labels is None else loaded.evaluator.score(loaded.model, table, keep=True)
 
 
-def save_predictions(path: Path, evaluator: Evaluator, table: TokenTable, rows: Rows, scores: Scores) -> None:
-    """Writes every row's prediction, and scores the file once more: both must agree."""
-    assert scores.records is not None
-    write_predictions(path, evaluator.task, table, rows, scores.records)
-    check_predictions(path, evaluator, scores.figures)
 
 
-def predict_file(finished: LoadedModel, source: str, target: str) -> int:
+def predict_file(loaded: LoadedModel, source: str, target: str) -> int:
     """Writes every row of `source` with its prediction to `target`, piece by piece; returns how many.
 
     Raises:
@@ -103,15 +95,15 @@ def predict_file(finished: LoadedModel, source: str, target: str) -> int:
         RunDirError: the output cannot be written.
     """
     suffix = format_of(target, "--output")
-    found = read_pieces(source, [finished])
+    found = read_pieces(source, [loaded])
     first = next(found)
     refuse_same(source, target)
-    task, count = finished.inputs.task, 0
+    task, count = loaded.inputs.task, 0
     with opened(target) as file:
         writer = RowWriter(file, suffix, first, task.added_columns())
         for piece in chain([first], found):
-            table = task.encode(piece, finished.inputs.tokenizer, labelled=False)
-            records = finished.evaluator.predict(finished.model, table)
+            table = task.encode(piece, loaded.inputs.tokenizer, labelled=False)
+            records = loaded.evaluator.predict(loaded.model, table)
             writer.write(piece, [task.added_cells(r, table, piece, row) for row, r in enumerate(records)])
             count += len(piece)
     return count
@@ -123,36 +115,8 @@ def refuse_same(source: str, target: str) -> None:
         raise ConfigError(Problem("--output", "is the input file", "write to another file"))
 
 
-def write_predictions(
-    path: Path, task: Any, table: TokenTable, rows: Rows, records: list[np.ndarray]
-) -> None:
-    """Writes one JSON line a row: row, label, prediction, probabilities; what they are is the task's."""
-    from ftcli.storage.atomic import write_atomic
-
-    path.parent.mkdir(exist_ok=True)
-    lines = (
-        json.dumps({"row": row, **task.prediction_row(record, table, rows, row)}, ensure_ascii=False)
-        for row, record in enumerate(records)
-    )
-    write_atomic(path, "\n".join(lines) + "\n")
 
 
-def check_predictions(path: Path, evaluator: Evaluator, figures: dict[str, float]) -> None:
-    """Scores a predictions file once more, without the model.
-
-    Raises:
-        CheckpointError: the file gives other metrics than the evaluation that wrote it.
-    """
-    with path.open(encoding="utf-8") as file:
-        lines = (json.loads(line) for line in file)
-        again = evaluator.rescore(iter(lambda: list(islice(lines, CHUNK_ROWS)), []))
-    for name, value in again.items():
-        then = figures[name]
-        if not (
-            math.isclose(value, then, rel_tol=1e-6, abs_tol=1e-9) or math.isnan(value) and math.isnan(then)
-        ):
-            message = f"its rows give {name} {value}, the evaluation gave {then}"
-            raise CheckpointError(Problem(str(path), message, "this is a defect of ftcli: please report it"))
 
 
 def read_pieces(source: str, models: Sequence[LoadedModel]) -> Iterator[Rows]:

@@ -76,12 +76,6 @@ class Metric:
         raise NotImplementedError
 
 
-def split_name(name: str) -> tuple[str, str | None]:
-    """Splits `map@3` into ("map", "3") and `accuracy` into ("accuracy", None)."""
-    base, sign, parameter = name.partition("@")
-    return base, parameter if sign else None
-
-
 def require_rows(rows: float) -> None:
     """Raises ValueError where nothing was counted."""
     if not rows:

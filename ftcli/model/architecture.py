@@ -1,6 +1,6 @@
-"""What an architecture's config says about lengths, padding and dropout.
+"""What an architecture's config says about lengths, padding and dropout, and how a run changes it.
 
-Everything here reads the Hugging Face config alone, so that it holds before a model is built.
+Everything here reads the Hugging Face config alone, so it works before a model is built.
 """
 
 from __future__ import annotations
@@ -34,12 +34,10 @@ def positions_start_after_pad(hf_config: PreTrainedConfig) -> bool:
 
 
 def max_positions(hf_config: PreTrainedConfig) -> int | None:
-    """Returns the most tokens, special ones included, a row may have; None where no length is too long.
+    """Returns the most tokens a row may have, special tokens included; None where there is no limit.
 
-    Of an image model it is the patches of an image of its own size.
-
-    For rotary positions (Llama, Qwen2) it is the length the model was made for; nothing breaks beyond it, but
-    nothing was trained there either.
+    For an image model it is the number of patches of an image of its configured size. For rotary positions (Llama,
+    Qwen2) it is the length the model was trained for: a longer row runs, but at positions that were never trained.
     """
     kind = hf_config.model_type
     text_config = hf_config.get_text_config()
@@ -69,11 +67,53 @@ def padding_side(hf_config: PreTrainedConfig) -> str:
     """Returns the side padding belongs on for sequence classification.
 
     Right for encoders, whose positions count from the left, and for decoders too: transformers' decoder
-    classifiers score the rightmost token that is not PAD, so the last real token wherever padding stands, and
-    right padding keeps each real token on its own position without position ids. XLNet scores the last place
-    of the row as it is, so its padding goes left.
+    classifiers score the rightmost token that is not PAD, so the last real token on whichever side padding is, and
+    right padding keeps each real token at its own position without position ids. XLNet scores the last position
+    of the row whatever is there, so its padding goes left.
     """
     return "left" if hf_config.model_type == "xlnet" else "right"
+
+
+def set_pad_id(hf_config: PreTrainedConfig, pad_id: int, *, trained: bool) -> list[str]:
+    """Writes the PAD id into the config, in place; an image model reads no tokens and has none.
+
+    RoBERTa-like models read their position table from pad_id + 1 on, so the table's size has to follow.
+
+    Args:
+        hf_config: of the model.
+        pad_id: of the tokenizer.
+        trained: whether weights are loaded: trained positions cannot move.
+
+    Returns:
+        A line where the position table was resized.
+
+    Raises:
+        ConfigError: outside the vocabulary, or trained positions would be shifted.
+    """
+    text_config = hf_config.get_text_config()
+    if not hasattr(text_config, "vocab_size"):
+        return []
+    if not 0 <= pad_id < text_config.vocab_size:
+        message = f"the PAD id {pad_id} is outside the model's vocabulary of {text_config.vocab_size}"
+        raise ConfigError(Problem("tokenizer", message))
+    lines = []
+    if positions_start_after_pad(hf_config) and pad_id != hf_config.pad_token_id:
+        if trained:
+            raise ConfigError(_shifted_positions(hf_config, pad_id))
+        rows = (max_positions(hf_config) or 0) + pad_id + 1
+        hf_config.max_position_embeddings = rows
+        lines.append(f"{rows} rows of positions, as they start after the PAD id {pad_id}")
+    hf_config.pad_token_id = pad_id
+    text_config.pad_token_id = pad_id
+    return lines
+
+
+def _shifted_positions(hf_config: PreTrainedConfig, pad_id: int) -> Problem:
+    message = (
+        f"the tokenizer's PAD id is {pad_id} and the model's {hf_config.pad_token_id}; "
+        f"{hf_config.model_type} counts positions from it, so the trained ones would be shifted"
+    )
+    return Problem("tokenizer", message, "use the model's own tokenizer: tokenizer=auto")
 
 
 def set_dropout(hf_config: PreTrainedConfig, probability: float) -> list[str]:
@@ -101,5 +141,5 @@ def set_dropout(hf_config: PreTrainedConfig, probability: float) -> list[str]:
 
 
 def _is_probability(value: object) -> bool:
-    # None stands for "as hidden_dropout_prob", for example in BERT's classifier_dropout.
+    # None means "as hidden_dropout_prob", for example in BERT's classifier_dropout.
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -1,7 +1,7 @@
-"""One base in memory under several runs: weight files are read once, and equal tensors are one storage.
+"""One base model in memory for several runs: weight files are read once, and equal tensors share one storage.
 
-Sharing goes by content: a run's tensor that is equal, bit for bit, to one of the files takes the file's
-storage. So whatever a run trained, or a method's initialisation changed, stays its own.
+Sharing goes by content: a run's tensor that equals one of the files, bit for bit, takes over the storage of the
+file's tensor. So whatever a run trained, or a PEFT method's initialization changed, stays the run's own.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Key = tuple[Any, ...]
 
 
 class SharedWeights:
-    """Tensors of weight files, held once; models built meanwhile take them over with `adopt`."""
+    """Tensors of weight files, in memory once; models that are built in the meantime share them by `adopt`."""
 
     def __init__(self) -> None:
         self.reads = 0
-        """Sets of files that were read from the disk."""
+        """Sets of weight files that were read from the disk."""
         self.num_bytes = 0
-        """Bytes of tensors that `adopt` did not have to hold again."""
+        """Bytes of memory saved: tensors that a second model and later ones share."""
         self._files: dict[Key, dict[str, torch.Tensor]] = {}
         self._index: dict[Key, list[torch.Tensor]] = {}
         self._moved: dict[tuple[int, str], torch.Tensor] = {}
@@ -34,11 +34,13 @@ class SharedWeights:
     def read(
         self, files: tuple[Path, ...], dtype: torch.dtype, load: Callable[[], dict[str, torch.Tensor]]
     ) -> dict[str, torch.Tensor]:
-        """Returns a copy of the files' tensors; `load` reads them where nobody has.
+        """Returns a copy of the files' tensors by name, in their own shapes; `load` reads them the first time.
+
+        A copy, because transformers keeps the tensors it is given as parameters, and a run may change them.
 
         Args:
             files: safetensors files of one model.
-            dtype: of the model; tensors are widened to it, never narrowed.
+            dtype: of the model. Float tensors are widened to float32 where it is that; they are never narrowed.
             load: reads the files.
         """
         import torch
@@ -47,33 +49,34 @@ class SharedWeights:
         if key not in self._files:
             self.reads += 1
             wide = dtype == torch.float32
-            held = {n: t.to(dtype) if wide and t.is_floating_point() else t for n, t in load().items()}
-            self._files[key] = held
-            for tensor in held.values():
+            tensors = {n: t.to(dtype) if wide and t.is_floating_point() else t for n, t in load().items()}
+            self._files[key] = tensors
+            for tensor in tensors.values():
                 self._index.setdefault(_key(tensor), []).append(tensor)
         return {name: tensor.clone() for name, tensor in self._files[key].items()}
 
     def adopt(self, model: torch.nn.Module, device: str) -> None:
-        """Gives the model's unchanged tensors the storage of the files', on `device`."""
+        """Lets the model's tensors that equal one of the files share the file's storage, on `device`."""
         for tensor in [*model.parameters(), *model.buffers()]:
-            held = next((t for t in self._index.get(_key(tensor), ()) if _equal(t, tensor)), None)
-            if held is not None:
-                tensor.data = self._on(held, device)
-                self.num_bytes += held.nbytes if id(held) in self._used else 0
-                self._used.add(id(held))
+            equal = next((t for t in self._index.get(_key(tensor), ()) if _equal(t, tensor)), None)
+            if equal is not None:
+                tensor.data = self._on(equal, device)
+                # The first model would have needed this memory anyway.
+                self.num_bytes += equal.nbytes if id(equal) in self._used else 0
+                self._used.add(id(equal))
 
     def release(self) -> None:
-        """Lets go of all that no model took over."""
+        """Frees the tensors that no model shares."""
         self._files.clear()
         self._index.clear()
 
-    def _on(self, held: torch.Tensor, device: str) -> torch.Tensor:
+    def _on(self, tensor: torch.Tensor, device: str) -> torch.Tensor:
         if device == "cpu":
-            return held
-        place = (id(held), device)
-        if place not in self._moved:
-            self._moved[place] = held.to(device)
-        return self._moved[place]
+            return tensor
+        key = (id(tensor), device)
+        if key not in self._moved:
+            self._moved[key] = tensor.to(device)
+        return self._moved[key]
 
 
 _current: ContextVar[SharedWeights | None] = ContextVar("shared_weights", default=None)
@@ -81,7 +84,7 @@ _current: ContextVar[SharedWeights | None] = ContextVar("shared_weights", defaul
 
 @contextmanager
 def shared_weights() -> Iterator[SharedWeights]:
-    """Inside the block, weight files are read once, and models can take over what is held."""
+    """Inside the block, weight files are read once, and models can share their tensors."""
     shared = SharedWeights()
     token = _current.set(shared)
     try:
@@ -91,12 +94,12 @@ def shared_weights() -> Iterator[SharedWeights]:
 
 
 def current() -> SharedWeights | None:
-    """Returns what holds the weights in this block, None outside of one."""
+    """Returns the weights shared in this block, None outside of one."""
     return _current.get()
 
 
 def _key(tensor: torch.Tensor) -> Key:
-    """Returns what equal tensors have in common; tensors that agree in it are compared value by value."""
+    """Returns what equal tensors agree in, cheap to look up; tensors with equal keys are then compared by value."""
     import torch
 
     kind = torch.float64 if tensor.is_floating_point() else None

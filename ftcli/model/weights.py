@@ -1,41 +1,37 @@
-"""Safetensors files -> a model with known fresh parameters.
+"""Safetensors files -> a model, and which of its parameters are newly initialized.
 
-The files are opened here and handed to transformers as a state dict, so that nothing else in the folder (an
-adapter, a pickle, a Python file) can take part, and so that every tensor that is missing, misfit or left over
-is accounted for.
+The files are opened here and passed to transformers as a state dict. So nothing else in the folder (an adapter, a
+pickle, a Python file) can take part, and every tensor that is missing, of another shape or left over is known.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import Problem, SourceError
 from ftcli.hub.resolve import Source, quiet_transformers
+from ftcli.model.head import is_head
 from ftcli.model.shared import current
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
-# Poolers stand inside the base model but belong to the sentence head: checkpoints of masked language models
-# lack them.
-_POOLER = re.compile(r"(^|\.)pooler\.")
-_SHOWN = 4
+MAX_SHOWN_NAMES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model and what its files did not hold."""
+    """A model, and how its tensors differ from those of its files."""
 
     model: PreTrainedModel
     fresh: tuple[str, ...]
-    """Parameters that no file holds in their shape, in model order."""
+    """Newly initialized parameters: no file has them in their shape. In model order."""
     refitted: tuple[str, ...] = ()
-    """Those of `fresh` that the files hold in another shape."""
+    """Those of `fresh` that the files have in another shape."""
     dropped: tuple[str, ...] = ()
-    """Tensors of the files that the model has no place for."""
+    """Tensors of the files that the model has no parameter or buffer for."""
 
 
 def load(
@@ -44,6 +40,9 @@ def load(
     """Builds `model_class` with the tensors of `source.weight_files`.
 
     Args:
+        model_class: class of transformers, with the task's head.
+        hf_config: with labels, PAD id and dropout set.
+        source: the files.
         options: `dtype`, `attn_implementation`, and `device_map="meta"` for shapes without memory.
 
     Raises:
@@ -70,11 +69,11 @@ def load(
 
 
 def _tensors(source: Source, options: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Returns the files' tensors, out of memory where several runs stand on one base."""
-    held = current()
-    if options.get("device_map") == "meta" or held is None:
+    """Returns the files' tensors; inside `shared_weights` they are read from the disk once for several runs."""
+    shared = current()
+    if options.get("device_map") == "meta" or shared is None:
         return _read(source, meta=options.get("device_map") == "meta")
-    return held.read(source.weight_files, options["dtype"], lambda: _read(source, meta=False))
+    return shared.read(source.weight_files, options["dtype"], lambda: _read(source, meta=False))
 
 
 def _read(source: Source, meta: bool) -> dict[str, torch.Tensor]:
@@ -92,7 +91,7 @@ def _read(source: Source, meta: bool) -> dict[str, torch.Tensor]:
 
 
 def _shapes(file: str) -> dict[str, torch.Tensor]:
-    """Returns the file's tensors without their values, on meta."""
+    """Returns the file's tensors without their values, on the meta device."""
     import torch
     from safetensors import safe_open
 
@@ -101,14 +100,10 @@ def _shapes(file: str) -> dict[str, torch.Tensor]:
         return {name: torch.empty(stored.get_slice(name).get_shape(), device="meta") for name in names}
 
 
-def is_head(model: PreTrainedModel, name: str) -> bool:
-    """Says whether a parameter belongs to the head: outside the base model, or in its pooler."""
-    return not name.startswith(f"{model.base_model_prefix}.") or _POOLER.search(name) is not None
-
-
 def _refuse_broken_base(
     model: PreTrainedModel, source: Source, missing: set[str], misfits: dict[str, tuple[Any, Any]]
 ) -> None:
+    """Raises SourceError where the base model lacks a tensor: only a head may be newly initialized."""
     hint = "these files are not of this config.json; for an untrained model set model.weights=random"
     lost = sorted(name for name in missing if not is_head(model, name))
     if lost:
@@ -122,6 +117,6 @@ def _refuse_broken_base(
 
 
 def shorten(names: list[str] | tuple[str, ...]) -> str:
-    """Returns the first names, and how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    """Returns the first names, and how many more there are, for a line of console output."""
+    more = f" and {len(names) - MAX_SHOWN_NAMES} more" if len(names) > MAX_SHOWN_NAMES else ""
+    return ", ".join(names[:MAX_SHOWN_NAMES]) + more

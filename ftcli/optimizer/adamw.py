@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftcli.config.registry import register
 from ftcli.config.schema import OptimizerConfig
@@ -13,6 +13,8 @@ from ftcli.plan.checks import optimizer_problems
 
 if TYPE_CHECKING:
     import torch
+
+    from ftcli.plan.builders import ParameterGroup
 
 FUSED_DEVICES = ("cpu", "cuda", "mps")
 
@@ -25,6 +27,11 @@ class AdamwConfig(OptimizerConfig):
     """Added to the denominator; above 0."""
     fused: bool | None = None
     """One kernel for the whole step. None: where torch has it (cpu, cuda, mps)."""
+
+    @property
+    def state_slots(self) -> int:
+        """The running means of the gradient and of its square."""
+        return 2
 
     def problems(self) -> list[Problem]:
         """Returns values out of range."""
@@ -39,12 +46,12 @@ class AdamwConfig(OptimizerConfig):
 
 
 @register("optimizer", AdamwConfig)
-def build(config: AdamwConfig, groups: Sequence[dict[str, Any]], *, device_type: str) -> torch.optim.AdamW:
-    """Returns the optimizer over the plan's groups.
+def build(config: AdamwConfig, groups: Sequence[ParameterGroup], *, device_type: str) -> torch.optim.AdamW:
+    """Returns the optimizer over the plan's parameter groups.
 
     Args:
         config: betas, eps, fused; lr and weight decay are the groups' own.
-        groups: dicts with `params`, a list of (name, parameter), `lr`, `weight_decay` and `name`.
+        groups: the plan's, with named parameters.
         device_type: of the parameters, such as `cuda`.
 
     Raises:
@@ -53,16 +60,10 @@ def build(config: AdamwConfig, groups: Sequence[dict[str, Any]], *, device_type:
     import torch
 
     if config.fused and device_type not in FUSED_DEVICES:
-        raise ConfigError(
-            Problem("optimizer.fused", f"torch has no fused AdamW on {device_type}", "optimizer.fused=null")
-        )
+        message = f"torch has no fused AdamW on {device_type}"
+        raise ConfigError(Problem("optimizer.fused", message, "optimizer.fused=null"))
     fused = device_type in FUSED_DEVICES if config.fused is None else config.fused
     beta1, beta2 = config.betas
-    return torch.optim.AdamW(
-        list(groups),
-        lr=config.lr,
-        betas=(beta1, beta2),
-        eps=config.eps,
-        weight_decay=config.weight_decay,
-        fused=fused,
-    )
+    # Every group states its own lr and weight decay.
+    own = [dict(group) for group in groups]
+    return torch.optim.AdamW(own, betas=(beta1, beta2), eps=config.eps, fused=fused)

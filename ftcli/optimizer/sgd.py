@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftcli.config.registry import register
 from ftcli.config.schema import OptimizerConfig
@@ -16,6 +16,8 @@ from ftcli.plan.checks import optimizer_problems
 
 if TYPE_CHECKING:
     import torch
+
+    from ftcli.plan.builders import ParameterGroup
 
 
 @dataclass(kw_only=True, slots=True)
@@ -28,6 +30,11 @@ class SgdConfig(OptimizerConfig):
     """Decay in [0, 1) of the running sum of gradients; 0: none is kept."""
     nesterov: bool = False
     """Look ahead along the momentum before taking the gradient step."""
+
+    @property
+    def state_slots(self) -> int:
+        """The momentum, if there is one."""
+        return 1 if self.momentum else 0
 
     def problems(self) -> list[Problem]:
         """Returns values out of range."""
@@ -42,20 +49,16 @@ class SgdConfig(OptimizerConfig):
 
 
 @register("optimizer", SgdConfig)
-def build(config: SgdConfig, groups: Sequence[dict[str, Any]], *, device_type: str) -> torch.optim.SGD:
-    """Returns the optimizer over the plan's groups.
+def build(config: SgdConfig, groups: Sequence[ParameterGroup], *, device_type: str) -> torch.optim.SGD:
+    """Returns the optimizer over the plan's parameter groups.
 
     Args:
         config: momentum, nesterov; lr and weight decay are the groups' own.
-        groups: dicts with `params`, a list of (name, parameter), `lr`, `weight_decay` and `name`.
+        groups: the plan's, with named parameters.
         device_type: of the parameters; torch chooses its kernel by it.
     """
     import torch
 
-    return torch.optim.SGD(
-        list(groups),
-        lr=config.lr,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
-    )
+    # Every group states its own lr and weight decay.
+    own = [dict(group) for group in groups]
+    return torch.optim.SGD(own, momentum=config.momentum, nesterov=config.nesterov)

@@ -1,4 +1,4 @@
-"""The module of a bottleneck adapter; imported where a model is, as it needs torch."""
+"""The module of a bottleneck adapter; a file of its own, as it needs torch at import."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ class Bottleneck(nn.Module):
         return hidden + change.to(hidden.dtype)
 
     def after(self, module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-        """A forward hook of a sublayer's last module."""
+        """Adapts the output of a sublayer's last module, as its forward hook: (..., width) -> (..., width)."""
         adapted: torch.Tensor = self(output)
         return adapted

@@ -1,6 +1,6 @@
-"""What each PEFT method was seen to train: the table of `ftcli/peft/support.json`, made by running every pair.
+"""Architectures and tasks that each PEFT method trains: the table of `ftcli/peft/support.json`, made by running every pair.
 
-`make support` (benchmarks/peft_support.py) makes it anew. Methods of other packages are in no table.
+`make support` (benchmarks/peft_support.py) writes it. Methods of other packages are not in it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from ftcli.errors import ConfigError, Problem
 
 REFUSED = "refused: "
-"""Begins a reason that the method's own builder gave; with other words, such as target modules, it may accept."""
+"""Begins a reason that the method's own builder gave; with other settings, such as target modules, it may accept."""
 FILE = Path(__file__).parent / "support.json"
 
 
@@ -25,7 +25,7 @@ def support_table() -> dict[str, Any]:
 
 
 def failing(method: str) -> str:
-    """Returns the architectures and tasks a method was tried on and does not train."""
+    """Returns the architectures and tasks that a method was tried on and does not train, as one text."""
     own = support_table()["methods"].get(method)
     if own is None:
         return ""
@@ -33,7 +33,12 @@ def failing(method: str) -> str:
 
 
 def consult(method: str, model_type: str, task: str) -> list[str]:
-    """Returns a line where a method was never tried with an architecture or task.
+    """Returns a line if a method was never tried with an architecture.
+
+    Args:
+        method: choice of the role `peft`.
+        model_type: the architecture, as in the model's config.json.
+        task: choice of the role `task`.
 
     Raises:
         ConfigError: it was tried and does not work.

@@ -1,4 +1,4 @@
-"""Puts a peft method's layers into a model in place, seeded, and says which tensors are its own."""
+"""Adds the layers of a method of the peft library to a model, in place and seeded."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def inject(peft_config: Any, model: nn.Module, *, seed: int) -> Added:
     before = {id(parameter) for parameter in model.parameters()}
     tuner = PEFT_TYPE_TO_TUNER_MAPPING[peft_config.peft_type]
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), _no_compiling():
-        # LayerNorm tuning asks for the sizes of norms, which peft knows of linear modules only.
+        # LayerNorm tuning asks for the sizes of norms; peft knows those of linear modules only and warns.
         warnings.filterwarnings("ignore", message="Unsupported layer type", category=UserWarning)
         # torch.manual_seed would also seed the GPUs, which fork_rng does not restore here.
         torch.random.default_generator.manual_seed(seed)
@@ -58,7 +58,7 @@ def inject(peft_config: Any, model: nn.Module, *, seed: int) -> Added:
         except ValueError as error:
             raise ConfigError(Problem("peft", f"the peft library refuses: {error}", WIDTHS)) from error
     added = {name: p for name, p in model.named_parameters() if id(p) not in before}
-    # By peft's own rule, not by requires_grad: on the meta device it makes parameters anew, without it.
+    # By peft's own rule, not by requires_grad: on the meta device peft re-creates parameters without it.
     trained = {name: p for name, p in added.items() if tuner.prefix in name}
     for parameter in trained.values():
         # get_peft_model does the same; left alone, they have the base's precision.
@@ -68,7 +68,7 @@ def inject(peft_config: Any, model: nn.Module, *, seed: int) -> Added:
 
 @contextmanager
 def _no_compiling() -> Iterator[None]:
-    """Keeps peft from compiling BOFT's CUDA extension, which would change what a run computes by machine."""
+    """Keeps peft from compiling BOFT's CUDA extension: results would then depend on whether a machine can."""
     from peft.tuners.boft import layer
 
     own = layer.get_fbd_cuda
@@ -80,7 +80,7 @@ def _no_compiling() -> Iterator[None]:
 
 
 def fan_in_fan_out(model: nn.Module, targets: list[str]) -> bool:
-    """Returns whether the targets are Conv1D, whose weight is (in, out): peft corrects itself if not told."""
+    """Returns whether the targets are Conv1D, whose weight is (in, out) instead of (out, in)."""
     from transformers.pytorch_utils import Conv1D
 
     return any(isinstance(model.get_submodule(target), Conv1D) for target in targets)

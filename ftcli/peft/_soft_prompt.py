@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ftcli.config.schema import PeftConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.adapters import PeftResult
-from ftcli.plan.anatomy import base_prefix
+from ftcli.plan.units import base_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,19 +25,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from ftcli.batching.head import Head
+
 PLACE = "prompt_embeddings"
 """Name of the prompt encoder in the base model."""
-TASK_TYPES = {
-    "ForSequenceClassification": "SEQ_CLS",
-    "ForTokenClassification": "TOKEN_CLS",
-    "ForQuestionAnswering": "QUESTION_ANS",
-}
-"""How the model's class ends -> peft's task type; others, multiple choice among them, peft does not prompt."""
-PER_TOKEN = {
-    "ForTokenClassification": ("logits",),
-    "ForQuestionAnswering": ("start_logits", "end_logits"),
-}
-"""How the model's class ends -> the outputs that have a place for each token."""
 PROMPTED = (
     "albert", "bert", "bloom", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "gpt2",
     "gpt_neo", "gpt_neox", "llama", "mistral", "modernbert", "mpnet", "opt", "qwen2", "qwen3", "roberta",
@@ -83,11 +74,17 @@ def require_architecture(model: nn.Module, known: Sequence[str], method: str, wh
     raise ConfigError(Problem("peft", message, hint))
 
 
-def describe(config_class: Any, model: Any, **fields: Any) -> Any:
-    """Returns peft's own config with all sizes stated, so that peft has nothing to guess."""
-    kind = type(model).__name__
+def describe(config_class: Any, model: Any, head: Head | None, **fields: Any) -> Any:
+    """Returns peft's own config with all sizes stated, so that peft has nothing to guess.
+
+    Args:
+        config_class: of peft, such as PromptTuningConfig.
+        model: a transformers model.
+        head: of the model; without a task type in it, peft cannot build the prompt and no export is possible.
+        fields: of the config.
+    """
     return config_class(
-        task_type=next((task for end, task in TASK_TYPES.items() if kind.endswith(end)), None),
+        task_type=head and head.peft_task_type,
         num_transformer_submodules=1,
         num_layers=model.config.num_hidden_layers,
         **fields,
@@ -136,13 +133,18 @@ class Prompted:
 
     The prompt stands in the first columns, before padding on the left, as in peft. Outputs for its
     tokens are cut off.
+
+    Args:
+        model: a transformers model with a head; it gets the hooks.
+        encoder: place numbers (1, num_virtual_tokens) int64 -> (1, num_virtual_tokens, dim).
+        num_virtual_tokens: length of the prompt.
+        head: of the model; says which outputs have a value for each token. None: none of them has.
     """
 
-    def __init__(self, model: Any, encoder: nn.Module, num_virtual_tokens: int) -> None:
-        kind = type(model).__name__
+    def __init__(self, model: Any, encoder: nn.Module, num_virtual_tokens: int, head: Head | None) -> None:
         self.encoder, self.count = encoder, num_virtual_tokens
         self.placeholder = _placeholder(model.config)
-        self.per_token = next((names for end, names in PER_TOKEN.items() if kind.endswith(end)), ())
+        self.per_token = head.outputs if head is not None and head.per_token else ()
         self.open = False
         """Whether the model's forward is under way and its embeddings are still to come."""
         # Bound methods: a copy of the model takes its own encoder along.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.config.schema import PeftConfig
 from ftcli.errors import ConfigError, PlanError, Problem, nearest
-from ftcli.plan.anatomy import base_prefix, read_anatomy
+from ftcli.plan.anatomy import read_anatomy
 from ftcli.plan.selectors import blocks_of
+from ftcli.plan.units import base_prefix
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,13 +70,16 @@ def out_of_range(config: Any, limits: Mapping[str, tuple[Limit, str]]) -> list[P
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Full names of the modules to adapt, and whose choice they are."""
+    """The modules to adapt."""
 
     names: list[str]
+    """Full names."""
     source: str
+    """Who chose them, for the line that is printed."""
 
     @property
     def leaves(self) -> str:
+        """Last parts of the names, such as `query, value`."""
         return ", ".join(sorted({name.rpartition(".")[2] for name in self.names}))
 
 
@@ -85,7 +89,7 @@ def find_targets(
     """Returns the linear modules to adapt.
 
     Args:
-        config: names them, or None; and the blocks.
+        config: its `target_modules` and `layers`.
         model: a transformers model with a head, which is never adapted.
         defaults: peft's for this method, then ours.
         conv1d: the method can adapt Conv1D modules, which GPT-2 has in place of Linear.

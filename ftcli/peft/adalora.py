@@ -23,6 +23,7 @@ from ftcli.peft._targets import (
     POSITIVE,
     PROBABILITY,
     TargetedConfig,
+    Targets,
     find_targets,
     out_of_range,
 )
@@ -32,6 +33,9 @@ from ftcli.plan.duration import parse_duration
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from ftcli.batching.head import Head
+    from ftcli.batching.protocols import Tokenizer
 
 PARTS = ("A", "E", "B")
 """Q, E and P of the paper, by the names of peft's parameters."""
@@ -100,7 +104,14 @@ class AdaloraConfig(TargetedConfig):
 
 
 @register("peft", AdaloraConfig)
-def build(config: AdaloraConfig, model: nn.Module, *, seed: int, tokenizer: Any = None) -> PeftResult:
+def build(
+    config: AdaloraConfig,
+    model: nn.Module,
+    *,
+    seed: int,
+    tokenizer: Tokenizer | None = None,
+    head: Head | None = None,
+) -> PeftResult:
     """Adds float32 adapters and the allocator's state to `model` in place.
 
     Args:
@@ -112,25 +123,11 @@ def build(config: AdaloraConfig, model: nn.Module, *, seed: int, tokenizer: Any 
         ConfigError: a target that is no Linear or Conv1D of the base model, or an architecture without
             a default.
     """
-    import peft
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_ADALORA_TARGET_MODULES_MAPPING as THEIRS
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as LORAS
 
     targets = find_targets(config, model, (THEIRS, {**LORAS, **OUR_TARGETS}))
-    described = peft.AdaLoraConfig(
-        init_r=config.init_r,
-        target_r=config.target_r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        deltaT=config.deltaT,
-        beta1=config.beta1,
-        beta2=config.beta2,
-        orth_reg_weight=config.orth_reg_weight,
-        total_step=1,  # peft wants a number; the run's is known later and drives the allocator here
-        target_modules=list(targets.names),
-        task_type=peft.TaskType.SEQ_CLS,
-        fan_in_fan_out=fan_in_fan_out(model, targets.names),
-    )
+    described = _describe(config, model, targets)
     added = inject(described, model, seed=seed)
     allocator = Allocator(config, model, targets.names)
     line = (
@@ -144,6 +141,26 @@ def build(config: AdaloraConfig, model: nn.Module, *, seed: int, tokenizer: Any 
         peft_config=described,
         regularisers=(allocator.penalty,) if config.orth_reg_weight else (),
         after_step=(allocator.update,),
+    )
+
+
+def _describe(config: AdaloraConfig, model: nn.Module, targets: Targets) -> Any:
+    """Returns peft's own config of what is injected."""
+    import peft
+
+    return peft.AdaLoraConfig(
+        init_r=config.init_r,
+        target_r=config.target_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        deltaT=config.deltaT,
+        beta1=config.beta1,
+        beta2=config.beta2,
+        orth_reg_weight=config.orth_reg_weight,
+        total_step=1,  # peft wants a number; the run's is known later and drives the allocator here
+        target_modules=list(targets.names),
+        task_type=peft.TaskType.SEQ_CLS,
+        fan_in_fan_out=fan_in_fan_out(model, targets.names),
     )
 
 
@@ -181,7 +198,12 @@ class Allocator:
         return self.config.orth_reg_weight * total
 
     def update(self, model: nn.Module, step: int, total_steps: int) -> None:
-        """Measures, and cuts to the budget where it is due; `step` is the one just applied, from 1.
+        """Updates the importances and, at the steps of the schedule, masks triplets down to the budget.
+
+        Args:
+            model: after the optimizer's step, its gradients still there.
+            step: the one just applied, from 1.
+            total_steps: of the run.
 
         Raises:
             ConfigError: tinit and tfinal leave no steps between them.
@@ -214,7 +236,7 @@ class Allocator:
                     _parameter(module, "E").mul_(module.rank_mask)
 
     def _measure(self, modules: list[nn.Module]) -> None:
-        """Averages |weight x gradient| and how far it strays from its average: equations 8 to 10."""
+        """Averages |weight x gradient| and its distance from that average: equations 8 to 10 of the paper."""
         beta1, beta2 = self.config.beta1, self.config.beta2
         for module in modules:
             for part in PARTS:
@@ -228,7 +250,7 @@ class Allocator:
                 stray.copy_(beta2 * stray + (1 - beta2) * (now - mean).abs())
 
     def _allocate(self, modules: list[nn.Module], surplus: int) -> None:
-        """Drops the `surplus` triplets of the lowest scores: equations 7 and 11."""
+        """Masks the `surplus` triplets of the lowest scores: equations 7 and 11 of the paper."""
         import torch
 
         if surplus < 1:

@@ -1,6 +1,6 @@
 """Bottleneck adapters (Houlsby et al., 2019, arXiv:1902.00751; Pfeiffer et al., 2020, arXiv:2005.00247).
 
-Own, as the peft library has none and the `adapters` package (1.3.0) wants transformers 4.57.
+Implemented here: the peft library has none, and the `adapters` package (1.3.0) requires transformers 4.57.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from ftcli.config.registry import register
 from ftcli.config.schema import PeftConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.adapters import PeftResult
-from ftcli.plan.anatomy import HEAD, base_prefix, read_anatomy
+from ftcli.plan.anatomy import read_anatomy
+from ftcli.plan.units import HEAD, base_prefix
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from ftcli.batching.head import Head
+    from ftcli.batching.protocols import Tokenizer
 
 _BERT = ("attention.output.dropout", "output.dropout")
 _LLAMA = ("self_attn.o_proj", "mlp.down_proj")
@@ -90,7 +94,14 @@ class BottleneckConfig(PeftConfig):
 
 
 @register("peft", BottleneckConfig)
-def build(config: BottleneckConfig, model: nn.Module, *, seed: int, tokenizer: Any = None) -> PeftResult:
+def build(
+    config: BottleneckConfig,
+    model: nn.Module,
+    *,
+    seed: int,
+    tokenizer: Tokenizer | None = None,
+    head: Head | None = None,
+) -> PeftResult:
     """Adds an adapter behind sublayers of every block of `model`, in place, before the residual is added.
 
     y = h + W_up f(W_down h), near the identity at first. Departs from Pfeiffer et al. where AdapterHub's
@@ -101,7 +112,8 @@ def build(config: BottleneckConfig, model: nn.Module, *, seed: int, tokenizer: A
         config: place and width of the adapters.
         model: a transformers model with a head.
         seed: of the projections; torch's global generator is left untouched.
-        tokenizer: has no say.
+        tokenizer: not used.
+        head: not used.
 
     Raises:
         ConfigError: an architecture whose sublayers are not known.
@@ -133,7 +145,16 @@ def build(config: BottleneckConfig, model: nn.Module, *, seed: int, tokenizer: A
 
 
 def _add(model: nn.Module, path: str, name: str, width: int, size: int, non_linearity: str) -> int:
-    """Adds an adapter to each block that has the module `path`; returns how many."""
+    """Adds an adapter to each block that has a certain module; returns how many.
+
+    Args:
+        model: a transformers model with a head.
+        path: of the module inside the block, such as `attention.output.dropout`.
+        name: of the adapter in the block.
+        width: of the model.
+        size: of the bottleneck.
+        non_linearity: between the projections.
+    """
     from ftcli.peft._adapter import Bottleneck
 
     pattern = re.compile(rf"(?P<block>{re.escape(base_prefix(model))}\..*\.\d+)\.{re.escape(path)}")

@@ -36,6 +36,9 @@ from ftcli.plan.anatomy import is_norm
 if TYPE_CHECKING:
     from torch import nn
 
+    from ftcli.batching.head import Head
+    from ftcli.batching.protocols import Tokenizer
+
 OUR_IA3: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "albert": (("key", "value", "ffn_output"), ("ffn_output",)),
     "camembert": (("key", "value", "output.dense"), ("output.dense",)),
@@ -190,7 +193,14 @@ class LnTuningConfig(InjectedConfig):
 @register("peft", LokrConfig, entry="lokr")
 @register("peft", MissConfig, entry="miss")
 @register("peft", LnTuningConfig, entry="layernorm-tuning")
-def build(config: InjectedConfig, model: nn.Module, *, seed: int, tokenizer: Any = None) -> PeftResult:
+def build(
+    config: InjectedConfig,
+    model: nn.Module,
+    *,
+    seed: int,
+    tokenizer: Tokenizer | None = None,
+    head: Head | None = None,
+) -> PeftResult:
     """Adds the method's layers to `model` in place; on a meta device they are meta too.
 
     Args:

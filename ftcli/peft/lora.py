@@ -30,6 +30,9 @@ from ftcli.plan.adapters import PeftResult
 if TYPE_CHECKING:
     from torch import nn
 
+    from ftcli.batching.head import Head
+    from ftcli.batching.protocols import Tokenizer
+
 
 class Init(Enum):
     kaiming = "kaiming"
@@ -85,7 +88,14 @@ class LoraConfig(TargetedConfig):
 
 
 @register("peft", LoraConfig)
-def build(config: LoraConfig, model: nn.Module, *, seed: int, tokenizer: Any = None) -> PeftResult:
+def build(
+    config: LoraConfig,
+    model: nn.Module,
+    *,
+    seed: int,
+    tokenizer: Tokenizer | None = None,
+    head: Head | None = None,
+) -> PeftResult:
     """Adds float32 adapters to `model` in place; on a meta device they are meta too.
 
     Args:
@@ -162,7 +172,7 @@ def _describe(config: LoraConfig, model: nn.Module, targets: Targets) -> Any:
         alpha_pattern={name.replace(".", r"\."): alpha for name, alpha in alphas.items()},
         target_modules=list(targets.names),
         task_type=peft.TaskType.SEQ_CLS,
-        # Conv1D stores its weight as (in, out); peft warns and corrects itself if not told.
+        # Conv1D stores its weight as (in, out); without this peft warns and corrects itself.
         fan_in_fan_out=fan_in_fan_out(model, targets.names),
     )
 

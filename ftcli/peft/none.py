@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftcli.config.registry import register
 from ftcli.config.schema import PeftConfig
@@ -12,6 +12,9 @@ from ftcli.plan.adapters import PeftResult
 if TYPE_CHECKING:
     from torch import nn
 
+    from ftcli.batching.head import Head
+    from ftcli.batching.protocols import Tokenizer
+
 
 @dataclass(kw_only=True, slots=True)
 class NoneConfig(PeftConfig):
@@ -19,6 +22,13 @@ class NoneConfig(PeftConfig):
 
 
 @register("peft", NoneConfig)
-def build(config: NoneConfig, model: nn.Module, *, seed: int, tokenizer: Any = None) -> PeftResult:
+def build(
+    config: NoneConfig,
+    model: nn.Module,
+    *,
+    seed: int,
+    tokenizer: Tokenizer | None = None,
+    head: Head | None = None,
+) -> PeftResult:
     """Returns the model as it is."""
     return PeftResult(model, frozenset())

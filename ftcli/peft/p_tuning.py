@@ -24,6 +24,9 @@ from ftcli.plan.adapters import PeftResult
 if TYPE_CHECKING:
     from torch import nn
 
+    from ftcli.batching.head import Head
+    from ftcli.batching.protocols import Tokenizer
+
 
 class Reparameterization(Enum):
     mlp = "mlp"
@@ -65,16 +68,24 @@ class PTuningConfig(SoftPromptConfig):
 
 
 @register("peft", PTuningConfig)
-def build(config: PTuningConfig, model: nn.Module, *, seed: int, tokenizer: Any = None) -> PeftResult:
-    """Puts a prompt before every row of `model`, in place, made anew at each step by a network that trains.
+def build(
+    config: PTuningConfig,
+    model: nn.Module,
+    *,
+    seed: int,
+    tokenizer: Tokenizer | None = None,
+    head: Head | None = None,
+) -> PeftResult:
+    """Puts a prompt before every row of `model`, in place; a network that trains computes it at each step.
 
-    The prompt stands before the row, as in peft; the paper also spreads it over the row.
+    The whole prompt comes before the row, as in peft; the paper also spreads it over the row.
 
     Args:
         config: length of the prompt and shape of the network.
         model: a transformers model with a head.
         seed: of the network's weights; torch's global generator is left untouched.
-        tokenizer: has no say.
+        tokenizer: not used.
+        head: of the model; None: its outputs have no place for each token, and peft has no class for it.
 
     Raises:
         ConfigError: an architecture that is not known to work.
@@ -87,6 +98,7 @@ def build(config: PTuningConfig, model: nn.Module, *, seed: int, tokenizer: Any 
     described = describe(
         peft.PromptEncoderConfig,
         model,
+        head,
         num_virtual_tokens=config.num_virtual_tokens,
         token_dim=width,
         num_attention_heads=model.config.num_attention_heads,  # type: ignore[union-attr]
@@ -97,7 +109,7 @@ def build(config: PTuningConfig, model: nn.Module, *, seed: int, tokenizer: Any 
     )
     with drawing(model, seed):
         encoder = peft.PromptEncoder(described)
-    Prompted(model, encoder, config.num_virtual_tokens)
+    Prompted(model, encoder, config.num_virtual_tokens, head)
     kind = config.encoder_reparameterization_type.value.upper()
     line = f"P-tuning: {config.num_virtual_tokens} virtual tokens out of an {kind} of width {described.encoder_hidden_size}, {counted(encoder)}"
     return result(model, encoder, described, [line])

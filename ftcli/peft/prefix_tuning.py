@@ -19,11 +19,14 @@ from ftcli.peft._soft_prompt import (
     result,
 )
 from ftcli.plan.adapters import PeftResult
-from ftcli.plan.anatomy import base_prefix
+from ftcli.plan.units import base_prefix
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from ftcli.batching.head import Head
+    from ftcli.batching.protocols import Tokenizer
 
 PREFIXED = (
     "bert", "bloom", "camembert", "electra", "ernie", "gpt2", "gpt_neo", "gpt_neox", "llama", "opt", "qwen2",
@@ -63,14 +66,22 @@ class PrefixTuningConfig(SoftPromptConfig):
 
 
 @register("peft", PrefixTuningConfig)
-def build(config: PrefixTuningConfig, model: nn.Module, *, seed: int, tokenizer: Any = None) -> PeftResult:
+def build(
+    config: PrefixTuningConfig,
+    model: nn.Module,
+    *,
+    seed: int,
+    tokenizer: Tokenizer | None = None,
+    head: Head | None = None,
+) -> PeftResult:
     """Gives every attention layer of `model` learned keys and values before its own, in place.
 
     Args:
         config: length of the prefix and its projection.
         model: a transformers model with a head.
         seed: of the prefix; torch's global generator is left untouched.
-        tokenizer: has no say.
+        tokenizer: not used.
+        head: of the model; None: its outputs have no place for each token, and peft has no class for it.
 
     Raises:
         ConfigError: an architecture whose attention takes no keys and values from outside.
@@ -83,6 +94,7 @@ def build(config: PrefixTuningConfig, model: nn.Module, *, seed: int, tokenizer:
     described = describe(
         peft.PrefixTuningConfig,
         model,
+        head,
         num_virtual_tokens=config.num_virtual_tokens,
         token_dim=heads * width,
         num_attention_heads=heads,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from ftcli.batching.protocols import text_encoder
 from ftcli.config.registry import register
 from ftcli.errors import ConfigError, Problem
 from ftcli.peft._soft_prompt import (
@@ -22,6 +23,9 @@ from ftcli.plan.adapters import PeftResult
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from ftcli.batching.head import Head
+    from ftcli.batching.protocols import Tokenizer
 
 TEXT = "peft.prompt_tuning_init_text"
 EXAMPLE = f"type '{TEXT}=\"Is this review positive or negative?\"'"
@@ -55,7 +59,14 @@ class PromptTuningConfig(SoftPromptConfig):
 
 
 @register("peft", PromptTuningConfig)
-def build(config: PromptTuningConfig, model: nn.Module, *, seed: int, tokenizer: Any = None) -> PeftResult:
+def build(
+    config: PromptTuningConfig,
+    model: nn.Module,
+    *,
+    seed: int,
+    tokenizer: Tokenizer | None = None,
+    head: Head | None = None,
+) -> PeftResult:
     """Puts a learned prompt before every row of `model`, in place.
 
     Departs from peft where values begin: `random` is the paper's uniform draw instead of a standard normal
@@ -66,7 +77,8 @@ def build(config: PromptTuningConfig, model: nn.Module, *, seed: int, tokenizer:
         config: length and beginning of the prompt.
         model: a transformers model with a head.
         seed: of what is drawn; torch's global generator is left untouched.
-        tokenizer: settled; read for prompt_tuning_init=text.
+        tokenizer: read for prompt_tuning_init=text.
+        head: of the model; None: its outputs have no place for each token, and peft has no class for it.
 
     Raises:
         ConfigError: an architecture that is not known to work, or a text without tokens.
@@ -80,6 +92,7 @@ def build(config: PromptTuningConfig, model: nn.Module, *, seed: int, tokenizer:
     described = describe(
         peft.PromptTuningConfig,
         model,
+        head,
         num_virtual_tokens=config.num_virtual_tokens,
         token_dim=words.weight.shape[1],
         num_attention_heads=model.config.num_attention_heads,  # type: ignore[union-attr]
@@ -89,20 +102,20 @@ def build(config: PromptTuningConfig, model: nn.Module, *, seed: int, tokenizer:
         encoder = peft.PromptEmbedding(described, words)
         if config.prompt_tuning_init is PromptTuningInit.random:
             encoder.embedding.weight.uniform_(-0.5, 0.5)
-        elif (
-            not sampled and words.weight.device.type != "meta"
-        ):  # on paper there are neither values nor a tokenizer
+        elif not sampled and words.weight.device.type != "meta":
+            # On the meta device, as for a plan without weights, there are neither values nor a tokenizer.
+            assert tokenizer is not None
             encoder.embedding.weight.copy_(words.weight[_ids(config, tokenizer)])
-    Prompted(model, encoder, config.num_virtual_tokens)
+    Prompted(model, encoder, config.num_virtual_tokens, head)
     kind = config.prompt_tuning_init.value
     line = f"prompt tuning: {config.num_virtual_tokens} virtual tokens ({kind}), {counted(encoder)}"
     return result(model, encoder, described, [line])
 
 
-def _ids(config: PromptTuningConfig, tokenizer: Any) -> list[int]:
+def _ids(config: PromptTuningConfig, tokenizer: Tokenizer) -> list[int]:
     """Returns as many token ids as the prompt is long, without special tokens."""
     text = config.prompt_tuning_init_text
-    ids: list[int] = tokenizer.backend(text, add_special_tokens=False)["input_ids"]
+    ids: list[int] = text_encoder(tokenizer).backend(text, add_special_tokens=False)["input_ids"]
     if not ids:
         raise ConfigError(Problem(TEXT, f"{text!r} has no tokens", EXAMPLE))
     count = config.num_virtual_tokens

@@ -11,33 +11,22 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftcli.errors import PlanError, Problem
+from ftcli.plan.units import EMBEDDINGS, EXCEPTIONS, FINAL, HEAD, UnitFinder, base_prefix, find_blocks
 
 if TYPE_CHECKING:
     from torch import nn
 
-EMBEDDINGS, FINAL, HEAD = "embeddings", "final", "head"
-
-# Outside the blocks, names tell the place better than registration order does: OPT registers
-# project_out and final_layer_norm before its layers.
-_EMBEDDING_NAMES = re.compile(r"emb|wte|wpe|position|token_type|project_in")
-_FINAL_NAMES = re.compile(r"pool|project_out|final|ln_f|norm", re.IGNORECASE)
-# DeBERTa-v2's encoder.LayerNorm normalises rel_embeddings, and encoder.conv runs after layer 0 only.
-_EXCEPTIONS: dict[str, tuple[tuple[re.Pattern[str], str], ...]] = {
-    "deberta-v2": (
-        (re.compile(r"encoder\.LayerNorm\..*"), EMBEDDINGS),
-        (re.compile(r"encoder\.conv\..*"), "block 0"),
-    ),
-}
 _NORM_CLASS = re.compile(r".*norm(\d+d)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """One tensor; `name` is its first name in `named_parameters()`, `aliases` are the tied others."""
+    """One tensor of a model."""
 
     name: str
+    """Its first name in `named_parameters()`."""
     aliases: tuple[str, ...]
+    """Its other names, of tied weights."""
     shape: tuple[int, ...]
     numel: int
     dtype: str
@@ -62,7 +51,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """All tensors, each once, and the units bottom to top; every tensor stands in one unit."""
+    """All tensors, each once, and the units bottom to top; every tensor is in one unit."""
 
     model_type: str
     tensors: tuple[TensorInfo, ...]
@@ -73,22 +62,27 @@ class Anatomy:
 
     @property
     def embeddings(self) -> Unit:
+        """Word, position and type embeddings, and the norm that closes them."""
         return self.units[0]
 
     @property
     def blocks(self) -> tuple[Unit, ...]:
+        """The transformer blocks, bottom to top."""
         return self.units[1:-2]
 
     @property
     def final(self) -> Unit:
+        """What follows the blocks in the base model: pooler, last norms."""
         return self.units[-2]
 
     @property
     def head(self) -> Unit:
+        """The task head, outside the base model."""
         return self.units[-1]
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of all tensors, in the model's order."""
         return tuple(t.name for t in self.tensors)
 
     @property
@@ -98,6 +92,7 @@ class Anatomy:
 
     @property
     def num_parameters(self) -> int:
+        """Parameters of all tensors."""
         return sum(t.numel for t in self.tensors)
 
     def numel(self, names: Collection[str]) -> int:
@@ -108,20 +103,21 @@ class Anatomy:
 def read_anatomy(model: nn.Module, adapters: frozenset[str] = frozenset()) -> Anatomy:
     """Reads a transformers model with a head, on any device, `meta` included.
 
-    `adapters` are the names of the tensors that a PEFT method trains.
+    Encoder-decoder models give the encoder's blocks, then the decoder's, with T5's final norm of the
+    encoder in the encoder's last block; ALBERT's shared layer group is one block.
 
-    Blocks are the entries of the outermost ModuleLists of the base model. Encoder-decoder models
-    give the encoder's blocks, then the decoder's, with T5's final norm of the encoder in the encoder's
-    last block; ALBERT's shared layer group is one block.
+    Args:
+        model: its tensors' values are not read.
+        adapters: names of the tensors that a PEFT method trains.
 
     Raises:
-        PlanError: the model has no `base_model_prefix` module, so that head and base cannot be told
-            apart.
+        PlanError: the model has no `base_model_prefix` module, so that the head cannot be separated
+            from the base.
     """
     prefix = base_prefix(model)
-    blocks = _blocks(model, prefix)
+    blocks = find_blocks(model, prefix)
     model_type = str(getattr(getattr(model, "config", None), "model_type", ""))
-    place = _Placer(prefix, blocks, _EXCEPTIONS.get(model_type, ()))
+    place = UnitFinder(prefix, blocks, EXCEPTIONS.get(model_type, ()))
     names: dict[int, list[str]] = defaultdict(list)
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names[id(parameter)].append(name)
@@ -141,7 +137,7 @@ def frozen_modules(model: nn.Module, trainable: Collection[str]) -> list[str]:
     A unit that trains anything keeps train mode throughout, so that LoRA and bias-only training keep
     the dropout of the blocks they train. Dropouts of the base model between the units (GPT-2's
     `transformer.drop`) follow the embeddings. A BatchNorm whose own tensors do not train is named
-    wherever it stands: its running statistics stay frozen with it.
+    in any unit: its running statistics stay frozen with it.
 
     Args:
         model: the model that `trainable` names tensors of.
@@ -169,87 +165,6 @@ def _frozen_batch_norms(model: nn.Module, trainable: frozenset[str]) -> list[str
 def is_norm(module: nn.Module) -> bool:
     """Returns whether a module normalises: LayerNorm, RMSNorm, BatchNorm and the like, by its class name."""
     return _NORM_CLASS.fullmatch(type(module).__name__) is not None
-
-
-def base_prefix(model: nn.Module) -> str:
-    """Returns the name of the base model inside a model with a head, such as `bert`."""
-    prefix = str(getattr(model, "base_model_prefix", ""))
-    if not prefix or not hasattr(model, prefix):
-        kind = type(model).__name__
-        raise PlanError(
-            Problem("model", f"{kind} has no base model named {prefix!r}; expected a model with a task head")
-        )
-    return prefix
-
-
-def _blocks(model: nn.Module, prefix: str) -> dict[str, tuple[str, ...]]:
-    """Returns block name -> the prefixes of its tensors, bottom to top."""
-    lists: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for name, length in _module_lists(prefix, model.get_submodule(prefix)):
-        lists[name.rpartition(".")[0]].append((name, length))
-    blocks = {}
-    for siblings in lists.values():
-        # XLM keeps attentions, norms and feed-forwards of its layers in parallel lists.
-        parallel = len({length for _, length in siblings}) == 1
-        for group in [siblings] if parallel else [[one] for one in siblings]:
-            for i in range(group[0][1]):
-                blocks[f"{group[0][0]}.{i}"] = tuple(f"{name}.{i}." for name, _ in group)
-    return blocks
-
-
-def _module_lists(name: str, module: nn.Module) -> Iterator[tuple[str, int]]:
-    from torch import nn
-
-    for child_name, child in module.named_children():
-        path = f"{name}.{child_name}"
-        if not any(True for _ in child.parameters()) or _EMBEDDING_NAMES.search(child_name):
-            continue
-        if isinstance(child, nn.ModuleList):
-            yield path, len(child)
-        else:
-            yield from _module_lists(path, child)
-
-
-class _Placer:
-    """Tensor name -> unit name; stateful, for names that only registration order can place."""
-
-    def __init__(
-        self,
-        prefix: str,
-        blocks: dict[str, tuple[str, ...]],
-        exceptions: tuple[tuple[re.Pattern[str], str], ...],
-    ) -> None:
-        self.prefix, self.blocks, self.exceptions = prefix, blocks, exceptions
-        self.seen_block = False
-        # Module that holds a stack -> the last block of it.
-        self.stacks = {block.rsplit(".", 2)[0]: block for block in blocks}
-
-    def __call__(self, name: str) -> str:
-        for block, prefixes in self.blocks.items():
-            if name.startswith(prefixes):
-                self.seen_block = True
-                return block
-        if not name.startswith(self.prefix + "."):
-            return HEAD
-        return self._outside(name.removeprefix(self.prefix + "."))
-
-    def _outside(self, path: str) -> str:
-        for pattern, unit in self.exceptions:
-            if pattern.fullmatch(path):
-                return unit if unit == EMBEDDINGS or not self.blocks else next(iter(self.blocks))
-        if _EMBEDDING_NAMES.search(path):
-            return EMBEDDINGS
-        if _FINAL_NAMES.search(path) or self.seen_block:
-            return self._after_blocks(f"{self.prefix}.{path}")
-        return EMBEDDINGS
-
-    def _after_blocks(self, name: str) -> str:
-        """What closes a lower stack stands with that stack: to reach it, gradients cross those above."""
-        top = next(reversed(self.stacks), "")
-        for holder, last_block in self.stacks.items():
-            if name.startswith(holder + ".") and not (top + ".").startswith(holder + "."):
-                return last_block
-        return FINAL
 
 
 def _tensor_info(model: nn.Module, names: list[str], parameter: nn.Parameter, unit: str) -> TensorInfo:

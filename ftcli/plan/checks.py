@@ -7,7 +7,7 @@ import math
 from ftcli.config.schema import OptimizerConfig, SchedulerConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.duration import parse_duration
-from ftcli.plan.rates import layerwise_of, layerwise_problems
+from ftcli.plan.rates import layerwise_problems
 
 
 def optimizer_problems(config: OptimizerConfig) -> list[Problem]:
@@ -18,7 +18,7 @@ def optimizer_problems(config: OptimizerConfig) -> list[Problem]:
     if not (config.weight_decay >= 0 and math.isfinite(config.weight_decay)):
         message = f"{config.weight_decay} is not 0 or more"
         problems.append(Problem("optimizer.weight_decay", message, "optimizer.weight_decay=0.01"))
-    return problems + layerwise_problems(layerwise_of(config.layerwise))
+    return problems + layerwise_problems(config.layerwise)
 
 
 def scheduler_problems(config: SchedulerConfig) -> list[Problem]:

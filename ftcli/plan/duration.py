@@ -15,10 +15,11 @@ WARMUP_KEY = "scheduler.warmup"
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """`value` in `unit`: `st` steps, `ep` epochs, `share` of all steps."""
+    """A length of training, not yet in steps."""
 
     value: float
     unit: str
+    """`st` steps, `ep` epochs, `share` of all steps."""
 
 
 def parse_duration(text: str, *, key: str = WARMUP_KEY) -> Duration:
@@ -57,7 +58,7 @@ def warmup_steps(text: str, *, total_steps: int, steps_per_epoch: int, key: str 
     steps = math.ceil(round(duration.value * size, 6))
     if steps > total_steps:
         epochs = f" ({duration.value:g} x {steps_per_epoch} steps an epoch)"
-        arithmetic = epochs if duration.unit == "ep" else ""
-        message = f"{text} is {steps} steps{arithmetic}, longer than the whole curve of {total_steps} steps"
+        how = epochs if duration.unit == "ep" else ""
+        message = f"{text} is {steps} steps{how}, longer than the whole curve of {total_steps} steps"
         raise ConfigError(Problem(key, message, f"{key}=0.1 takes a tenth of the steps"))
     return steps

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from ftcli.config.choice import configured, plain_values
+from ftcli.config.choice import Choice
 from ftcli.config.schema import RunConfig
-from ftcli.errors import ConfigError, PlanError, Problem, did_you_mean
+from ftcli.errors import ConfigError, PlanError, Problem
 from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.patterns import Selection
+from ftcli.plan.phase_rates import phase_rates
 from ftcli.plan.phased import Defaults, Schedule, stages_of
 from ftcli.plan.plan import Plan, Trigger
 from ftcli.plan.planner import make_plan, one_phase
-from ftcli.plan.rates import Layerwise, Rates, layerwise_of, layerwise_problems
-from ftcli.plan.written import ChoiceSpec, PhaseSpec, as_yaml, parse_schedule
+from ftcli.plan.rates import Rates
+from ftcli.plan.written import parse_schedule
 
 
 @dataclass(slots=True)
@@ -48,50 +48,67 @@ def plan_run(
         lr_multipliers: tensor -> factor on its lr, which the PEFT method asks for.
 
     Raises:
+        ConfigError: `optimizer.scale_lr` without published numbers, or a start phase that does not exist.
         PlanError: everything that is wrong with the schedule, each with its line.
     """
-    rates = replace(run_rates(config), multipliers=lr_multipliers or {})
+    rates = run_rates(config, lr_multipliers or {})
+    if isinstance(chosen, Schedule):
+        return _plan_schedule(config, anatomy, chosen, rates, candidates)
+    trigger = Trigger(patience=config.trainer.patience, min_delta=config.trainer.min_delta)
+    plan = one_phase(anatomy, chosen, rates, candidates=candidates, allow_empty=allow_empty, trigger=trigger)
+    return Planned(replace(plan, decisions=(*plan.decisions, *_published(config, rates))))
+
+
+def _plan_schedule(
+    config: RunConfig,
+    anatomy: Anatomy,
+    schedule: Schedule,
+    rates: Rates,
+    candidates: frozenset[str] | None,
+) -> Planned:
     trainer = config.trainer
-    if isinstance(chosen, Selection):
-        trigger = Trigger(patience=trainer.patience, min_delta=trainer.min_delta)
-        plan = one_phase(
-            anatomy, chosen, lr=rates.lr, weight_decay=rates.weight_decay, no_decay=rates.no_decay, layerwise=rates.layerwise, multipliers=rates.multipliers,
-            optimizer=rates.optimizer, optimizer_values=rates.optimizer_values, scheduler=rates.scheduler,
-            scheduler_values=rates.scheduler_values, candidates=candidates, allow_empty=allow_empty, trigger=trigger,
-        )  # fmt: skip
-        return Planned(replace(plan, decisions=(*plan.decisions, *_published(config, rates))))
-    text = chosen.text(rates.lr)
-    specs = parse_schedule(text, chosen.origin)
-    defaults = Defaults(trainer.patience, trainer.min_delta, trainer.epochs, chosen.epoch_transitions_only)
-    staged = stages_of(anatomy, specs, _phase_rates(config, rates, specs), defaults, candidates=candidates)
+    text = schedule.text(rates.optimizer.config.lr)
+    specs = parse_schedule(text, schedule.origin)
+    defaults = Defaults(trainer.patience, trainer.min_delta, trainer.epochs, schedule.epoch_transitions_only)
+    staged = stages_of(anatomy, specs, phase_rates(config, rates, specs), defaults, candidates=candidates)
     if not staged.stages:
         message = "nothing trains: under PEFT only adapters and head can train, and no phase names them"
         raise PlanError(Problem("freezing", message, "peft=none, or a phase with params: [head]"))
-    if chosen.start_phase >= len(staged.stages):
-        message = f"there is no phase {chosen.start_phase}: the last one is {len(staged.stages) - 1}"
+    if schedule.start_phase >= len(staged.stages):
+        message = f"there is no phase {schedule.start_phase}: the last one is {len(staged.stages) - 1}"
         raise ConfigError(Problem("freezing.start_phase", message))
-    decisions = [*chosen.notes, *staged.notes, *_published(config, rates)]
-    plan = make_plan(anatomy, staged.stages, decisions=decisions, start_phase=chosen.start_phase)
-    return Planned(plan, text, chosen.start_from)
+    decisions = [*schedule.notes, *staged.notes, *_published(config, rates)]
+    plan = make_plan(anatomy, staged.stages, decisions=decisions, start_phase=schedule.start_phase)
+    return Planned(plan, text, schedule.start_from)
 
 
-def run_rates(config: RunConfig) -> Rates:
-    """Returns what every phase begins with: the run's own optimizer, scheduler and layer-wise rates."""
+def run_rates(config: RunConfig, lr_multipliers: Mapping[str, float] | None = None) -> Rates:
+    """Returns what every phase begins with: the run's own optimizer, its lr scaled where asked for, and scheduler.
+
+    Args:
+        config: the run's.
+        lr_multipliers: tensor -> factor on its lr, which the PEFT method asks for.
+
+    Raises:
+        ConfigError: `optimizer.scale_lr` without published numbers.
+    """
+    names, uses = config.choices, config.uses
+    optimizer = replace(config.optimizer, lr=scaled_lr(config))
     return Rates(
-        lr=scaled_lr(config),
-        weight_decay=config.optimizer.weight_decay,
-        no_decay=tuple(config.optimizer.no_decay),
-        layerwise=layerwise_of(config.optimizer.layerwise),
-        optimizer=config.choices["optimizer"],
-        optimizer_values=plain_values(config.optimizer),
-        scheduler=config.choices["scheduler"],
-        scheduler_values=plain_values(config.scheduler),
+        optimizer=Choice(names["optimizer"], uses["optimizer"], optimizer),
+        scheduler=Choice(names["scheduler"], uses["scheduler"], config.scheduler),
+        multipliers=lr_multipliers or {},
     )
 
 
 def scaled_lr(config: RunConfig) -> float:
-    """Returns `optimizer.lr`, or the published lr times batch / published batch (Goyal et al., 2017,
-    arXiv:1706.02677, section 2.1) where `optimizer.scale_lr` asks for it."""
+    """Returns `optimizer.lr`, or with `optimizer.scale_lr` the published lr times batch / published batch.
+
+    The linear scaling rule is that of Goyal et al., 2017, arXiv:1706.02677, section 2.1.
+
+    Raises:
+        ConfigError: `optimizer.scale_lr`, and the model states no published lr and batch size.
+    """
     published = config.model.published
     if not config.optimizer.scale_lr:
         return config.optimizer.lr
@@ -105,96 +122,13 @@ def scaled_lr(config: RunConfig) -> float:
 def _published(config: RunConfig, rates: Rates) -> list[str]:
     """Returns lines on the published recipe: a scaled lr, and another optimizer than the model's own."""
     published, lines = config.model.published, []
+    optimizer = rates.optimizer
     if config.optimizer.scale_lr:
         lines.append(
-            f"lr {rates.lr:g}: published {published.lr:g} for batches of {published.batch_size}, scaled to "
-            f"{config.trainer.batch_size}"
+            f"lr {optimizer.config.lr:g}: published {published.lr:g} for batches of {published.batch_size}, "
+            f"scaled to {config.trainer.batch_size}"
         )
-    if published.optimizer not in (None, rates.optimizer):
-        lines.append(
-            f"optimizer {rates.optimizer}: model={config.choices['model']} was fine-tuned with {published.optimizer}"
-        )
+    if published.optimizer not in (None, optimizer.name):
+        model = config.choices["model"]
+        lines.append(f"optimizer {optimizer.name}: model={model} was fine-tuned with {published.optimizer}")
     return lines
-
-
-def _phase_rates(config: RunConfig, base: Rates, specs: Sequence[PhaseSpec]) -> list[Rates]:
-    """Resolves each phase's numbers and choices; an optimizer or scheduler holds until the next is named."""
-    found, problems = [], list[Problem]()
-    current = base
-    monitors = ["loss", *config.task.metrics]
-    for spec in specs:
-        try:
-            current = _with_choices(config, base, current, spec)
-        except ConfigError as error:
-            problems += error.problems
-        if spec.monitor is not None and spec.monitor not in monitors:
-            hint = did_you_mean(spec.monitor, monitors)
-            problems.append(Problem(spec.at("monitor"), f"{spec.monitor!r} is not scored", hint))
-        layerwise = current.layerwise
-        if spec.layerwise is not None:
-            layerwise, wrong = _own_layerwise(spec)
-            problems += wrong
-        scheduler_values = dict(current.scheduler_values)
-        if spec.warmup is not None:
-            scheduler_values["warmup"] = spec.warmup
-        weight_decay = current.weight_decay if spec.weight_decay is None else spec.weight_decay
-        lr = base.lr if spec.lr is None else spec.lr
-        rates = asdict(layerwise) | {"table": list(layerwise.table)}
-        own = current.optimizer_values | {"lr": lr, "weight_decay": weight_decay, "layerwise": rates}
-        found.append(
-            replace(
-                current,
-                lr=lr,
-                weight_decay=weight_decay,
-                layerwise=layerwise,
-                scheduler_values=scheduler_values,
-                optimizer_values=own,
-            )  # fmt: skip
-        )
-    if problems:
-        raise PlanError(*problems)
-    return found
-
-
-def _with_choices(config: RunConfig, base: Rates, current: Rates, spec: PhaseSpec) -> Rates:
-    if spec.optimizer is not None:
-        own = _configured(config, "optimizer", spec.optimizer)
-        no_decay, weight_decay = tuple(own.no_decay), own.weight_decay
-        current = replace(current, optimizer=spec.optimizer.name, optimizer_values=plain_values(own),
-                          no_decay=no_decay, weight_decay=weight_decay)  # fmt: skip
-    if spec.scheduler is not None:
-        own = _configured(config, "scheduler", spec.scheduler)
-        current = replace(current, scheduler=spec.scheduler.name, scheduler_values=plain_values(own))
-    return current
-
-
-def _configured(config: RunConfig, role: str, spec: ChoiceSpec) -> Any:
-    base = getattr(config, role) if config.choices[role] == spec.name else None
-    return configured(role, spec.name, spec.values, spec.where, base)[1]
-
-
-def _own_layerwise(spec: PhaseSpec) -> tuple[Layerwise, list[Problem]]:
-    key = spec.at("layerwise")
-    values = dict(spec.layerwise or {})
-    known = ("kind", "decay", "head_multiplier", "table")
-    problems = [
-        Problem(key, f"there is no field {name!r}", did_you_mean(name, known))
-        for name in values
-        if name not in known
-    ]
-    kinds = ("none", "geometric", "cosine", "table")
-    kind = values.get("kind", "none")
-    if kind not in kinds:
-        problems.append(Problem(f"{key}.kind", f"there is no kind {kind!r}", did_you_mean(str(kind), kinds)))
-    table = values.get("table", [])
-    table = [f"{k}: {v}" for k, v in table.items()] if isinstance(table, dict) else table
-    numbers = [values.get("decay"), values.get("head_multiplier", 1.0)]
-    wrong = [n for n in numbers if n is not None and (isinstance(n, bool) or not isinstance(n, int | float))]
-    problems += [Problem(key, f"{number!r} is not a number") for number in wrong]
-    if not isinstance(table, list) or not all(isinstance(entry, str) for entry in table):
-        problems.append(Problem(f"{key}.table", f"{table!r} is not a list of GROUP: MULTIPLIER entries"))
-    if problems:
-        return Layerwise(), problems
-    decay = None if numbers[0] is None else float(numbers[0])
-    layerwise = Layerwise(kind=kind, decay=decay, head_multiplier=float(numbers[1] or 0), table=tuple(table))
-    return layerwise, as_yaml(layerwise_problems(layerwise, key))

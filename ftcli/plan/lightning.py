@@ -6,6 +6,7 @@ is an argument that our choice cannot express.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from ftcli.errors import Problem, did_you_mean
@@ -40,65 +41,80 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 """Arguments that may be written when they say what ours does anyway."""
 LENGTHS = ("T_max", "T_0", "T_mult", "total_iters", "num_training_steps", "num_warmup_steps")
 """Lengths, mostly in epochs: not used, for a curve here is as long as its phase can be."""
-_INIT = {"optimizer": "optimizer_init", "scheduler": "lr_scheduler_init"}
+_KEYS = {
+    "optimizer": ("new_optimizer", "optimizer_init", frozenset[str]()),
+    "scheduler": (
+        "new_lr_scheduler",
+        "lr_scheduler_init",
+        frozenset({"pl_lrs_cfg", "init_pg_lrs", "use_current_optimizer_pg_lrs"}),
+    ),
+}
+"""Role -> (their key in a phase, the key of the class below it, keys that may stand beside the class)."""
 
 
-def translated(role: str, value: Any, where: str) -> tuple[str, dict[str, Any], list[str], list[Problem]]:
-    """Returns (our choice or ``, its fields, what was read differently, problems).
+@dataclass(slots=True)
+class Translation:
+    """What a class path became."""
+
+    choice: str = ""
+    """Empty where it could not be read."""
+    fields: dict[str, Any] = field(default_factory=dict)
+    """Fields of the choice, by our names."""
+    notes: list[str] = field(default_factory=list)
+    """What was read differently than written."""
+    problems: list[Problem] = field(default_factory=list)
+
+
+def translate(role: str, value: Any, where: str) -> Translation:
+    """Reads what stands below `new_optimizer` or `new_lr_scheduler`.
 
     Args:
         role: `optimizer` or `scheduler`.
-        value: what stands below `new_optimizer` or `new_lr_scheduler`, as plain values.
+        value: the YAML below the key, as plain values.
         where: `file:line`.
     """
     table = OPTIMIZERS if role == "optimizer" else SCHEDULERS
-    key, init = f"{where}: new_{'optimizer' if role == 'optimizer' else 'lr_scheduler'}", _INIT[role]
+    own, init, beside = _KEYS[role]
+    key = f"{where}: {own}"
     inner = value.get(init) if isinstance(value, dict) else None
     path = inner.get("class_path") if isinstance(inner, dict) else None
     if not isinstance(inner, dict) or not isinstance(path, str):
-        return (
-            "",
-            {},
-            [],
-            [
-                Problem(
-                    key, f"has no {init} with a class_path", f"write {role}: {next(iter(table.values()))[0]}"
-                )
-            ],
-        )
+        hint = f"write {role}: {next(iter(table.values()))[0]}"
+        return Translation(problems=[Problem(key, f"has no {init} with a class_path", hint)])
     if path not in table:
-        return (
-            "",
-            {},
-            [],
-            [Problem(key, f"{path} is none of the classes read here", did_you_mean(path, table))],
-        )
+        message = f"{path} is none of the classes read here"
+        return Translation(problems=[Problem(key, message, did_you_mean(path, table))])
     choice, names = table[path]
-    fields: dict[str, Any] = {}
-    notes = [f"{where}: {path} is read as {role}={choice}"]
-    problems = []
+    found = Translation(choice, notes=[f"{where}: {path} is read as {role}={choice}"])
     for name, given in (inner.get("init_args") or {}).items():
         if name in names:
-            fields[names[name]] = given
+            found.fields[names[name]] = given
         elif name == "lr":
-            notes.append(f"{where}: lr={given} of {path} is not used: write lr in the phase")
+            found.notes.append(f"{where}: lr={given} of {path} is not used: write lr in the phase")
         elif name in LENGTHS:
-            notes.append(f"{where}: {name}={given} is not used: a curve is as long as its phase can be")
+            note = f"{where}: {name}={given} is not used: a curve is as long as its phase can be"
+            found.notes.append(note)
         elif DEFAULTS.get(path, {}).get(name, _Missing) != given:
-            problems.append(Problem(key, f"{name}={given} cannot be said with {role}={choice}", f"write {role}: {{name: {choice}}}"))  # fmt: skip
-    own = {"pl_lrs_cfg", "init_pg_lrs", "use_current_optimizer_pg_lrs"} if role == "scheduler" else set()
-    for name in value:
-        if name == init:
-            continue
-        if name not in own:
-            problems.append(
-                Problem(key, f"there is no key {name!r}", did_you_mean(name, [init, *sorted(own)]))
-            )
-        elif name == "init_pg_lrs":
-            problems.append(Problem(key, "init_pg_lrs counts another tool's groups", "write lr in the phase; older_groups: keep"))  # fmt: skip
-        else:
-            notes.append(f"{where}: {name} is not used: curves here go by steps, older groups keep their lr")
-    return choice, fields, notes, problems
+            message = f"{name}={given} cannot be said with {role}={choice}"
+            found.problems.append(Problem(key, message, f"write {role}: {{name: {choice}}}"))
+    for name in (name for name in value if name != init):
+        _read_beside(name, found, key, init, beside)
+    return found
+
+
+def _read_beside(name: str, found: Translation, key: str, init: str, beside: frozenset[str]) -> None:
+    """Notes or refuses a key beside the class."""
+    if name not in beside:
+        hint = did_you_mean(name, [init, *sorted(beside)])
+        found.problems.append(Problem(key, f"there is no key {name!r}", hint))
+    elif name == "init_pg_lrs":
+        hint = "write lr in the phase; older_groups: keep"
+        found.problems.append(Problem(key, "init_pg_lrs counts another tool's groups", hint))
+    else:
+        where = key.rpartition(": ")[0]
+        found.notes.append(
+            f"{where}: {name} is not used: curves here go by steps, older groups keep their lr"
+        )
 
 
 class _Missing:

@@ -8,8 +8,7 @@ from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.plan import Phase
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-STATE_SLOTS = {"adamw": 2, "sgd": 1}
-"""fp32 values an optimizer keeps for each parameter; one with momentum, or another's, counts as 1 or 2."""
+"""A value of each dtype takes."""
 
 
 def bytes_needed(
@@ -37,34 +36,41 @@ def bytes_needed(
         precision: fp32, bf16 or fp16.
         checkpointing: activations are recomputed.
     """
-    weights = sum(t.numel * BYTES.get(t.dtype, 4) for t in anatomy.tensors)
-    trained = phase.num_trainable_parameters
-    hidden = int(getattr(hf_config, "hidden_size", 0) or getattr(hf_config, "n_embd", 0) or 0)
-    heads = int(getattr(hf_config, "num_attention_heads", 0) or 1)
+    layers = _layers_in_backward(anatomy, phase, hf_config)
+    layer = _activation_bytes(hf_config, rows, tokens, checkpointing=checkpointing)
     element = 2 if precision == "fp32" else 1
-    layer = (
-        tokens * rows * hidden * (2 if checkpointing else 34 + 5 * heads * tokens / max(hidden, 1)) * element
-    )
-    busy = {t.unit for t in anatomy.tensors if t.name in set(phase.trainable)}
-    units = [anatomy.embeddings, *anatomy.blocks]
-    lowest = next((i for i, unit in enumerate(units) if unit.name in busy), len(units))
-    layers = len(anatomy.blocks) - max(lowest - 1, 0)
-    repeats = (
-        int(getattr(hf_config, "num_hidden_layers", 0) or len(anatomy.blocks))
-        if anatomy.model_type == "albert"
-        else layers
-    )
     return {
-        "weights": weights,
-        "gradients": trained * 4,
+        "weights": sum(t.numel * BYTES.get(t.dtype, 4) for t in anatomy.tensors),
+        "gradients": phase.num_trainable_parameters * 4,
         "optimizer": optimizer_bytes(phase),
-        "activations": int(layer * (repeats if layers else 0)),
+        "activations": int(layer * element * layers),
     }
 
 
+def _activation_bytes(hf_config: Any, rows: int, tokens: int, *, checkpointing: bool) -> float:
+    """Returns bytes of one layer's activations in half precision."""
+    hidden = int(getattr(hf_config, "hidden_size", 0) or getattr(hf_config, "n_embd", 0) or 0)
+    heads = int(getattr(hf_config, "num_attention_heads", 0) or 1)
+    return tokens * rows * hidden * (2 if checkpointing else 34 + 5 * heads * tokens / max(hidden, 1))
+
+
+def _layers_in_backward(anatomy: Anatomy, phase: Phase, hf_config: Any) -> int:
+    """Returns how many layers keep activations: those from the lowest trained one up."""
+    trained = {t.unit for t in anatomy.tensors if t.name in set(phase.trainable)}
+    units = [anatomy.embeddings, *anatomy.blocks]
+    lowest = next((i for i, unit in enumerate(units) if unit.name in trained), len(units))
+    layers = len(anatomy.blocks) - max(lowest - 1, 0)
+    if layers and anatomy.model_type == "albert":  # one block, used many times
+        return int(getattr(hf_config, "num_hidden_layers", 0) or len(anatomy.blocks))
+    return layers
+
+
 def optimizer_bytes(phase: Phase, *, unknown: int = 2) -> int:
-    """Returns bytes of the optimizer's state in a phase; `unknown` values a parameter where its kind is not known."""
-    slots = STATE_SLOTS.get(phase.optimizer, unknown)
-    if phase.optimizer == "sgd" and not phase.optimizer_values.get("momentum"):
-        slots = 0
-    return phase.num_trainable_parameters * 4 * slots
+    """Returns bytes of the optimizer's state in a phase, fp32.
+
+    Args:
+        phase: says what trains, and by which optimizer.
+        unknown: values a parameter where the optimizer does not say how many it keeps.
+    """
+    slots = phase.optimizer.config.state_slots
+    return phase.num_trainable_parameters * 4 * (unknown if slots is None else slots)

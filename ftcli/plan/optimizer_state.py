@@ -1,7 +1,7 @@
 """An optimizer's state as named tensors, and back, bit for bit.
 
-torch numbers parameters by position, which a changed plan silently permutes; names do not move.
-Hyperparameters are not state here: the plan and the scheduler give them anew.
+torch numbers parameters by position, which a changed plan silently permutes; names stay the same.
+Hyperparameters are not saved: the plan and the scheduler set them when the optimizer is built.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     import torch
 
 STATELESS = "stateless"
-"""Slot of a parameter without state (no gradient yet, or SGD without momentum), so that a missing
-name can be told from an empty state."""
+"""Slot of a parameter without state (no gradient yet, or SGD without momentum): a name that is missing is
+then an error, and an empty state is not."""
 
 
 def named_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Returns `<parameter name>/<slot>` -> tensor, such as `classifier.weight/exp_avg`.
 
-    The tensors are the optimizer's own, not copies. A parameter without state has one empty tensor.
+    Slots have the shape of their parameter, `step` is a scalar. The tensors are the optimizer's own, not
+    copies. A parameter without state has one empty tensor, of shape (0,).
+
+    Raises:
+        TypeError: state that is no tensor.
     """
     import torch
 
@@ -44,6 +48,10 @@ def load_named_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, tor
     Values and dtypes are kept as they are. Slots go to their parameter's device; `step` stays on the
     CPU unless the group is fused or capturable, as in torch.
 
+    Args:
+        optimizer: built over named parameters.
+        tensors: `<parameter name>/<slot>` -> tensor of the parameter's shape, or a scalar.
+
     Raises:
         CheckpointError: names the optimizer does not have, parameters without an entry, or shapes
             that differ; nothing is changed then.
@@ -64,6 +72,12 @@ def load_named_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, tor
 
 def adopt_named_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
     """Takes over the state of those parameters that the optimizer has; the others begin without one.
+
+    A phase that trains more, or less, than the one before it keeps its moments this way.
+
+    Args:
+        optimizer: built over named parameters.
+        tensors: `<parameter name>/<slot>` -> tensor of the parameter's shape, or a scalar.
 
     Raises:
         CheckpointError: a shape that differs.

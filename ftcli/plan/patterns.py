@@ -12,7 +12,7 @@ from ftcli.plan.anatomy import Anatomy, TensorInfo, Unit
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One row of the table that shows what each pattern, or word, chose."""
+    """One row of the table that shows which tensors each pattern or named group chose."""
 
     pattern: str
     action: str

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ftcli.errors import Problem
 from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.patterns import Hit, raise_problems
+from ftcli.plan.phase_spec import Entry, PhaseSpec
 from ftcli.plan.plan import Transition, Trigger
 from ftcli.plan.planner import Stage
 from ftcli.plan.rates import Rates
 from ftcli.plan.selectors import select
-from ftcli.plan.written import Entry, PhaseSpec
 
 PATIENCE = 3
-"""Of a phase that says nothing of its end, where trainer.patience says nothing either."""
+"""Evaluations without improvement, of a phase without any rule for its end where trainer.patience is null too."""
 
 
 @dataclass(slots=True)
 class Schedule:
     """What a freezing strategy of several phases gives: text that `written.parse_schedule` reads.
 
-    Args:
+    Attributes:
         text: lr of the run -> YAML; kept in the run directory.
         origin: file name, or `generated`.
         epoch_transitions_only: early stopping ends no phase.
@@ -54,8 +54,8 @@ class Defaults:
 class Staged:
     """Stages in order, with the lines to print."""
 
-    stages: list[Stage] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    stages: list[Stage]
+    notes: list[str]
 
 
 def stages_of(
@@ -79,67 +79,88 @@ def stages_of(
         PlanError: entries without a hit, tensors named again or frozen before they train, empty
             phases, and phases that nothing could end.
     """
-    staged = Staged()
-    problems: list[Problem] = []
-    training: dict[str, int] = {}
-    named: frozenset[str] = frozenset()
+    resolver = _Resolver(anatomy, candidates)
+    stages = []
     for spec, own in zip(specs, rates, strict=True):
-        hits: list[Hit] = []
-        known = len(problems)
-        staged.notes += spec.notes
-        reader = _Entries(anatomy, named, hits, problems, staged.notes)
-        chosen = reader.names(spec.params, "train") - reader.names(spec.except_, "except")
-        named |= chosen
-        thaw = chosen if candidates is None else chosen & candidates
-        frozen = reader.names(spec.freeze, "freeze")
-        frozen = frozen if candidates is None else frozen & candidates
-        problems += _conflicts(spec, thaw, frozen, training)
-        if chosen and not thaw and not frozen:
-            line = f"phase {spec.index} is left out: under PEFT only adapters and head train"
-            staged.notes.append(f"{spec.where}: {line}")
-            continue
-        # An entry that is wrong itself would only be told twice.
-        broken = len(problems) > known
-        if spec.params and not chosen and not broken:
-            message = f"phase {spec.index} is empty: except leaves nothing of params"
-            problems.append(Problem(spec.where, message))
-        training |= dict.fromkeys(thaw, spec.index)
-        for name in frozen:
-            training.pop(name, None)
-        if not training and not broken:
-            problems.append(Problem(spec.where, f"nothing trains in phase {spec.index}"))
-        trigger = _trigger(spec, defaults, problems, last=spec is specs[-1])
-        staged.stages.append(_stage(spec, own, thaw, frozen, hits, trigger))
-    raise_problems(problems)
-    staged.notes += _said(specs, defaults)
-    return staged
+        tensors = resolver.resolve(spec)
+        if tensors is not None:
+            trigger = _trigger(spec, defaults, resolver.problems, last=spec is specs[-1])
+            stages.append(_stage(spec, own, tensors, trigger))
+    raise_problems(resolver.problems)
+    return Staged(stages, [*resolver.notes, *_notes_on_ends(specs, defaults)])
 
 
-def _stage(
-    spec: PhaseSpec,
-    rates: Rates,
-    thaw: frozenset[str],
-    frozen: frozenset[str],
-    hits: list[Hit],
-    trigger: Trigger,
-) -> Stage:
+def _stage(spec: PhaseSpec, rates: Rates, tensors: _Tensors, trigger: Trigger) -> Stage:
     return Stage(
         where=spec.where,
-        thaw=thaw,
-        freeze=frozen,
+        unfrozen=tensors.unfrozen,
+        frozen=tensors.frozen,
         rates=rates,
-        hits=tuple(hits),
+        hits=tensors.hits,
         keep_older=spec.older_groups == "keep",
         monitor=spec.monitor,
         mode=spec.mode or "auto",
         trigger=trigger,
         transition=Transition(
             restore_best=spec.restore_best,
-            # Scores of another figure cannot be compared.
+            # Scores of another metric cannot be compared.
             keep_best=spec.best == "carry" and spec.monitor is None,
             keep_moments=spec.moments == "keep",
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensors:
+    """What a phase unfreezes and freezes, by name."""
+
+    unfrozen: frozenset[str]
+    frozen: frozenset[str]
+    hits: tuple[Hit, ...]
+
+
+class _Resolver:
+    """Resolves the entries of one phase after the other; knows what trains so far."""
+
+    def __init__(self, anatomy: Anatomy, candidates: frozenset[str] | None) -> None:
+        self.anatomy = anatomy
+        self.candidates = frozenset(anatomy.names) if candidates is None else candidates
+        self.training: dict[str, int] = {}
+        """Tensor that trains -> phase that named it."""
+        self.named: frozenset[str] = frozenset()
+        """What any phase so far named; `rest` leaves it out."""
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+
+    def resolve(self, spec: PhaseSpec) -> _Tensors | None:
+        """Returns the tensors of the next phase; None: it is left out, as PEFT lets none of them train."""
+        self.notes += spec.notes
+        problems_before = len(self.problems)
+        entries = _Entries(self.anatomy, self.named, [], self.problems, self.notes)
+        chosen = entries.names(spec.params, "train") - entries.names(spec.except_, "except")
+        self.named |= chosen
+        unfrozen = chosen & self.candidates
+        frozen = entries.names(spec.freeze, "freeze") & self.candidates
+        self.problems += _conflicts(spec, unfrozen, frozen, self.training)
+        if chosen and not unfrozen and not frozen:
+            line = f"phase {spec.index} is left out: under PEFT only adapters and head train"
+            self.notes.append(f"{spec.where}: {line}")
+            return None
+        self.training |= dict.fromkeys(unfrozen, spec.index)
+        for name in frozen:
+            self.training.pop(name, None)
+        if len(self.problems) == problems_before:  # an entry with a problem of its own is reported once
+            self.problems += self._empty(spec, chosen)
+        return _Tensors(unfrozen, frozen, tuple(entries.hits))
+
+    def _empty(self, spec: PhaseSpec, chosen: frozenset[str]) -> list[Problem]:
+        problems = []
+        if spec.params and not chosen:
+            message = f"phase {spec.index} is empty: except leaves nothing of params"
+            problems.append(Problem(spec.where, message))
+        if not self.training:
+            problems.append(Problem(spec.where, f"nothing trains in phase {spec.index}"))
+        return problems
 
 
 @dataclass(slots=True)
@@ -169,10 +190,10 @@ class _Entries:
 
 
 def _conflicts(
-    spec: PhaseSpec, thaw: frozenset[str], frozen: frozenset[str], training: dict[str, int]
+    spec: PhaseSpec, unfrozen: frozenset[str], frozen: frozenset[str], training: dict[str, int]
 ) -> list[Problem]:
     problems = []
-    again = sorted(thaw & training.keys())
+    again = sorted(unfrozen & training.keys())
     if again:
         message = f"phase {spec.index} names {again[0]}, which trains since phase {training[again[0]]}"
         more = f" ({len(again)} tensors in all)" if len(again) > 1 else ""
@@ -183,7 +204,7 @@ def _conflicts(
     idle = sorted(frozen - training.keys())
     if idle:
         problems.append(Problem(spec.where, f"phase {spec.index} freezes {idle[0]}, which does not train"))
-    both = sorted(frozen & thaw)
+    both = sorted(frozen & unfrozen)
     if both:
         problems.append(Problem(spec.where, f"phase {spec.index} trains and freezes {both[0]}"))
     return problems
@@ -216,8 +237,8 @@ def _trigger(spec: PhaseSpec, defaults: Defaults, problems: list[Problem], *, la
     )
 
 
-def _said(specs: Sequence[PhaseSpec], defaults: Defaults) -> list[str]:
-    """Returns what a reader would not expect of the phases' ends."""
+def _notes_on_ends(specs: Sequence[PhaseSpec], defaults: Defaults) -> list[str]:
+    """Returns lines on phases that end later, or earlier, than a reader of the file would expect."""
     notes = []
     last = 0
     for spec in specs:

@@ -1,16 +1,18 @@
-"""The Plan: which tensors train, in which groups, how hard and for how long.
+"""The Plan: which tensors train, in which parameter groups, at which rates and for how long.
 
-A plain run is a plan of one phase. Plans are plain values: printed, written to plan.json, compared.
-`planner.py` makes them.
+A plain run is a plan of one phase. Plans hold typed values and no tensors: they are printed, written to
+plan.json and compared. `planner.py` makes them.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from ftcli.config.choice import Choice, plain_values
+from ftcli.config.schema import OptimizerConfig, SchedulerConfig
 from ftcli.plan.patterns import Hit
 
 
@@ -19,8 +21,11 @@ class Group:
     """One parameter group of the optimizer."""
 
     name: str
+    """Such as `phase0.head.decay`."""
     params: tuple[str, ...]
+    """Names of its tensors."""
     lr: float
+    """Peak learning rate; the scheduler's multiplier of each step is applied to it."""
     weight_decay: float
     num_parameters: int
 
@@ -38,16 +43,21 @@ class Trigger:
     patience: int | None = None
     """Evaluations of the phase in a row without improvement."""
     min_delta: float = 0.0
-    """Smallest change of the monitored figure that counts as an improvement."""
+    """Smallest change of the monitored metric that counts as an improvement."""
     plateau_slope: float | None = None
     """Gain an evaluation, by least squares over the last `plateau_window`, below which the phase ends."""
     plateau_window: int = 3
     """Evaluations the slope is fitted to; at least 2."""
 
     def limit(self, *, start: int, steps_per_epoch: int, total_steps: int) -> int:
-        """Returns the most steps a phase can take that begins after step `start` of the run.
+        """Returns the most steps a phase can take, at least 1.
 
         A `max_transition_epoch` that is past already leaves the phase the rest of one epoch.
+
+        Args:
+            start: steps of the run before the phase.
+            steps_per_epoch: optimizer steps of one pass over the training rows.
+            total_steps: of the run.
         """
         ends = [total_steps - start]
         if self.max_steps is not None:
@@ -60,9 +70,14 @@ class Trigger:
         return max(min(ends), 1)
 
     def reason(self, *, start: int, step: int, steps_per_epoch: int) -> str:
-        """Returns which count ends a phase that began after step `start` and stands at `step`, or ``.
+        """Returns the count that ends the phase now, in words, or ''.
 
-        Early stopping and slopes are not counted here: they need scores.
+        Early stopping and slopes are not looked at here: they need scores.
+
+        Args:
+            start: steps of the run before the phase.
+            step: steps of the run so far.
+            steps_per_epoch: optimizer steps of one pass over the training rows.
         """
         far = 2**62
         if self.max_steps is not None and step - start >= self.max_steps:
@@ -79,7 +94,7 @@ class Trigger:
             return f"epoch {self.max_transition_epoch} of the run"
         return ""
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Returns the rule in words, for tables."""
         rules = []
         if self.max_transition_epoch is not None:
@@ -114,18 +129,17 @@ class Transition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A stretch of training in which the same tensors train; names are in the model's order."""
+    """A part of the run in which the same tensors train; names are in the model's order."""
 
     index: int
     trainable: tuple[str, ...]
     groups: tuple[Group, ...]
     hits: tuple[Hit, ...]
-    optimizer: str
-    optimizer_values: dict[str, Any]
-    scheduler: str
-    scheduler_values: dict[str, Any]
+    optimizer: Choice[OptimizerConfig]
+    """Its `lr` is the phase's; each group's lr is that times the factors of its tensors."""
+    scheduler: Choice[SchedulerConfig]
     monitor: str | None = None
-    """Figure that decides best and early stopping; None: `trainer.monitor`."""
+    """Metric that decides best and early stopping; None: `trainer.monitor`."""
     mode: str = "auto"
     trigger: Trigger = field(default_factory=Trigger)
     transition: Transition = field(default_factory=Transition)
@@ -134,12 +148,13 @@ class Phase:
     """`file:line` of the schedule it is written in."""
 
     @property
-    def warmup(self) -> str:
-        return str(self.scheduler_values.get("warmup", "0"))
-
-    @property
     def end(self) -> str:
-        return self.trigger.words()
+        """The rule that ends the phase, in words."""
+        return self.trigger.describe()
+
+    def curve_steps(self, longest: int) -> int:
+        """Returns the steps of the lr curve: `scheduler.total_steps`, or the most steps the phase can last."""
+        return self.scheduler.config.total_steps or longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,39 +191,42 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain dicts, lists, strings and numbers."""
-        totals = {
+        data = {
             "num_trainable_tensors": self.num_trainable_tensors,
             "num_trainable_parameters": self.num_trainable_parameters,
             "trainable_share": self.trainable_share,
+            "phases": [_phase_to_json(phase) for phase in self.phases],
+            "num_tensors": self.num_tensors,
+            "num_parameters": self.num_parameters,
+            "tied": self.tied,
+            "frozen_units": self.frozen_units,
+            "start_phase": self.start_phase,
+            "decisions": self.decisions,
         }
-        plain: dict[str, Any] = json.loads(json.dumps(totals | asdict(self)))
+        plain: dict[str, Any] = json.loads(json.dumps(data))
         return plain
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Plan:
-        """Reads what `to_json` gave; the derived totals are computed anew."""
-        return cls(
-            phases=tuple(_phase_from_json(phase) for phase in data["phases"]),
-            num_tensors=data["num_tensors"],
-            num_parameters=data["num_parameters"],
-            tied=tuple(tuple(names) for names in data["tied"]),
-            frozen_units=tuple(data["frozen_units"]),
-            start_phase=data["start_phase"],
-            decisions=tuple(data["decisions"]),
-        )
 
-
-def _phase_from_json(data: dict[str, Any]) -> Phase:
-    groups = tuple(Group(**{**g, "params": tuple(g["params"])}) for g in data["groups"])
-    hits = tuple(Hit(**{**h, "names": tuple(h["names"])}) for h in data["hits"])
-    rules = {"trigger": Trigger(**data["trigger"]), "transition": Transition(**data["transition"])}
-    return Phase(**{**data, "trainable": tuple(data["trainable"]), "groups": groups, "hits": hits, **rules})
+def _phase_to_json(phase: Phase) -> dict[str, Any]:
+    """Writes each choice as its name and its values, such as `optimizer` and `optimizer_values`."""
+    written: dict[str, Any] = {}
+    for key in (one.name for one in fields(phase)):
+        value = getattr(phase, key)
+        if isinstance(value, Choice):
+            written |= {key: value.name, f"{key}_values": plain_values(value.config)}
+        elif isinstance(value, Trigger | Transition):
+            written[key] = asdict(value)
+        elif key in ("groups", "hits"):
+            written[key] = [asdict(one) for one in value]
+        else:
+            written[key] = value
+    return written
 
 
 def plan_differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Returns a line for everything in which two plans, as JSON, train differently.
 
-    When a phase ends by scores may change between sessions of a run, as trainer.patience may.
+    When scores end a phase may differ: `trainer.patience` may be changed as a run is resumed.
     """
     lines = []
     if len(then["phases"]) != len(now["phases"]):
@@ -218,6 +236,9 @@ def plan_differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
         for key in ("trainable", "optimizer", "optimizer_values", "scheduler", "scheduler_values", "monitor", "mode",
                     "transition", "groups", "trigger"):  # fmt: skip
             was, is_now = old[key], new[key]
+            if key == "optimizer_values" and is_now.get("scale_lr"):
+                # Plans of one phase were once written with the lr before scaling; the groups hold the one used.
+                was, is_now = ({k: v for k, v in values.items() if k != "lr"} for values in (was, is_now))
             if key == "trigger":
                 free = ("patience", "min_delta", "plateau_slope", "plateau_window")
                 was, is_now = ({k: v for k, v in values.items() if k not in free} for values in (was, is_now))

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ftcli.errors import Problem
 from ftcli.plan.anatomy import Anatomy, TensorInfo
 from ftcli.plan.patterns import Hit, Selection, hit_of, raise_problems
 from ftcli.plan.plan import Phase, Plan, Transition, Trigger
-from ftcli.plan.rates import Layerwise, Rates, groups_of
+from ftcli.plan.rates import Rates, groups_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """What one phase changes: names that begin to train, names that stop, and how hard it goes on."""
+    """What one phase changes; tensors that trained before go on training."""
 
-    thaw: frozenset[str]
+    unfrozen: frozenset[str]
+    """Names that begin to train."""
     rates: Rates
-    freeze: frozenset[str] = frozenset()
+    frozen: frozenset[str] = frozenset()
+    """Names that stop training."""
     hits: tuple[Hit, ...] = ()
     keep_older: bool = True
     """Older groups keep the lr and weight decay of their own phase."""
@@ -41,21 +42,18 @@ def make_plan(
 ) -> Plan:
     """Returns the plan that follows the stages in their order; what trains goes on training.
 
+    Args:
+        anatomy: the model, adapters included.
+        stages: one a phase.
+        decisions: lines to print with the plan.
+        allow_empty: accept that nothing trains.
+        start_phase: phase in which the run begins.
+
     Raises:
         PlanError: a no-decay regex or table entry without a hit, half-precision tensors that would
             train, or groups of nothing.
     """
-    phases: list[Phase] = []
-    problems: list[Problem] = []
-    rates: dict[str, tuple[int, Rates]] = {}
-    for index, stage in enumerate(stages):
-        if not stage.keep_older:
-            rates = dict.fromkeys(rates, (index, stage.rates))
-        rates = {name: own for name, own in rates.items() if name not in stage.freeze}
-        rates |= dict.fromkeys(stage.thaw, (index, stage.rates))
-        phase, wrong = _phase(anatomy, index, stage, rates, phased=len(stages) > 1)
-        phases.append(phase)
-        problems += [p for p in wrong if p not in problems]
+    phases, problems = _phases(anatomy, stages)
     ever = {name for phase in phases for name in phase.trainable}
     training = [t for t in anatomy.tensors if t.name in ever]
     problems += _half_precision(training)
@@ -74,60 +72,48 @@ def make_plan(
     )
 
 
+def _phases(anatomy: Anatomy, stages: Sequence[Stage]) -> tuple[list[Phase], list[Problem]]:
+    phases: list[Phase] = []
+    problems: list[Problem] = []
+    rates: dict[str, tuple[int, Rates]] = {}
+    for index, stage in enumerate(stages):
+        if not stage.keep_older:
+            rates = dict.fromkeys(rates, (index, stage.rates))
+        rates = {name: own for name, own in rates.items() if name not in stage.frozen}
+        rates |= dict.fromkeys(stage.unfrozen, (index, stage.rates))
+        phase, wrong = _phase(anatomy, index, stage, rates, phased=len(stages) > 1)
+        phases.append(phase)
+        problems += [p for p in wrong if p not in problems]
+    return phases, problems
+
+
 def one_phase(
     anatomy: Anatomy,
     selection: Selection,
+    rates: Rates,
     *,
-    lr: float,
-    weight_decay: float,
-    no_decay: Sequence[str],
-    scheduler: str,
-    warmup: str = "0",
     candidates: frozenset[str] | None = None,
     allow_empty: bool = False,
-    layerwise: Layerwise | None = None,
-    optimizer: str = "adamw",
-    optimizer_values: dict[str, Any] | None = None,
-    scheduler_values: dict[str, Any] | None = None,
     trigger: Trigger | None = None,
-    multipliers: Mapping[str, float] | None = None,
 ) -> Plan:
     """Returns the plan of a run in which the same tensors train from start to end.
 
     Args:
         anatomy: the model, adapters included.
         selection: what the freezing strategy lets train.
-        lr: peak learning rate, multiplied by `layerwise`.
-        weight_decay: of the groups `decay`; `no-decay` gets 0. LoRA matrices are weights and decay.
-        no_decay: `biases`, `norms` (by module type) or full-match regexes of names.
-        scheduler: name of the scheduler; `scheduler_values` its fields, `warmup` where they have none.
-        warmup: as typed.
+        rates: optimizer with lr and weight decay, scheduler. LoRA matrices are weights and decay.
         candidates: adapters and head under PEFT; nothing else can train. None: no restriction.
         allow_empty: accept that nothing trains.
-        layerwise: learning rates by depth.
-        optimizer: name of the optimizer, `optimizer_values` its fields.
         trigger: what ends the run early.
-        multipliers: tensor -> factor on its lr, beside `layerwise`.
 
     Raises:
         PlanError: nothing trains, a regex without a hit, or half-precision tensors that would train.
     """
     allowed = selection.trainable if candidates is None else selection.trainable & candidates
-    rates = Rates(
-        lr=lr,
-        weight_decay=weight_decay,
-        no_decay=tuple(no_decay),
-        layerwise=layerwise or Layerwise(),
-        multipliers=multipliers or {},
-        optimizer=optimizer,
-        optimizer_values=optimizer_values or {},
-        scheduler=scheduler,
-        scheduler_values=scheduler_values or {"warmup": warmup},
-    )
     hits = selection.hits
     if candidates is not None:
         hits = tuple(_within(anatomy, hit, candidates) if hit.action == "train" else hit for hit in hits)
-    stage = Stage(thaw=allowed, rates=rates, hits=hits, trigger=trigger or Trigger())
+    stage = Stage(unfrozen=allowed, rates=rates, hits=hits, trigger=trigger or Trigger())
     if not allowed & set(anatomy.names) and not allow_empty:
         raise_problems([_nothing_trains(selection, candidates)])
     decisions = _stopped_adapters(anatomy, selection, candidates)
@@ -151,9 +137,7 @@ def _phase(
         groups=tuple(groups),
         hits=(*stage.hits, *hits),
         optimizer=stage.rates.optimizer,
-        optimizer_values=stage.rates.optimizer_values,
         scheduler=stage.rates.scheduler,
-        scheduler_values=stage.rates.scheduler_values,
         monitor=stage.monitor,
         mode=stage.mode,
         trigger=stage.trigger,

@@ -34,12 +34,13 @@ class ScheduledPhase:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """What one phase thaws before phases are merged; `level` counts blocks down from the head, 0."""
+class _Part:
+    """What one phase unfreezes before phases are merged."""
 
     units: tuple[str, ...]
     params: tuple[str, ...]
     level: int
+    """Blocks down from the head, which is 0."""
 
 
 def default_schedule(
@@ -50,13 +51,13 @@ def default_schedule(
     phases: int | None = None,
     lr_decay: float = LR_DECAY,
 ) -> tuple[ScheduledPhase, ...]:
-    """Returns phases from the head down; every tensor stands in one, under its first name when tied.
+    """Returns phases from the head down; every tensor is in one of them, under its first name when tied.
 
     `block`: one phase for the head, one a block from the top, one for the embeddings; what comes after
     the blocks (pooler, final norms) joins the top block. `depth`: blocks at the same distance from the
-    end of their stack stand together, which matters for encoder-decoder models. `pair`: tensors two by
+    end of their stack form one phase, which matters for encoder-decoder models. `pair`: tensors two by
     two from the last one registered, as finetuning-scheduler generates; modules are split, and a head of
-    an odd number of tensors shares a pair with what stands below it.
+    an odd number of tensors shares a pair with what is below it.
 
     Args:
         anatomy: the model.
@@ -69,17 +70,17 @@ def default_schedule(
     Raises:
         PlanError: fewer than 1 phase, or more than there are.
     """
-    pieces = _PIECES[by](anatomy)
-    groups = _merged(pieces, phases)
+    parts = _PARTITIONS[by](anatomy)
+    groups = _merged(parts, phases)
     sizes = {t.name: t.numel for t in anatomy.tensors}
     found = []
     for number, group in enumerate(groups, start=1):
-        params = tuple(name for piece in group for name in piece.params)
-        level = min(piece.level for piece in group)
+        params = tuple(name for part in group for name in part.params)
+        level = min(part.level for part in group)
         own = lr * lr_decay**level
         found.append(
             ScheduledPhase(
-                units=tuple(dict.fromkeys(unit for piece in group for unit in piece.units)),
+                units=tuple(dict.fromkeys(unit for part in group for unit in part.units)),
                 params=params,
                 num_parameters=sum(sizes[name] for name in params),
                 max_transition_epoch=number if number < len(groups) else None,
@@ -98,7 +99,10 @@ def write_schedule(
     phases: int | None = None,
     lr_decay: float = LR_DECAY,
 ) -> str:
-    """Returns `default_schedule` as YAML that reads back as `{index: {params, max_transition_epoch, lr}}`."""
+    """Returns `default_schedule` as YAML that reads back as `{index: {params, max_transition_epoch, lr}}`.
+
+    Args and errors are those of `default_schedule`.
+    """
     found = default_schedule(anatomy, lr, by=by, phases=phases, lr_decay=lr_decay)
     lines = [
         f"# Unfreezing schedule for {anatomy.model_type or 'this model'}: {len(found)} phases, "
@@ -125,13 +129,13 @@ def write_schedule(
     return "\n".join(lines) + "\n"
 
 
-def _by_block(anatomy: Anatomy) -> list[_Piece]:
+def _by_block(anatomy: Anatomy) -> list[_Part]:
     top, *lower = reversed(anatomy.blocks) if anatomy.blocks else (None,)
     below_head = (anatomy.final,) if top is None else (top, anatomy.final)
-    return _pieces([(anatomy.head,), below_head, *((block,) for block in lower), (anatomy.embeddings,)])
+    return _parts([(anatomy.head,), below_head, *((block,) for block in lower), (anatomy.embeddings,)])
 
 
-def _by_depth(anatomy: Anatomy) -> list[_Piece]:
+def _by_depth(anatomy: Anatomy) -> list[_Part]:
     stacks: dict[str, list[Unit]] = {}
     for block in anatomy.blocks:
         stacks.setdefault(block.name.rpartition(".")[0], []).append(block)
@@ -142,50 +146,50 @@ def _by_depth(anatomy: Anatomy) -> list[_Piece]:
         for i in range(1, deepest + 1)
     ]
     top, *lower = rows or [()]
-    return _pieces([(anatomy.head,), (*top, anatomy.final), *lower, (anatomy.embeddings,)])
+    return _parts([(anatomy.head,), (*top, anatomy.final), *lower, (anatomy.embeddings,)])
 
 
-def _by_pair(anatomy: Anatomy) -> list[_Piece]:
-    levels = {unit: piece.level for piece in _by_block(anatomy) for unit in piece.units}
+def _by_pair(anatomy: Anatomy) -> list[_Part]:
+    levels = {unit: part.level for part in _by_block(anatomy) for unit in part.units}
     tensors = list(reversed(anatomy.tensors))
     pairs = [tensors[i : i + 2] for i in range(0, len(tensors), 2)]
     return [
-        _Piece(tuple(t.unit for t in pair), tuple(t.name for t in pair), min(levels[t.unit] for t in pair))
+        _Part(tuple(t.unit for t in pair), tuple(t.name for t in pair), min(levels[t.unit] for t in pair))
         for pair in pairs
     ]
 
 
-def _pieces(stages: list[tuple[Unit, ...]]) -> list[_Piece]:
+def _parts(stages: list[tuple[Unit, ...]]) -> list[_Part]:
     present = [tuple(unit for unit in stage if unit.tensors) for stage in stages]
     return [
-        _Piece(
+        _Part(
             tuple(unit.name for unit in stage), tuple(name for unit in stage for name in unit.tensors), level
         )
         for level, stage in enumerate(stage for stage in present if stage)
     ]
 
 
-_PIECES: dict[str, Callable[[Anatomy], list[_Piece]]] = {
+_PARTITIONS: dict[str, Callable[[Anatomy], list[_Part]]] = {
     "block": _by_block,
     "depth": _by_depth,
     "pair": _by_pair,
 }
 
 
-def _merged(pieces: list[_Piece], phases: int | None) -> list[list[_Piece]]:
+def _merged(parts: list[_Part], phases: int | None) -> list[list[_Part]]:
     if phases is None:
-        return [[piece] for piece in pieces]
-    if not 1 <= phases <= len(pieces):
-        message = f"{phases} phases cannot be made of the {len(pieces)} there are"
-        raise PlanError(Problem("--phases", message, f"a number from 1 to {len(pieces)}"))
+        return [[part] for part in parts]
+    if not 1 <= phases <= len(parts):
+        message = f"{phases} phases cannot be made of the {len(parts)} there are"
+        raise PlanError(Problem("--phases", message, f"a number from 1 to {len(parts)}"))
     if phases == 1:
-        return [pieces]
+        return [parts]
     # A head of several pairs stays whole where enough is left for the other phases.
-    in_head = len(list(takewhile(lambda piece: piece.level == 0, pieces)))
-    first = min(in_head, len(pieces) - phases + 1)
-    rest = pieces[first:]
+    in_head = len(list(takewhile(lambda part: part.level == 0, parts)))
+    first = min(in_head, len(parts) - phases + 1)
+    rest = parts[first:]
     cuts = [round(i * len(rest) / (phases - 1)) for i in range(phases)]
-    return [pieces[:first], *(rest[i:j] for i, j in zip(cuts, cuts[1:], strict=False))]
+    return [parts[:first], *(rest[i:j] for i, j in zip(cuts, cuts[1:], strict=False))]
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""A schedule as written: YAML -> typed phases, every mistake with its line.
+"""A schedule as written: YAML -> `PhaseSpec`s, every mistake with its line.
 
 The grammar begins with finetuning-scheduler's (phase number -> params, max_transition_epoch, lr,
 new_lr_scheduler, new_optimizer) and goes on with the keys of `PhaseSpec`. YAML is read as data, node by
@@ -11,77 +11,19 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from ftcli.errors import ConfigError, PlanError, Problem, did_you_mean
+from ftcli.config.foreign_words import field_hint
+from ftcli.errors import ConfigError, PlanError, Problem
 from ftcli.plan.duration import parse_duration
-from ftcli.plan.lightning import translated
+from ftcli.plan.lightning import translate
 from ftcli.plan.patterns import raise_problems
+from ftcli.plan.phase_spec import ChoiceSpec, Entry, PhaseSpec
 
 _INT = re.compile(r"[-+]?\d+")
 _FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One name, group or pattern, and where it stands."""
-
-    text: str
-    where: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChoiceSpec:
-    """A choice of another role, such as an optimizer, with the fields it sets."""
-
-    name: str
-    values: dict[str, Any]
-    where: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseSpec:
-    """One phase of a schedule file; None means: not written."""
-
-    index: int
-    where: str
-    """`file:line` of the phase's key."""
-    lines: dict[str, str] = field(default_factory=dict)
-    """Key -> `file:line` of where it is written."""
-    params: tuple[Entry, ...] = ()
-    """What begins to train: named groups, exact names or full-match regexes."""
-    except_: tuple[Entry, ...] = ()
-    """What of `params` does not."""
-    freeze: tuple[Entry, ...] = ()
-    """What stops training."""
-    lr: float | None = None
-    weight_decay: float | None = None
-    max_transition_epoch: int | None = None
-    max_epochs: float | None = None
-    max_steps: int | None = None
-    monitor: str | None = None
-    mode: str | None = None
-    patience: int | None = None
-    min_delta: float | None = None
-    plateau_slope: float | None = None
-    plateau_window: int = 3
-    warmup: str | None = None
-    scheduler: ChoiceSpec | None = None
-    optimizer: ChoiceSpec | None = None
-    layerwise: dict[str, Any] | None = None
-    older_groups: str = "keep"
-    """`keep`: their own lr and weight decay; `follow`: this phase's."""
-    restore_best: bool = True
-    best: str = "carry"
-    moments: str = "keep"
-    notes: tuple[str, ...] = field(default=())
-
-    def at(self, key: str) -> str:
-        """Returns `file:line: key`, for a problem with its value."""
-        return f"{self.lines.get(key, self.where)}: {key}"
 
 
 def parse_schedule(text: str, origin: str) -> tuple[PhaseSpec, ...]:
@@ -104,41 +46,51 @@ def parse_schedule(text: str, origin: str) -> tuple[PhaseSpec, ...]:
         ) from error
     except yaml.YAMLError as error:
         raise PlanError(Problem(origin, f"is not YAML: {' '.join(str(error).split())}")) from error
-    form = "0: {params: [head], max_transition_epoch: 1}"
-    if not isinstance(root, yaml.MappingNode) or not root.value:
-        raise PlanError(Problem(origin, "holds no phases", f"write {form}"))
     reader = _Reader(origin)
-    numbered: dict[int, tuple[str, yaml.Node]] = {}
-    for key, node in root.value:
-        where = reader.at(key)
-        name = key.value if isinstance(key, yaml.ScalarNode) else ""
-        if not _INT.fullmatch(name) or int(name) < 0:
-            reader.problems.append(Problem(where, f"{name!r} is not the number of a phase", f"write {form}"))
-        elif int(name) in numbered:
-            reader.problems.append(
-                Problem(where, f"phase {int(name)} is written twice, first at {numbered[int(name)][0]}")
-            )
-        else:
-            numbered[int(name)] = (where, node)
-    gaps = sorted(set(range(max(numbered, default=-1) + 1)) - numbered.keys())
-    reader.problems += [
-        Problem(origin, f"phase {gap} is missing", "number the phases 0, 1, 2, ...") for gap in gaps
-    ]
+    numbered = reader.numbered(root)
     specs = [reader.phase(index, *numbered[index]) for index in sorted(numbered)]
     raise_problems(reader.problems)
     return tuple(specs)
 
 
 class _Reader:
-    """Turns nodes into fields and collects the problems."""
+    """Turns YAML nodes into fields and collects the problems."""
 
     def __init__(self, origin: str) -> None:
         self.origin, self.problems = origin, list[Problem]()
 
     def at(self, node: yaml.Node) -> str:
+        """Returns `file:line` of a node."""
         return f"{self.origin}:{node.start_mark.line + 1}"
 
+    def numbered(self, root: yaml.Node | None) -> dict[int, tuple[str, yaml.Node]]:
+        """Returns number of the phase -> (`file:line`, its node).
+
+        Raises:
+            PlanError: no phases at all.
+        """
+        form = "0: {params: [head], max_transition_epoch: 1}"
+        if not isinstance(root, yaml.MappingNode) or not root.value:
+            raise PlanError(Problem(self.origin, "holds no phases", f"write {form}"))
+        found: dict[int, tuple[str, yaml.Node]] = {}
+        for key, node in root.value:
+            where = self.at(key)
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            if not _INT.fullmatch(name) or int(name) < 0:
+                message = f"{name!r} is not the number of a phase"
+                self.problems.append(Problem(where, message, f"write {form}"))
+            elif int(name) in found:
+                message = f"phase {int(name)} is written twice, first at {found[int(name)][0]}"
+                self.problems.append(Problem(where, message))
+            else:
+                found[int(name)] = (where, node)
+        for gap in sorted(set(range(max(found, default=-1) + 1)) - found.keys()):
+            hint = "number the phases 0, 1, 2, ..."
+            self.problems.append(Problem(self.origin, f"phase {gap} is missing", hint))
+        return found
+
     def phase(self, index: int, where: str, node: yaml.Node) -> PhaseSpec:
+        """Reads one phase; `where` is `file:line` of its number."""
         if not isinstance(node, yaml.MappingNode):
             self.problems.append(
                 Problem(where, f"phase {index} is not a mapping", "write params: [...] below it")
@@ -155,19 +107,19 @@ class _Reader:
             seen[key] = line
             if key in ("new_optimizer", "new_lr_scheduler"):
                 role = "optimizer" if key == "new_optimizer" else "scheduler"
-                name, fields, said, problems = translated(role, self.plain(value), line)
-                self.problems += problems
-                notes += said
-                if name:
-                    values[role] = ChoiceSpec(name, fields, line)
+                read = translate(role, self.plain(value), line)
+                self.problems += read.problems
+                notes += read.notes
+                if read.choice:
+                    values[role] = ChoiceSpec(read.choice, read.fields, line)
             elif key in _READERS:
-                field_name, read = _READERS[key]
-                found = read(self, value, f"{line}: {key}")
+                field_name, read_field = _READERS[key]
+                found = read_field(self, value, f"{line}: {key}")
                 if found is not None:
                     values[field_name] = found
             else:
                 self.problems.append(
-                    Problem(line, f"there is no key {key!r} in a phase", did_you_mean(key, _KEYS))
+                    Problem(line, f"there is no key {key!r} in a phase", field_hint(key, _KEYS))
                 )
         if "params" not in seen and "freeze" not in seen:
             self.problems.append(Problem(where, f"phase {index} has no params", "write params: [head]"))
@@ -192,6 +144,7 @@ class _Reader:
         return _scalar(node)
 
     def refuse(self, key: str, came: Any, expected: str) -> None:
+        """Collects the problem of a value that is not what it should be."""
         self.problems.append(Problem(key, f"{came!r} is not {expected}"))
 
     def entries(self, node: yaml.Node, key: str) -> tuple[Entry, ...] | None:
@@ -246,8 +199,12 @@ class _Reader:
         return None
 
 
+_ReadField = Callable[[_Reader, yaml.Node, str], Any]
+"""(reader, node, `file:line: key`) -> the value; None after a problem, or where the value means: not set."""
+
+
 def as_yaml(problems: Iterable[Problem]) -> list[Problem]:
-    """Returns problems of `file:line: key` whose hints are lines of the file, not words of a shell."""
+    """Returns problems of `file:line: key` with hints that are lines of the file instead of overrides."""
     found = []
     for problem in problems:
         key = problem.key.rpartition(": ")[2]
@@ -270,8 +227,15 @@ def _scalar(node: yaml.Node) -> Any:
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
-def _number(low: float, *, whole: bool = False, off: float | None = None, strict: bool = False) -> Any:
-    """Returns a reader of numbers from `low` on; `off` is a value that means: not set."""
+def _number(low: float, *, whole: bool = False, off: float | None = None, strict: bool = False) -> _ReadField:
+    """Returns a reader of numbers.
+
+    Args:
+        low: smallest value allowed; with `strict` the value has to be above it.
+        whole: only whole numbers.
+        off: a value that means: not set.
+        strict: see `low`.
+    """
 
     def read(reader: _Reader, node: yaml.Node, key: str) -> float | int | None:
         value = reader.plain(node)
@@ -288,12 +252,12 @@ def _number(low: float, *, whole: bool = False, off: float | None = None, strict
     return read
 
 
-def _one_of(*words: str) -> Any:
+def _one_of(*names: str) -> _ReadField:
     def read(reader: _Reader, node: yaml.Node, key: str) -> str | None:
         value = reader.plain(node)
-        if value in words:
+        if value in names:
             return str(value)
-        reader.refuse(key, value, " or ".join(words))
+        reader.refuse(key, value, " or ".join(names))
         return None
 
     return read
@@ -307,7 +271,7 @@ def _switch(reader: _Reader, node: yaml.Node, key: str) -> bool | None:
     return None
 
 
-_READERS: dict[str, tuple[str, Callable[[_Reader, yaml.Node, str], Any]]] = {
+_READERS: dict[str, tuple[str, _ReadField]] = {
     "params": ("params", _Reader.entries),
     "except": ("except_", _Reader.entries),
     "freeze": ("freeze", _Reader.entries),
@@ -331,5 +295,6 @@ _READERS: dict[str, tuple[str, Callable[[_Reader, yaml.Node, str], Any]]] = {
     "best": ("best", _one_of("carry", "reset")),
     "moments": ("moments", _one_of("keep", "reset")),
 }
+"""Key of a phase -> (field of `PhaseSpec`, what reads it)."""
 _KEYS = (*_READERS, "new_optimizer", "new_lr_scheduler")
 assert {name for name, _ in _READERS.values()} <= {f.name for f in dataclasses.fields(PhaseSpec)}

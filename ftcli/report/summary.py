@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from ftcli.config.saved import read_config, walk
+from ftcli.config.dotted import leaves
+from ftcli.config.saved import read_config
 from ftcli.errors import Problem, RunDirError
 from ftcli.run.run_dir import RunDir
 
@@ -104,7 +105,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         saved = read_config(path)
         if not isinstance(saved, dict) or not isinstance(saved.get("choices"), dict):
             raise ValueError("no configuration of a run")
-        flat = {key: plain(value) for key, value in walk(saved)}
+        flat = {key: plain(value) for key, value in leaves(saved)}
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise _unreadable(path, error) from error
     return {

@@ -12,7 +12,7 @@ from ftcli.errors import DataError, Problem
 if TYPE_CHECKING:
     from ftcli.batching.rows import Rows
     from ftcli.batching.token_table import TokenTable
-    from ftcli.run.build import RunInputs
+    from ftcli.run.inputs import RunInputs
 
 MAX_CUT = 0.1
 """Share of a part's rows that may be longer than max_length before `tokenizer.overlength` has to be stated."""

@@ -1,50 +1,73 @@
-"""A plan on paper: from config.json alone, without weights, tokenizer or rows."""
+"""A plan from config.json alone: no weights, no tokenizer, no rows, and the model on the meta device."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-from ftcli.config.registry import lookup
+from ftcli.config.bundled import conf_files
+from ftcli.config.registry import lookup, names_of
 from ftcli.config.schema import RunConfig
-from ftcli.run.build import RunInputs, assumed_labels, build_task, room_for_rows
+from ftcli.run.inputs import RunInputs, assumed_labels, build_task, room_for_rows
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 STUB_MAX_LENGTH = 512
-"""Tokens a row has on paper, where neither tokenizer.max_length nor the model's positions say less."""
+"""Tokens of a row where neither tokenizer.max_length nor the model's positions say less."""
 
 
 @dataclass(frozen=True, slots=True)
 class StubTokenizer:
-    """What a plan on paper needs of a tokenizer: nothing of its vocabulary."""
+    """Stands for the tokenizer of a plan: it has lengths and padding, and no vocabulary."""
 
     pad_id: int
     padding_side: str
     max_length: int
+    fingerprint: str = ""
+    input_names: tuple[str, ...] = ()
+
+    def save(self, folder: Path, model_folder: Path) -> NoReturn:
+        """Raises: there is nothing to write."""
+        raise NotImplementedError("a plan has no tokenizer")
+
+    def limits(self) -> list[str]:
+        """Returns nothing to say."""
+        return []
+
+    def random_rows(self, draw: np.random.Generator, num_rows: int) -> NoReturn:
+        """Raises: there is no vocabulary to draw from."""
+        raise NotImplementedError("a plan has no tokenizer")
 
 
 def stub_inputs(config: RunConfig) -> RunInputs:
-    """Returns the inputs of a plan on paper: from config.json alone, without weights, tokenizer or rows."""
+    """Returns the inputs of a plan: config.json, a stub in place of the tokenizer, assumed labels and no rows."""
     from ftcli.hub.resolve import resolve_model
     from ftcli.model.architecture import padding_side
-    from ftcli.model.pretrained import load_config
+    from ftcli.model.config_file import load_config
 
     source = resolve_model(config.model, with_weights=False)
     hf_config = load_config(config.model, source)
-    room, told = room_for_rows(config, hf_config)
+    room, decisions = room_for_rows(config, hf_config)
     longest = min(n for n in (config.tokenizer.max_length, room, STUB_MAX_LENGTH) if n)
     pad_id = getattr(hf_config, "pad_token_id", None)
     tokenizer = StubTokenizer(pad_id or 0, padding_side(hf_config), longest)
     labels = assumed_labels(config)
-    return RunInputs(config, source, hf_config, tokenizer, build_task(config, labels), None, labels, told)
+    return RunInputs(
+        config, source, hf_config, tokenizer, build_task(config, labels), None, labels, decisions
+    )
 
 
 def build_meta_model(config: RunConfig) -> torch.nn.Module:
-    """Builds the architecture on the meta device from config.json alone: no weights, tokenizer or rows."""
+    """Builds the architecture on the meta device, with a head: the task's, else that of any other task.
+
+    The names of the blocks, which callers ask for, are the same under every head; so the user need not name the
+    task of an architecture that lacks the default one's head.
+    """
     from ftcli.hub.resolve import resolve_model
-    from ftcli.model.pretrained import load_config
+    from ftcli.model.config_file import load_config
 
     source = resolve_model(config.model, with_weights=False)
     hf_config = load_config(config.model, source)
@@ -53,7 +76,7 @@ def build_meta_model(config: RunConfig) -> torch.nn.Module:
         config.model,
         source=source,
         hf_config=hf_config,
-        auto_classes=(*task.auto_classes, "AutoModelForImageClassification"),
+        auto_classes=(*task.auto_classes, *_heads_of_all_tasks()),
         problem_type=task.problem_type,
         labels=assumed_labels(config),
         pad_id=getattr(hf_config, "pad_token_id", None) or 0,
@@ -62,3 +85,10 @@ def build_meta_model(config: RunConfig) -> torch.nn.Module:
         meta=True,
     )
     return built.model
+
+
+def _heads_of_all_tasks() -> list[str]:
+    """Returns the transformers classes of every task that can be chosen, each once."""
+    known = names_of("task")
+    tasks = (lookup("task", name).build for name in conf_files("task") if name in known)
+    return list(dict.fromkeys(head.auto_class for task in tasks for head in task.heads))  # type: ignore[attr-defined]

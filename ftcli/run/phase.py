@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ftcli.config.choice import configured
-from ftcli.config.registry import lookup
+from ftcli.config.registry import lookup, split_name
 from ftcli.config.schema import Mode, RunConfig
 from ftcli.errors import ConfigError, Problem
-from ftcli.metric import split_name
 
 if TYPE_CHECKING:
     import torch
 
+    from ftcli.plan.builders import OptimizerBuilder, ParameterGroup, SchedulerBuilder
+    from ftcli.plan.curve import LrLambda
     from ftcli.plan.plan import Phase
     from ftcli.trainer.context import PhaseObjects
+    from ftcli.trainer.early_stopping import Monitor
 
 
 def build_optimizer(phase: Phase, model: torch.nn.Module, device: str) -> torch.optim.Optimizer:
-    """Returns the phase's optimizer; what does not train in it is absent."""
+    """Returns the phase's optimizer over its parameter groups; tensors that do not train are in none.
+
+    Args:
+        phase: of the plan; its groups hold the names, lr and weight decay.
+        model: holds the tensors.
+        device: type of the tensors' device, such as `cuda`.
+
+    Raises:
+        ConfigError: the optimizer does not run on the device.
+    """
     own = dict(model.named_parameters())
-    groups = [
+    groups: list[ParameterGroup] = [
         {
             "params": [(name, own[name]) for name in group.params],
             "lr": group.lr,
@@ -30,17 +40,24 @@ def build_optimizer(phase: Phase, model: torch.nn.Module, device: str) -> torch.
         }
         for group in phase.groups
     ]
-    uses, config = configured("optimizer", phase.optimizer, phase.optimizer_values, f"phase {phase.index}")
-    return lookup("optimizer", uses).build(config, groups, device_type=device)
+    build: OptimizerBuilder = lookup("optimizer", phase.optimizer.uses).build
+    return build(phase.optimizer.config, groups, device_type=device)
 
 
-def build_lr_lambda(phase: Phase, curve_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
-    """Returns step of the phase -> multiplier of the lr; a pure function, but for plateau."""
-    uses, config = configured("scheduler", phase.scheduler, phase.scheduler_values, f"phase {phase.index}")
+def build_lr_lambda(phase: Phase, curve_steps: int, steps_per_epoch: int) -> LrLambda:
+    """Returns step of the phase -> multiplier of the lr; a pure function, except for plateau.
+
+    Args:
+        phase: of the plan.
+        curve_steps: optimizer steps of the curve.
+        steps_per_epoch: optimizer steps of one pass over the training rows.
+
+    Raises:
+        ConfigError: a warmup or decay that does not fit into the curve; names the phase's line in a schedule.
+    """
+    build: SchedulerBuilder = lookup("scheduler", phase.scheduler.uses).build
     try:
-        return lookup("scheduler", uses).build(
-            config, total_steps=curve_steps, steps_per_epoch=steps_per_epoch
-        )
+        return build(phase.scheduler.config, total_steps=curve_steps, steps_per_epoch=steps_per_epoch)
     except ConfigError as error:
         if not phase.where:
             raise
@@ -48,7 +65,7 @@ def build_lr_lambda(phase: Phase, curve_steps: int, steps_per_epoch: int) -> Cal
 
 
 def _in_phase(problem: Problem, phase: Phase) -> Problem:
-    """Says which phase a problem of its curve is of."""
+    """Returns the problem with the line and number of its phase."""
     key = problem.key.removeprefix("scheduler.")
     hint = problem.hint.replace("scheduler.", f"phase {phase.index}: ")
     return Problem(f"{phase.where}: phase {phase.index}: {key}", problem.message, hint)
@@ -57,7 +74,17 @@ def _in_phase(problem: Problem, phase: Phase) -> Problem:
 def build_entry(
     config: RunConfig, model: torch.nn.Module, device: str, steps_per_epoch: int
 ) -> Callable[[Phase, int], PhaseObjects]:
-    """Returns what turns a phase of the plan into the objects the trainer follows it with."""
+    """Returns a function (phase, steps of its lr curve) -> what the trainer needs to follow it.
+
+    Entering a phase also sets `requires_grad` of the model's tensors and drops the gradients of those
+    that do not train.
+
+    Args:
+        config: the run's.
+        model: the model that trains.
+        device: type of its device, such as `cuda`.
+        steps_per_epoch: optimizer steps of one pass over the training rows.
+    """
     from ftcli.plan.anatomy import frozen_modules
     from ftcli.trainer.context import PhaseObjects
 
@@ -69,7 +96,7 @@ def build_entry(
                 parameter.grad = None
         return PhaseObjects(
             optimizer=build_optimizer(phase, model, device),
-            factor=build_lr_lambda(phase, curve_steps, steps_per_epoch),
+            lr_lambda=build_lr_lambda(phase, curve_steps, steps_per_epoch),
             monitor=build_monitor(config, phase),
             frozen_modules=frozen_modules(model, trainable),
         )
@@ -77,13 +104,13 @@ def build_entry(
     return enter
 
 
-def build_monitor(config: RunConfig, phase: Phase) -> Any:
-    """Returns the phase's rule for best and early stopping; the metric knows its own direction."""
+def build_monitor(config: RunConfig, phase: Phase) -> Monitor:
+    """Returns the phase's rule for best and early stopping; `mode=auto` asks the metric for its direction."""
     from ftcli.trainer.early_stopping import Monitor
 
     trainer = config.trainer
     name = phase.monitor or trainer.monitor or config.task.metrics[0]
-    known = name != "loss" and lookup("metric", split_name(name)[0]).build.higher_is_better  # type: ignore[attr-defined]
+    known = name != "loss" and bool(lookup("metric", split_name(name)[0]).build.higher_is_better)
     mode = Mode(phase.mode) if phase.monitor is not None or phase.mode != "auto" else trainer.mode
     higher = known if mode is Mode.auto else mode is Mode.max
-    return Monitor(name, bool(higher), phase.trigger)
+    return Monitor(name, higher, phase.trigger)

@@ -87,10 +87,11 @@ def _hit_rows(hits: Sequence[Hit]) -> list[tuple[object, ...]]:
 def phase_line(plan: Plan, phase: Phase) -> str:
     """Returns a phase in one line: size, optimizer, curve, end."""
     share = phase.num_trainable_parameters / max(plan.num_parameters, 1)
-    warmup = f", warmup {phase.warmup}" if phase.warmup not in ("0", "0st") else ""
+    length = phase.scheduler.config.warmup
+    warmup = f", warmup {length}" if length not in ("0", "0st") else ""
     return (
         f"phase {phase.index} of 0-{len(plan.phases) - 1}: {phase.num_trainable_parameters:,} parameters train "
-        f"({share:.1%}); {phase.optimizer}, {phase.scheduler}{warmup}; ends {phase.end}"
+        f"({share:.1%}); {phase.optimizer.name}, {phase.scheduler.name}{warmup}; ends {phase.end}"
     )
 
 

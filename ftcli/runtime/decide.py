@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ftcli.config.schema import Attention, RunConfig
@@ -23,6 +23,12 @@ class Runtime:
     fast_paths: bool = False
     first_token: bool = False
     decisions: list[str] = field(default_factory=list)
+
+    def record(self) -> dict[str, Any]:
+        """Returns what environment.json keeps, for a resume to decide the same."""
+        values = asdict(self)
+        values.pop("decisions")
+        return values
 
 
 def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | None = None) -> Runtime:

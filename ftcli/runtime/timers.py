@@ -27,9 +27,9 @@ class Section(Enum):
     model = "loading the model"
     contract = "proving the data contract"
     building = "building"
-    prefix = "computing kept activations"
+    activation_fill = "computing kept activations"
     collate = "collate"
-    kept = "reading kept activations"
+    activation_read = "reading kept activations"
     forward = "forward"
     backward = "backward"
     optimizer = "clipping and optimizer"
@@ -42,7 +42,7 @@ class Section(Enum):
     other = "other"
 
 
-STEP = (Section.collate, Section.kept, Section.forward, Section.backward, Section.optimizer, Section.step)
+STEP = (Section.collate, Section.activation_read, Section.forward, Section.backward, Section.optimizer, Section.step)
 """The parts that an optimizer step consists of."""
 
 _NOTHING = nullcontext()

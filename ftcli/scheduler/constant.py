@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftcli.config.registry import register
 from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems
-from ftcli.plan.curve import warmed_up
+from ftcli.plan.curve import LrLambda, warmed_up
 
 
 @dataclass(kw_only=True, slots=True)
@@ -22,6 +21,10 @@ class ConstantConfig(SchedulerConfig):
 
 
 @register("scheduler", ConstantConfig)
-def build(config: ConstantConfig, *, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
-    """Returns the factor on lr at a 0-based step: a warmup as in `warmed_up`, then 1."""
+def build(config: ConstantConfig, *, total_steps: int, steps_per_epoch: int) -> LrLambda:
+    """Returns the lr multiplier at a 0-based step of the phase: a warmup as in `warmed_up`, then 1.
+
+    Raises:
+        ConfigError: a warmup that cannot be read or is longer than the curve.
+    """
     return warmed_up(config, total_steps, steps_per_epoch, lambda k, n: 1.0)

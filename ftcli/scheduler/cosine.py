@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftcli.config.registry import register
 from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems
-from ftcli.plan.curve import warmed_up
+from ftcli.plan.curve import LrLambda, warmed_up
 
 
 @dataclass(kw_only=True, slots=True)
@@ -27,11 +26,14 @@ class CosineConfig(SchedulerConfig):
 
 
 @register("scheduler", CosineConfig)
-def build(config: CosineConfig, *, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
-    """Returns the factor on lr at a 0-based step (SGDR without restarts, arXiv:1608.03983).
+def build(config: CosineConfig, *, total_steps: int, steps_per_epoch: int) -> LrLambda:
+    """Returns the lr multiplier at a 0-based step of the phase (SGDR without restarts, arXiv:1608.03983).
 
     A warmup as in `warmed_up`; after it `low + (1 - low) * (1 + cos(pi * k / n)) / 2` at step k of the
     remaining n, and `low`, the `min_factor`, beyond.
+
+    Raises:
+        ConfigError: a warmup that cannot be read or is longer than the curve.
     """
     low = config.min_factor
 

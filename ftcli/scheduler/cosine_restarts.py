@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftcli.config.registry import register
 from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems, share_problems
-from ftcli.plan.curve import warmed_up
+from ftcli.plan.curve import LrLambda, warmed_up
 
 
 @dataclass(kw_only=True, slots=True)
@@ -29,11 +28,14 @@ class CosineRestartsConfig(SchedulerConfig):
 
 
 @register("scheduler", CosineRestartsConfig)
-def build(config: CosineRestartsConfig, *, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
-    """Returns the factor on lr at a 0-based step (SGDR, Loshchilov and Hutter, 2017, arXiv:1608.03983).
+def build(config: CosineRestartsConfig, *, total_steps: int, steps_per_epoch: int) -> LrLambda:
+    """Returns the lr multiplier at a 0-based step of the phase (SGDR, Loshchilov and Hutter, 2017, arXiv:1608.03983).
 
     A warmup as in `warmed_up`; after it, at step k of the remaining n and with q the fraction of
     `num_cycles * k / n`, `low + (1 - low) * (1 + cos(pi * q)) / 2`, and `low`, the `min_factor`, beyond.
+
+    Raises:
+        ConfigError: a warmup that cannot be read or is longer than the curve.
     """
     low = config.min_factor
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftcli.config.registry import register
 from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems
-from ftcli.plan.curve import warmed_up
+from ftcli.plan.curve import LrLambda, warmed_up
 from ftcli.plan.duration import warmup_steps
 
 MIN_TIMESCALE = 100
@@ -31,11 +30,14 @@ class InverseSqrtConfig(SchedulerConfig):
 
 
 @register("scheduler", InverseSqrtConfig)
-def build(config: InverseSqrtConfig, *, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
-    """Returns the factor on lr at a 0-based step (Vaswani et al., 2017, arXiv:1706.03762, equation 3).
+def build(config: InverseSqrtConfig, *, total_steps: int, steps_per_epoch: int) -> LrLambda:
+    """Returns the lr multiplier at a 0-based step of the phase (Vaswani et al., 2017, arXiv:1706.03762, equation 3).
 
     A warmup as in `warmed_up`; k steps after it `sqrt(t / (k + t))` with the timescale t: a peak of 1 at the
     end of the warmup, and never 0.
+
+    Raises:
+        ConfigError: a warmup that cannot be read or is longer than the curve.
     """
     total = config.total_steps or total_steps
     warmup = warmup_steps(config.warmup, total_steps=total, steps_per_epoch=steps_per_epoch)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftcli.config.registry import register
 from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems
+from ftcli.plan.curve import LrLambda
 from ftcli.plan.duration import parse_duration
 
 
@@ -38,12 +38,12 @@ class OneCycleConfig(SchedulerConfig):
 
 
 @register("scheduler", OneCycleConfig)
-def build(config: OneCycleConfig, *, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
-    """Returns the factor on lr at a 0-based step (Smith and Topin, 2018, arXiv:1708.07120).
+def build(config: OneCycleConfig, *, total_steps: int, steps_per_epoch: int) -> LrLambda:
+    """Returns the lr multiplier at a 0-based step of the phase (Smith and Topin, 2018, arXiv:1708.07120).
 
     The curve is that of torch's OneCycleLR with cosines and two phases: it peaks at step
-    `rise * total - 1`, at step 0 where the rise is no whole step, and ends at step `total - 1`; momentum
-    stays as it is.
+    `rise * total - 1`, at step 0 if the rise is shorter than one step, and ends at step `total - 1`.
+    Momentum is not changed.
 
     Args:
         config: the curve's fields, and `total_steps`, which wins over the phase's length.
@@ -56,12 +56,12 @@ def build(config: OneCycleConfig, *, total_steps: int, steps_per_epoch: int) -> 
     first = 1 / config.div_factor
     last = first / config.final_div_factor
 
-    def factor(step: int) -> float:
+    def lr_lambda(step: int) -> float:
         if step < top:
             return _cosine(first, 1.0, step / top)
         return _cosine(1.0, last, min((step - top) / (end - top), 1.0)) if step > top else 1.0
 
-    return factor
+    return lr_lambda
 
 
 def _cosine(start: float, stop: float, part: float) -> float:

@@ -1,4 +1,4 @@
-"""Warmup, then the peak until the monitored figure stops improving, then a smaller lr, and so on."""
+"""Warmup, then the peak lr until the monitored metric stops improving, then a smaller lr, and so on."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class PlateauConfig(SchedulerConfig):
 
 
 class Plateau:
-    """The factor on lr at a 0-based step; unlike the other curves it depends on the scores so far.
+    """The lr multiplier at a 0-based step of the phase; unlike the other curves it depends on the scores so far.
 
-    The rule is that of torch's ReduceLROnPlateau, with the trainer's monitored figure.
+    The rule is that of torch's ReduceLROnPlateau, applied to the trainer's monitored metric.
     """
 
     def __init__(self, config: PlateauConfig, warmup: int) -> None:
@@ -64,7 +64,12 @@ class Plateau:
         return rise * self.current
 
     def observe(self, score: float, higher_is_better: bool) -> bool:
-        """Takes an evaluation's score; returns whether the lr was lowered. NaN never improves."""
+        """Takes an evaluation's score and returns whether the lr was lowered; NaN never improves.
+
+        Args:
+            score: of the monitored metric.
+            higher_is_better: direction of the metric.
+        """
         if self._improved(score, higher_is_better):
             self.best, self.bad = score, 0
         else:
@@ -91,7 +96,7 @@ class Plateau:
     def _improved(self, score: float, higher_is_better: bool) -> bool:
         threshold, sign = self.config.threshold, 1 if higher_is_better else -1
         if self.best is None:
-            # False for NaN, and for a first loss that overflowed: torch's best begins there.
+            # False for NaN, and for a first loss that overflowed: torch begins with that as the best.
             return sign * score > -math.inf
         if self.config.threshold_mode is ThresholdMode.rel:
             return sign * score > sign * self.best * (1 + sign * threshold)
@@ -100,7 +105,7 @@ class Plateau:
 
 @register("scheduler", PlateauConfig)
 def build(config: PlateauConfig, *, total_steps: int, steps_per_epoch: int) -> Plateau:
-    """Returns the curve, at its peak behind the warmup `(step + 1) / warmup`.
+    """Returns the lr multiplier: a warmup `(step + 1) / warmup`, then 1 until a score lowers it.
 
     Args:
         config: the rule's fields.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftcli.config.registry import register
 from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import Problem
 from ftcli.plan.checks import scheduler_problems, share_problems
-from ftcli.plan.curve import warmed_up
+from ftcli.plan.curve import LrLambda, warmed_up
 
 
 @dataclass(kw_only=True, slots=True)
@@ -31,11 +30,14 @@ class PolynomialConfig(SchedulerConfig):
 
 
 @register("scheduler", PolynomialConfig)
-def build(config: PolynomialConfig, *, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
-    """Returns the factor on lr at a 0-based step: "poly" of DeepLab (Chen et al., 2017, arXiv:1606.00915).
+def build(config: PolynomialConfig, *, total_steps: int, steps_per_epoch: int) -> LrLambda:
+    """Returns the lr multiplier at a 0-based step of the phase: "poly" of DeepLab (Chen et al., 2017, arXiv:1606.00915).
 
     A warmup as in `warmed_up`; after it `low + (1 - low) * ((n - k) / n) ** power` at step k of the
     remaining n, and `low`, the `min_factor`, beyond.
+
+    Raises:
+        ConfigError: a warmup that cannot be read or is longer than the curve.
     """
     low = config.min_factor
 

@@ -1,4 +1,4 @@
-"""Warmup, a long stretch at the peak, then a short decay."""
+"""Warmup, most steps at the peak, then a short decay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ftcli.config.registry import register
 from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.checks import scheduler_problems, share_problems
-from ftcli.plan.curve import warmed_up
+from ftcli.plan.curve import LrLambda, warmed_up
 from ftcli.plan.duration import parse_duration, warmup_steps
 
 
@@ -43,10 +43,8 @@ class WarmupStableDecayConfig(SchedulerConfig):
 
 
 @register("scheduler", WarmupStableDecayConfig)
-def build(
-    config: WarmupStableDecayConfig, *, total_steps: int, steps_per_epoch: int
-) -> Callable[[int], float]:
-    """Returns the factor on lr at a 0-based step (Hu et al., 2024, arXiv:2404.06395).
+def build(config: WarmupStableDecayConfig, *, total_steps: int, steps_per_epoch: int) -> LrLambda:
+    """Returns the lr multiplier at a 0-based step of the phase (Hu et al., 2024, arXiv:2404.06395).
 
     A warmup as in `warmed_up`, then 1, then the decay over the last steps; sqrt is the better shape in
     Haegele et al., 2024 (arXiv:2405.18392, section 4).

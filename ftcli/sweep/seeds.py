@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.config.saved import render_config
+from ftcli.run.resume import resume_as
 from ftcli.run.run_dir import RunDir
-from ftcli.run.train import check, resume_as, start
+from ftcli.run.train import start
 from ftcli.runtime.environment import command_line
 
 if TYPE_CHECKING:
@@ -25,18 +27,18 @@ if TYPE_CHECKING:
 
 
 def train_seeds(
-    composed: Composed, words: list[str], *, run_dir: Path | None, screen: Screen
+    composed: Composed, overrides: list[str], *, run_dir: Path | None, screen: Screen
 ) -> dict[str, Any]:
     """Trains a new run for each seed and scores the ensemble; returns the parent's result."""
     check(composed)
     with RunDir.create(composed.config.recipe, run_dir=run_dir) as parent:
-        parent.write_text("command.txt", command_line("train", words) + "\n")
+        parent.write_text("command.txt", command_line("train", overrides) + "\n")
         parent.write_text("config.yaml", render_config(composed))
         return _members(composed, parent, screen)
 
 
 def resume_seeds(composed: Composed, parent: RunDir, screen: Screen) -> dict[str, Any]:
-    """Continues the members that are not finished, begins those that are not there, scores the ensemble."""
+    """Continues the members that are not loaded, begins those that are not there, scores the ensemble."""
     check(composed)
     with parent.locked():
         return _members(composed, parent, screen)
@@ -54,7 +56,7 @@ def _members(composed: Composed, parent: RunDir, screen: Screen) -> dict[str, An
         own, place = _with_seed(composed, seed), member(parent, seed)
         existing = RunDir.existing(place)
         results[seed] = (
-            start(own, _words(parent, own), run_dir=place, screen=screen)
+            start(own, _member_overrides(parent, own), run_dir=place, screen=screen)
             if existing is None
             else resume_as(own, existing, screen)
         )
@@ -62,11 +64,11 @@ def _members(composed: Composed, parent: RunDir, screen: Screen) -> dict[str, An
     return _close(parent, results, screen)
 
 
-def _words(parent: RunDir, own: Composed) -> list[str]:
-    """Returns the words that train one member by itself: the parent's, with the member's seeds."""
-    words = shlex.split(parent.command_txt.read_text(encoding="utf-8"))[2:]
+def _member_overrides(parent: RunDir, own: Composed) -> list[str]:
+    """Returns the overrides that train one member by itself: the parent's, with the member's seeds."""
+    overrides = shlex.split(parent.command_txt.read_text(encoding="utf-8"))[2:]
     kept = [
-        word for word in words if word.partition("=")[0] not in ("seed", "seeds", "num_seeds", "data.seed")
+        word for word in overrides if word.partition("=")[0] not in ("seed", "seeds", "num_seeds", "data.seed")
     ]
     return [*kept, f"seed={own.config.seed}", f"data.seed={own.config.data.seed}"]
 
@@ -86,19 +88,20 @@ def _with_seed(composed: Composed, seed: int) -> Composed:
 def _close(parent: RunDir, results: dict[int, dict[str, Any]], screen: Screen) -> dict[str, Any]:
     """Scores the ensemble, saves its predictions, writes result.json and prints members, mean and spread."""
     from ftcli.inference.load import load_run
-    from ftcli.inference.score import save_predictions, score_part
+    from ftcli.inference.score import score_part
     from ftcli.run.encode import describe_data
+    from ftcli.run.predictions import save_predictions
 
-    finished = load_run(parent, "best", [], with_rows=True)
+    loaded = load_run(parent, "best", [], with_rows=True)
     scored, tables = {}, {}
     for part in ("validation", "test"):
-        if (rows := getattr(finished.inputs.splits, part)) is not None:
-            tables[part], scores = score_part(finished, part)
+        if (rows := getattr(loaded.inputs.splits, part)) is not None:
+            tables[part], scores = score_part(loaded, part)
             if scores is not None:
                 scored[part] = scores.figures
                 path = parent.predictions / f"{part}.jsonl"
-                save_predictions(path, finished.evaluator, tables[part], rows, scores)
-    parent.write_json("data.json", describe_data(finished.inputs, tables))
+                save_predictions(path, loaded.evaluator, tables[part], rows, scores)
+    parent.write_json("data.json", describe_data(loaded.inputs, tables))
     members = {str(seed): result["metrics"] for seed, result in results.items()}
     first = next(iter(results.values()))
     table = {name: np.array([one[name] for one in members.values()]) for name in first["metrics"]}

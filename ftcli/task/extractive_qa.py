@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftcli.batching.collate import pad
+from ftcli.batching.head import Head
+from ftcli.batching.output import Scored, StepOutput
+from ftcli.batching.protocols import Batch, Tokenizer, text_encoder
 from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows
 from ftcli.batching.token_table import TokenTable
 from ftcli.config.registry import register
 from ftcli.config.schema import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
-from ftcli.task.base import Scored, Task, Tokenizer, unused_fields, without_values
-from ftcli.task.output import StepOutput
+from ftcli.task._usage import TWO_TEXTS, text_inputs
+from ftcli.task.base import Task, unused_fields, without_values
 from ftcli.task.qa_answers import firsts, read_answers, stored, taken
 from ftcli.task.qa_spans import choose, window_spans
 
@@ -52,8 +55,19 @@ class ExtractiveQA(Task):
     both first and last.
     """
 
-    auto_classes = ("AutoModelForQuestionAnswering",)
+    heads = (
+        Head(
+            "AutoModelForQuestionAnswering",
+            outputs=("start_logits", "end_logits"),
+            per_token=True,
+            peft_task_type="QUESTION_ANS",
+            peft_drops_inputs=True,
+        ),
+    )
+    plain_texts = False
+    sequence_name = "window"
     kinds = ("answers",)
+    pipeline_tag = "question-answering"
     error_name = "p(wrong answer)"
 
     config: ExtractiveQAConfig
@@ -75,7 +89,7 @@ class ExtractiveQA(Task):
         assert self.columns.text_pair is not None, "fields comes first"
         return self.columns.text_pair
 
-    def learn_labels(self, parts: DatasetSplits) -> list[str]:
+    def learn_labels(self, splits: DatasetSplits) -> list[str]:
         """Checks every part's answers; the head has two outputs.
 
         Raises:
@@ -83,10 +97,10 @@ class ExtractiveQA(Task):
             ConfigError: training rows without an answer, and task.null_threshold never predicts that.
         """
         self.label_names = ["start", "end"]
-        for rows in (parts.validation, parts.test):
+        for rows in (splits.validation, splits.test):
             if rows is not None and not self.unlabelled(rows):
                 read_answers(rows, self.columns.label, self.context)
-        train = parts.train
+        train = splits.train
         assert train is not None, "labels are learned from training rows"
         free = sum(not spans for spans in read_answers(train, self.columns.label, self.context))
         if free == len(train):
@@ -98,7 +112,10 @@ class ExtractiveQA(Task):
         return self.label_names
 
     def unlabelled(self, rows: Rows) -> bool:
-        """Says whether a part has no answers: no column, or all null. An empty list is an answer: there is none."""
+        """Returns whether a part other than train and validation has no answers: no column, or all null.
+
+        An empty list is an answer: the question has none.
+        """
         return without_values(rows, self.columns.label)
 
     def read_labels(self, rows: Rows) -> np.ndarray | None:
@@ -120,7 +137,7 @@ class ExtractiveQA(Task):
         if labelled and not self.unlabelled(rows):
             answers = read_answers(rows, self.columns.label, self.context)
         labels = None if answers is None else firsts(answers)
-        table = tokenizer.encode_windows(
+        table = text_encoder(tokenizer).encode_windows(
             rows.columns[self.columns.text], contexts, step=self.config.doc_stride, spans=labels, where=rows.where
         )  # fmt: skip
         table.labels = labels
@@ -128,7 +145,7 @@ class ExtractiveQA(Task):
             table.extras |= stored(contexts, answers)
         return table
 
-    def collate(self, table: TokenTable, rows: np.ndarray, **options: Any) -> dict[str, torch.Tensor]:
+    def collate(self, table: TokenTable, rows: np.ndarray, **options: Any) -> Batch:
         """Pads all windows of the rows to the longest of them.
 
         Returns:
@@ -150,7 +167,7 @@ class ExtractiveQA(Task):
             arrays |= taken(table.extras, rows)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    def logits(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def logits(self, model: Any, batch: Batch) -> torch.Tensor:
         """Returns the scores of first and last tokens, (num_windows, seq_len, 2) fp32, -inf at padding."""
         import torch
 
@@ -158,32 +175,40 @@ class ExtractiveQA(Task):
         logits = torch.stack([output.start_logits, output.end_logits], -1).float()
         return logits.masked_fill(batch["attention_mask"][..., None] == 0, float("-inf"))
 
-    def loss(
-        self, logits: torch.Tensor, batch: dict[str, torch.Tensor], *, train: bool
-    ) -> tuple[torch.Tensor, int]:
-        """Returns the sum over windows of the mean of both cross entropies, and how many windows they are."""
+    def loss(self, logits: torch.Tensor, batch: Batch, *, train: bool) -> tuple[torch.Tensor, int]:
+        """Returns the sum over windows of the mean of both cross entropies, () fp32, and how many windows there are.
+
+        Args:
+            logits: (num_windows, seq_len, 2).
+            batch: with `labels`, (num_windows, 2) int64.
+            train: has no say.
+        """
         import torch.nn.functional as F
 
         return F.cross_entropy(logits, batch["labels"], reduction="sum") / 2, len(logits)
 
     def num_targets(self, table: TokenTable, rows: np.ndarray) -> int:
-        """Returns how many windows these rows have."""
+        """Returns how many windows these rows, (batch,), have."""
         return len(table.sequences(rows))
 
-    def num_correct(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> int:
-        """Returns how many windows have the right first and last token."""
+    def num_correct(self, output: StepOutput, batch: Batch) -> int:
+        """Returns how many of the (num_windows,) have the right first and last token."""
         return int((output.logits.argmax(1) == batch["labels"]).all(1).sum())
 
     def mean_logits(self, logits: torch.Tensor) -> torch.Tensor:
-        """Returns the log of the mean probability of each token, as the first and as the last of the answer."""
+        """Returns the log of the mean probability of each token, as the first and as the last of the answer.
+
+        Args:
+            logits: (members, num_windows, seq_len, 2).
+        """
         return logits.softmax(2).mean(0).log()
 
     def constant(self, table: TokenTable, rows: np.ndarray) -> bool:
-        """Says whether first and last token stand at the same place in all windows of these rows."""
+        """Returns whether first and last token stand at the same place in all windows of these rows, (batch,)."""
         return len(np.unique(table.extras["positions"][table.sequences(rows)], axis=0)) < 2
 
-    def scored(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> Scored:
-        """Returns predicted texts and the lists of right ones."""
+    def scored(self, output: StepOutput, batch: Batch) -> Scored:
+        """Returns predicted texts, (batch,), and the list of right ones of each row."""
         own = {
             name: batch[name].cpu().numpy() for name in ("contexts", "num_bytes", "answers", "num_answers")
         }
@@ -196,7 +221,7 @@ class ExtractiveQA(Task):
         ]
         return {"answers": (found, right)}
 
-    def records(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> list[np.ndarray]:
+    def records(self, output: StepOutput, batch: Batch) -> list[np.ndarray]:
         """Returns (4,) fp64 a row: first character of the answer, the one after its last, score, probability."""
         usable = batch["ends"] > batch["starts"]
         scores, begins, lasts = window_spans(output.logits, usable, self.config.max_answer_tokens)
@@ -210,7 +235,7 @@ class ExtractiveQA(Task):
         return [choose(s.ravel(), a.ravel(), b.ravel(), float(n.min()), threshold) for s, a, b, n in pieces]
 
     def prediction_row(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> dict[str, Any]:
-        """Returns the right answers (an empty list where there is none), and what was predicted."""
+        """Returns the right answers (an empty list where there is none), and what was predicted; the record is (4,)."""
         label = None
         if table.labels is not None:
             ends = table.extras["answer_ends"][row : row + 2]
@@ -220,11 +245,11 @@ class ExtractiveQA(Task):
         return {"label": label, **dict(zip(self.added_columns(), cells, strict=True))}
 
     def read_back(self, lines: list[dict[str, Any]]) -> Scored:
-        """Returns the texts of prediction rows."""
+        """Returns the texts of lines of a predictions file."""
         return {"answers": ([line["prediction"] for line in lines], [line["label"] for line in lines])}
 
     def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
-        """Returns the probability of an answer that is none of the right ones."""
+        """Returns the probability of an answer that is none of the right ones; the record is (4,)."""
         right = table.extras["answers"][slice(*table.extras["answer_ends"][row : row + 2])].tolist()
         span = record[:2].astype(int).tolist()
         return 0.0 if span in right or (not right and span[0] == span[1]) else float(record[3])
@@ -234,9 +259,20 @@ class ExtractiveQA(Task):
         return ["prediction", "score", "probability"]
 
     def added_cells(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> list[Any]:
-        """Returns the text as it stands in the context, the sum of logits, and the probability."""
+        """Returns the text as it stands in the context, the sum of logits, and the probability; the record is (4,)."""
         start, end = record[:2].astype(int)
         return [rows.columns[self.context][row][start:end], float(record[2]), float(record[3])]
+
+    def usage_inputs(self, head: Head, input_names: tuple[str, ...]) -> list[str]:
+        """Returns lines that read a question and a context."""
+        return text_inputs(TWO_TEXTS, input_names)
+
+    def usage_answer(self) -> list[str]:
+        """Returns lines that print the text between the most probable first and last token."""
+        return [
+            "start, end = output.start_logits[0].argmax(), output.end_logits[0].argmax()",
+            'print(tokenizer.decode(inputs["input_ids"][0, start : end + 1]))',
+        ]
 
 
 def _split(array: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:

@@ -51,6 +51,12 @@ def learn_names(rows: Rows, column: str, given: list[str] | None, num_labels: in
     They are `given`, else those that the source declares, else the labels of the training rows: whole
     numbers in numeric order, anything else in the order of its characters.
 
+    Args:
+        rows: of training.
+        column: of the labels.
+        given: names from a config or a finished run.
+        num_labels: how many there must be; None: as many as there are.
+
     Raises:
         DataError: a training row without a label, or labels that are no classes.
         ConfigError: `num_labels` does not agree with the names.
@@ -86,6 +92,11 @@ def order_names(names: set[str]) -> list[str]:
 def named(values: list[Any], rows: Rows, row: int) -> list[str]:
     """Returns the names of a row's list of labels; ids become the names that the source declares.
 
+    Args:
+        values: of the row.
+        rows: where it stands.
+        row: its number, for messages.
+
     Raises:
         DataError: a value that is neither text nor a whole number, or an id without a name.
     """
@@ -114,6 +125,12 @@ def label_ids(rows: Rows, column: str, names: list[str], *, declared: bool) -> n
 
     A part's labels are read in one way: all as names, else all as ids of the names that the part's
     own source declares, else (when the names were `declared`, not learned) all as ids.
+
+    Args:
+        rows: of one part.
+        column: of the labels.
+        names: of the labels, by id.
+        declared: whether the names come from a config, a source or a finished run.
 
     Raises:
         DataError: a label that is missing or not among `names`; named with its line.
@@ -151,7 +168,12 @@ def _readings(rows: Rows, names: list[str], declared: bool) -> list[dict[str | N
 
 
 def is_unlabelled(rows: Rows, column: str, names: list[str]) -> bool:
-    """Says whether a part that need not have labels has none: no column, or all empty or -1.
+    """Returns whether a part that need not have labels has none: no column, or all empty or -1.
+
+    Args:
+        rows: of the part.
+        column: of the labels.
+        names: of the labels; where -1 is one of them, it is a label.
 
     Raises:
         DataError: some rows have a label and some have none.

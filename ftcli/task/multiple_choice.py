@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ftcli.batching.head import Head
+from ftcli.batching.output import Scored, StepOutput
+from ftcli.batching.protocols import Batch, Tokenizer, text_encoder
 from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows
 from ftcli.batching.token_table import TokenTable
 from ftcli.config.registry import register
 from ftcli.config.schema import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
-from ftcli.task.base import Scored, Task, Tokenizer, overconfidence, unused_fields, without_values
+from ftcli.task._usage import text_inputs
+from ftcli.task.base import Task, TokenMark, overconfidence, unused_fields, without_values
 from ftcli.task.labels import WHOLE_NUMBER
-from ftcli.task.output import StepOutput
 
 if TYPE_CHECKING:
     import torch
@@ -41,10 +44,16 @@ class MultipleChoice(Task):
     which is the same computation.
     """
 
-    auto_classes = ("AutoModelForMultipleChoice", "AutoModelForSequenceClassification")
+    heads = (
+        Head("AutoModelForMultipleChoice", one_row=True),
+        Head("AutoModelForSequenceClassification", peft_task_type="SEQ_CLS"),
+    )
+    plain_texts = False
+    sequence_name = "choice"
+    alternatives = True
     kinds = ("ranking",)
     error_name = "p(prediction) - p(label)"
-    one_output = True
+    pipeline_tag = "multiple-choice"
 
     def fields(self) -> tuple[Field, ...]:
         """Returns the columns of question, context, choices, their names and the answer."""
@@ -60,20 +69,24 @@ class MultipleChoice(Task):
             fields.append(Field("choice_names", columns.choice_names, Kind.texts))
         return (*fields, Field("label", columns.label, Kind.label))
 
-    def learn_labels(self, parts: DatasetSplits) -> list[str]:
+    def assumed_labels(self) -> list[str]:
+        """Returns one name: one output scores each choice."""
+        return ["0"]
+
+    def learn_labels(self, splits: DatasetSplits) -> list[str]:
         """Checks every part's answers; the head has one output.
 
         Raises:
             DataError: an answer that is none of the row's choices, a row with fewer than two choices.
         """
         self.label_names = ["choice"]
-        for rows in (parts.train, parts.validation, parts.test):
+        for rows in (splits.train, splits.validation, splits.test):
             if rows is not None:
                 self.read_labels(rows)
         return self.label_names
 
     def unlabelled(self, rows: Rows) -> bool:
-        """Says whether a part has no answers: no column, or all empty."""
+        """Returns whether a part other than train and validation has no answers: no column, or all empty."""
         return without_values(rows, self.columns.label)
 
     def read_labels(self, rows: Rows) -> np.ndarray | None:
@@ -141,7 +154,7 @@ class MultipleChoice(Task):
         return names
 
     def encode(self, rows: Rows, tokenizer: Tokenizer, *, labelled: bool = True) -> TokenTable:
-        """Returns the rows as groups of sequences, one a choice, and the places of the right ones."""
+        """Returns the rows as groups of sequences, one for each choice; labels are the places of the right ones, (num_rows,) int64."""
         labels = self.read_labels(rows) if labelled else None
         firsts, seconds, ends = [], [], [0]
         for row, question in enumerate(rows.columns[self.columns.text]):
@@ -150,11 +163,11 @@ class MultipleChoice(Task):
             firsts += [context or question] * len(choices)
             seconds += [f"{question} {choice}" if context else choice for choice in choices]
             ends.append(len(firsts))
-        whole = tokenizer.encode(firsts, seconds)
+        whole = text_encoder(tokenizer).encode(firsts, seconds)
         return TokenTable(whole.ids, whole.offsets, whole.token_types, labels, np.array(ends, dtype=np.int64),
                           whole.extras, num_truncated=whole.num_truncated, num_tokens_cut=whole.num_tokens_cut)  # fmt: skip
 
-    def collate(self, table: TokenTable, rows: np.ndarray, **options: Any) -> dict[str, torch.Tensor]:
+    def collate(self, table: TokenTable, rows: np.ndarray, **options: Any) -> Batch:
         """Pads all choices of the rows to the longest of them.
 
         Returns:
@@ -171,7 +184,7 @@ class MultipleChoice(Task):
         place = np.where(column < counts[:, None], first[:, None] + column, -1)
         return batch | {"place": torch.from_numpy(place)}
 
-    def logits(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def logits(self, model: Any, batch: Batch) -> torch.Tensor:
         """Returns the scores, (batch, max_choices) fp32, -inf where a row has no such choice."""
         inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "place")}
         if type(model).__name__.endswith("ForMultipleChoice"):
@@ -181,30 +194,28 @@ class MultipleChoice(Task):
         place = batch["place"]
         return scores[place.clamp(min=0)].masked_fill(place < 0, float("-inf"))
 
-    def loss(
-        self, logits: torch.Tensor, batch: dict[str, torch.Tensor], *, train: bool
-    ) -> tuple[torch.Tensor, int]:
-        """Returns the sum over the rows of the cross entropy over their choices, and how many rows they are."""
+    def loss(self, logits: torch.Tensor, batch: Batch, *, train: bool) -> tuple[torch.Tensor, int]:
+        """Returns the sum over rows of the cross entropy over their choices, (batch, max_choices) -> () fp32, and how many rows there are."""
         import torch.nn.functional as F
 
         return F.cross_entropy(logits, batch["labels"], reduction="sum"), len(logits)
 
     def constant(self, table: TokenTable, rows: np.ndarray) -> bool:
-        """Says no: the head does not know the place of a choice, so equal places are no shortcut."""
+        """Returns False for any rows, (batch,): the head does not see the place of a choice, so equal places are no shortcut."""
         return False
 
-    def scored(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> Scored:
-        """Returns the probabilities of the choices and the places of the right ones."""
+    def scored(self, output: StepOutput, batch: Batch) -> Scored:
+        """Returns the probabilities of the choices, (batch, max_choices), and the places of the right ones, (batch,)."""
         return {"ranking": (_probabilities(output.logits), batch["labels"])}
 
-    def records(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> list[np.ndarray]:
+    def records(self, output: StepOutput, batch: Batch) -> list[np.ndarray]:
         """Returns the probabilities of each row's choices, (num_choices,) fp32."""
         found = _probabilities(output.logits).cpu().numpy()
         counts = (batch["place"] >= 0).sum(1).tolist()
         return [row[:count] for row, count in zip(found, counts, strict=True)]
 
     def prediction_row(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> dict[str, Any]:
-        """Returns the names of the right and the most probable choice, and the probability of each."""
+        """Returns the names of the right and the most probable choice, and the probability of each; the record is (num_choices,)."""
         names = self.names(rows, row)
         return {
             "label": None if table.labels is None else names[int(table.labels[row])],
@@ -213,7 +224,7 @@ class MultipleChoice(Task):
         }
 
     def read_back(self, lines: list[dict[str, Any]]) -> Scored:
-        """Returns probabilities and places of prediction rows."""
+        """Returns probabilities, (num_rows, max_choices), and places, (num_rows,), of lines of a predictions file."""
         import torch
 
         width = max(len(line["probabilities"]) for line in lines)
@@ -224,7 +235,7 @@ class MultipleChoice(Task):
         return {"ranking": (found, torch.tensor(places))}
 
     def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
-        """Returns how much more probable the prediction is than the label."""
+        """Returns how much more probable the prediction is than the label; the record is (num_choices,)."""
         assert table.labels is not None
         return overconfidence(record, int(table.labels[row]))
 
@@ -233,10 +244,29 @@ class MultipleChoice(Task):
         return ["prediction", "ranking", "probabilities"]
 
     def added_cells(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> list[Any]:
-        """Returns name, names by falling probability (`B A C`), and the list of probabilities."""
+        """Returns name, names by falling probability (`B A C`), and the list of probabilities; the record is (num_choices,)."""
         names = self.names(rows, row)
         order = np.argsort(-record, kind="stable")
         return [names[order[0]], " ".join(names[i] for i in order), [float(value) for value in record]]
+
+    def token_marks(self, table: TokenTable, row: int) -> dict[int, TokenMark]:
+        """Highlights the tokens of the right choice."""
+        assert table.groups is not None and table.labels is not None
+        right = int(table.groups[row]) + int(table.labels[row])
+        start, end = table.offsets[right : right + 2].tolist()
+        return dict.fromkeys(range(start, end), TokenMark(highlighted=True))
+
+    def usage_inputs(self, head: Head, input_names: tuple[str, ...]) -> list[str]:
+        """Returns lines that read a question with each of two choices."""
+        call = 'tokenizer(["the question", "the question"], ["one choice", "another"], truncation=True, padding=True, return_tensors="pt")'
+        lines = text_inputs(call, input_names)
+        if head.one_row:
+            lines.append("inputs = {name: value[None] for name, value in inputs.items()}")
+        return lines
+
+    def usage_answer(self) -> list[str]:
+        """Returns the line that prints the probabilities of the choices."""
+        return ["print(output.logits.flatten().softmax(-1))  # the probability of each choice"]
 
 
 def _place(names: list[str], answer: str | None) -> int | None:

@@ -20,6 +20,11 @@ FORMS = '{"text": [...], "answer_start": [...]}, or a list of {"text": ..., "ans
 def read_answers(rows: Rows, column: str, context_column: str) -> list[list[Span]]:
     """Returns the right answers of each row; none for a question without an answer.
 
+    Args:
+        rows: of one part.
+        column: of the answers.
+        context_column: of the texts they are cut out of.
+
     Raises:
         DataError: answers in no known form, or one that does not stand at its answer_start; named with its line.
     """
@@ -87,7 +92,17 @@ def firsts(answers: list[list[Span]]) -> np.ndarray:
 
 
 def stored(contexts: list[str], answers: list[list[Span]]) -> dict[str, np.ndarray]:
-    """Returns answers and contexts as arrays; a context that many questions share is held once."""
+    """Returns answers and contexts as arrays; a context that many questions share is held once.
+
+    Args:
+        contexts: of each row.
+        answers: the right ones of each row.
+
+    Returns:
+        `answers` (num_answers, 2) int32 with `answer_ends` (num_rows + 1,) int64; `contexts` (num_bytes,) uint8, the
+        distinct ones in UTF-8, with `context_ends` (num_contexts + 1,) int64; `context` (num_rows,) int32, the number
+        of each row's.
+    """
     numbers = {text: number for number, text in enumerate(dict.fromkeys(contexts))}
     texts = [text.encode() for text in numbers]
     return {
@@ -100,7 +115,15 @@ def stored(contexts: list[str], answers: list[list[Span]]) -> dict[str, np.ndarr
 
 
 def taken(extras: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns answers and contexts of some rows, end to end."""
+    """Returns answers and contexts of some rows, end to end.
+
+    Args:
+        extras: of `stored`.
+        rows: (batch,) row numbers.
+
+    Returns:
+        `answers` (num_answers, 2), `num_answers` (batch,), `contexts` (num_bytes,), `num_bytes` (batch,).
+    """
     found = {}
     own = (("answers", "num_answers", "answer_ends", rows), ("contexts", "num_bytes", "context_ends", extras["context"][rows]))  # fmt: skip
     for name, count, ends, numbers in own:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ftcli.batching.head import Head
+from ftcli.batching.output import Scored, StepOutput
+from ftcli.batching.protocols import Batch
 from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows, text_fields
 from ftcli.batching.token_table import TokenTable
 from ftcli.config.registry import register
 from ftcli.config.schema import TaskConfig
 from ftcli.errors import DataError, Problem
-from ftcli.task.base import Scored, Task, require_two, unused_fields, without_values
-from ftcli.task.output import StepOutput
+from ftcli.task.base import Task, require_two, unused_fields, without_values
 
 if TYPE_CHECKING:
     import torch
@@ -34,34 +36,38 @@ class RegressionConfig(TaskConfig):
 class Regression(Task):
     """Columns, labels, loss and predictions of a head with one output, the number itself."""
 
-    auto_classes = ("AutoModelForSequenceClassification",)
+    heads = (Head("AutoModelForSequenceClassification", peft_task_type="SEQ_CLS"),)
     problem_type = "regression"
     kinds = ("values",)
     error_name = "|prediction - label|"
-    one_output = True
+    pipeline_tag = "text-classification"
 
     def fields(self) -> tuple[Field, ...]:
         """Returns the texts and the column of the number."""
         return text_fields(self.columns, Kind.label)
 
-    def learn_labels(self, parts: DatasetSplits) -> list[str]:
+    def assumed_labels(self) -> list[str]:
+        """Returns one name: a regression has one output."""
+        return ["0"]
+
+    def learn_labels(self, splits: DatasetSplits) -> list[str]:
         """Checks that every label is a number; the head's output has the column's name.
 
         Raises:
             DataError: a label that is no finite number, or training labels that are all equal.
         """
-        assert parts.train is not None, "labels are learned from training rows"
+        assert splits.train is not None, "labels are learned from training rows"
         self.label_names = [self.columns.label]
-        values = self.read_labels(parts.train)
+        values = self.read_labels(splits.train)
         assert values is not None
-        require_two(len(np.unique(values)), parts.train, self.columns.label, f"{values[0]:g}")
-        for rows in (parts.validation, parts.test):
+        require_two(len(np.unique(values)), splits.train, self.columns.label, f"{values[0]:g}")
+        for rows in (splits.validation, splits.test):
             if rows is not None:
                 self.read_labels(rows)
         return self.label_names
 
     def unlabelled(self, rows: Rows) -> bool:
-        """Says whether a part has no label column; -1 is a number like any other."""
+        """Returns whether a part other than train and validation has no labels; -1 is a number like any other."""
         return without_values(rows, self.columns.label)
 
     def read_labels(self, rows: Rows) -> np.ndarray | None:
@@ -83,52 +89,50 @@ class Regression(Task):
             raise DataError(Problem(rows.where(row), f"the label is {value!r}", "expected a number"))
         return number
 
-    def logits(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def logits(self, model: Any, batch: Batch) -> torch.Tensor:
         """Returns the numbers, (batch,) fp32."""
         return super().logits(model, batch)[:, 0]
 
-    def loss(
-        self, logits: torch.Tensor, batch: dict[str, torch.Tensor], *, train: bool
-    ) -> tuple[torch.Tensor, int]:
-        """Returns the sum of squared errors over the rows, and how many they are."""
+    def loss(self, logits: torch.Tensor, batch: Batch, *, train: bool) -> tuple[torch.Tensor, int]:
+        """Returns the sum of squared errors over the rows, (batch,) -> () fp32, and how many rows there are."""
         labels = batch["labels"]
         return ((logits - labels) ** 2).sum(), labels.numel()
 
-    def num_correct(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> None:
-        """No number is right or wrong."""
+    def num_correct(self, output: StepOutput, batch: Batch) -> None:
+        """Returns None: no number of the (batch,) is right or wrong."""
         return
 
     def mean_logits(self, logits: torch.Tensor) -> torch.Tensor:
-        """Returns the mean number."""
+        """Returns the mean number, (members, batch) -> (batch,)."""
         return logits.mean(0)
 
     def fit_goal(self, table: TokenTable, rows: np.ndarray) -> tuple[float, float]:
-        """Returns (0, a hundredth of the variance of these rows' labels)."""
+        """Returns 0 and a hundredth of the variance of the labels of these rows, (batch,)."""
         assert table.labels is not None
         return 0.0, FIT_SHARE * float(np.var(table.labels[rows])) or FIT_SHARE
 
-    def scored(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> Scored:
-        """Returns predicted and true numbers."""
+    def scored(self, output: StepOutput, batch: Batch) -> Scored:
+        """Returns predicted and true numbers, both (batch,)."""
         return {"values": (output.logits, batch["labels"])}
 
-    def records(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> list[np.ndarray]:
+    def records(self, output: StepOutput, batch: Batch) -> list[np.ndarray]:
         """Returns the number of each row, () fp32."""
         return list(output.logits.cpu().numpy())
 
     def prediction_row(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> dict[str, Any]:
-        """Returns label and prediction, both numbers."""
+        """Returns label and prediction, both numbers; the record is () fp32."""
         label = None if table.labels is None else float(table.labels[row])
         return {"label": label, "prediction": float(record)}
 
     def read_back(self, lines: list[dict[str, Any]]) -> Scored:
-        """Returns predicted and true numbers of prediction rows."""
+        """Returns predicted and true numbers, both (num_rows,), of lines of a predictions file."""
         import torch
 
         found, right = ([line[name] for line in lines] for name in ("prediction", "label"))
         return {"values": (torch.tensor(found), torch.tensor(right))}
 
     def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
-        """Returns the distance of the two numbers."""
+        """Returns the distance of label and prediction; the record is () fp32."""
         assert table.labels is not None
         return abs(float(record) - float(table.labels[row]))
 
@@ -137,5 +141,18 @@ class Regression(Task):
         return ["prediction"]
 
     def added_cells(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> list[Any]:
-        """Returns the number."""
+        """Returns the number; the record is () fp32."""
         return [float(record)]
+
+    def random_labels(self, num_rows: int) -> np.ndarray:
+        """Returns numbers in turn, (num_rows,) int64."""
+        return np.arange(num_rows, dtype=np.int64) % (self.config.num_labels or 2)
+
+    def label_text(self, table: TokenTable, row: int) -> str:
+        """Returns the row's number."""
+        assert table.labels is not None
+        return f"{float(table.labels[row]):g}"
+
+    def usage_answer(self) -> list[str]:
+        """Returns the line that prints the number."""
+        return ["print(float(output.logits[0, 0]))"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftcli.batching.head import Head
 from ftcli.config.registry import register
 from ftcli.config.schema import TaskConfig
 from ftcli.task.single_label import OneClass
@@ -11,4 +12,5 @@ from ftcli.task.single_label import OneClass
 class SequenceClassification(OneClass):
     """A classifier of texts."""
 
-    auto_classes = ("AutoModelForSequenceClassification",)
+    heads = (Head("AutoModelForSequenceClassification", peft_task_type="SEQ_CLS"),)
+    pipeline_tag = "text-classification"

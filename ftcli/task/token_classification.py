@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftcli.batching.collate import pad
+from ftcli.batching.head import Head
+from ftcli.batching.output import Scored, StepOutput
+from ftcli.batching.protocols import Batch, Tokenizer, text_encoder
 from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows
 from ftcli.batching.token_table import TokenTable
 from ftcli.config.registry import register
 from ftcli.config.schema import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem, did_you_mean
-from ftcli.task.base import Scored, Task, Tokenizer, require_two, unused_fields
+from ftcli.task._usage import MOST_PROBABLE
+from ftcli.task.base import Task, TokenMark, require_two, unused_fields
 from ftcli.task.labels import named, order_names
-from ftcli.task.output import StepOutput
 
 if TYPE_CHECKING:
     import torch
@@ -40,8 +43,11 @@ class TokenClassification(Task):
     (or the first tag, where there is no O).
     """
 
-    auto_classes = ("AutoModelForTokenClassification",)
+    heads = (Head("AutoModelForTokenClassification", per_token=True, peft_task_type="TOKEN_CLS"),)
+    plain_texts = False
     kinds = ("tags", "ids")
+    confusion_kind = "ids"
+    pipeline_tag = "token-classification"
     error_name = "sum of p(wrong tag)"
 
     def fields(self) -> tuple[Field, ...]:
@@ -51,14 +57,14 @@ class TokenClassification(Task):
             Field("label", self.columns.label, Kind.label),
         )
 
-    def learn_labels(self, parts: DatasetSplits) -> list[str]:
-        """Settles the tags and checks those of every part.
+    def learn_labels(self, splits: DatasetSplits) -> list[str]:
+        """Decides the tags and checks those of every part.
 
         Raises:
             DataError: another number of tags than of words, or a tag unknown to training.
             ConfigError: task.num_labels does not agree.
         """
-        train = parts.train
+        train = splits.train
         assert train is not None, "labels are learned from training rows"
         if self.label_names is None and train.class_names:
             self.label_names = list(train.class_names)
@@ -74,7 +80,7 @@ class TokenClassification(Task):
         assert ids is not None
         distinct = np.unique(np.concatenate(ids))
         require_two(len(distinct), train, self.columns.label, repr(self.label_names[int(distinct[0])]))
-        for rows in (parts.validation, parts.test):
+        for rows in (splits.validation, splits.test):
             if rows is not None:
                 self.read_labels(rows)
         return self.label_names
@@ -103,7 +109,7 @@ class TokenClassification(Task):
         return named(value, rows, row)
 
     def unlabelled(self, rows: Rows) -> bool:
-        """Says whether a part has no tags: no column, or all empty."""
+        """Returns whether a part other than train and validation has no tags: no column, or all empty."""
         values = rows.columns.get(self.columns.label)
         free = rows.name not in ("train", "validation")
         return free and (values is None or all(not value for value in values))
@@ -137,7 +143,7 @@ class TokenClassification(Task):
         """
         labels = self.read_labels(rows) if labelled else None
         words = [self.words(rows, row) for row in range(len(rows))]
-        table = tokenizer.encode_words(words)
+        table = text_encoder(tokenizer).encode_words(words)
         first = table.extras["words"]
         ends = np.cumsum([0, *map(len, words)], dtype=np.int64)
         table.extras["word_offsets"] = ends
@@ -155,7 +161,7 @@ class TokenClassification(Task):
         counts = np.bincount(table.extras["tags"], minlength=len(self.label_names))
         return dict(zip(self.label_names, counts.tolist(), strict=True))
 
-    def collate(self, table: TokenTable, rows: np.ndarray, **options: Any) -> dict[str, torch.Tensor]:
+    def collate(self, table: TokenTable, rows: np.ndarray, **options: Any) -> Batch:
         """Pads rows and their labels to the longest of them.
 
         Returns:
@@ -176,15 +182,19 @@ class TokenClassification(Task):
             arrays["tags"] = np.concatenate([table.extras["tags"][ends[row] : ends[row + 1]] for row in rows])
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    def logits(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def logits(self, model: Any, batch: Batch) -> torch.Tensor:
         """Returns the tags' scores, (batch, seq_len, num_labels) fp32."""
         own = ("labels", "words", "num_words", "tags")
         return model(**{name: t for name, t in batch.items() if name not in own}).logits.float()
 
-    def loss(
-        self, logits: torch.Tensor, batch: dict[str, torch.Tensor], *, train: bool
-    ) -> tuple[torch.Tensor, int]:
-        """Returns the sum of cross entropies over the first tokens of words, and how many they are."""
+    def loss(self, logits: torch.Tensor, batch: Batch, *, train: bool) -> tuple[torch.Tensor, int]:
+        """Returns the sum of cross entropies over the first tokens of words, () fp32, and how many they are.
+
+        Args:
+            logits: (batch, seq_len, num_labels).
+            batch: with `labels`, (batch, seq_len) int64.
+            train: has no say.
+        """
         import torch.nn.functional as F
 
         labels = batch["labels"]
@@ -192,22 +202,22 @@ class TokenClassification(Task):
         return loss, int((labels != IGNORED).sum())
 
     def num_targets(self, table: TokenTable, rows: np.ndarray) -> int:
-        """Returns how many words of these rows are learned from; 1 where none is, as a mean needs a divisor."""
+        """Returns how many words of these rows, (batch,), are learned from; 1 where none is, as a mean needs a divisor."""
         assert table.labels is not None
         return max(1, sum(int((table.label(row) != IGNORED).sum()) for row in rows))
 
-    def num_correct(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> int:
-        """Returns how many words have the right tag."""
+    def num_correct(self, output: StepOutput, batch: Batch) -> int:
+        """Returns how many words have the right tag, among the first tokens of (batch, seq_len) labels."""
         labels = batch["labels"]
         return int(((output.logits.argmax(-1) == labels) & (labels != IGNORED)).sum())
 
     def constant(self, table: TokenTable, rows: np.ndarray) -> bool:
-        """Says whether all words of these rows have one tag."""
+        """Returns whether all words of these rows, (batch,), have one tag."""
         found = np.unique(np.concatenate([table.label(row) for row in rows]))
         return len(found[found != IGNORED]) < 2
 
-    def scored(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> Scored:
-        """Returns the tags of all words, row by row as texts, and end to end as ids."""
+    def scored(self, output: StepOutput, batch: Batch) -> Scored:
+        """Returns the tags of all words: row by row as texts, and end to end as ids, (all words,) int64."""
         import torch
 
         found = [record[0].astype(np.int64) for record in self.records(output, batch)]
@@ -222,7 +232,7 @@ class TokenClassification(Task):
         assert self.label_names is not None
         return [self.label_names[i] for i in ids.tolist()]
 
-    def records(self, output: StepOutput, batch: dict[str, torch.Tensor]) -> list[np.ndarray]:
+    def records(self, output: StepOutput, batch: Batch) -> list[np.ndarray]:
         """Returns (2, num_words) fp32 a row: the id of each word's tag, and its probability (0 for a word cut off)."""
         assert self.label_names is not None
         outside = self.label_names.index(OUTSIDE) if OUTSIDE in self.label_names else 0
@@ -237,7 +247,7 @@ class TokenClassification(Task):
         return records
 
     def prediction_row(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> dict[str, Any]:
-        """Returns tags, predicted tags and the probability of each predicted one, word by word."""
+        """Returns tags, predicted tags and the probability of each predicted one, word by word; the record is (2, num_words)."""
         ends = table.extras["word_offsets"]
         right = None if table.labels is None else self._texts(table.extras["tags"][ends[row] : ends[row + 1]])
         return {
@@ -248,7 +258,7 @@ class TokenClassification(Task):
         }
 
     def read_back(self, lines: list[dict[str, Any]]) -> Scored:
-        """Returns the tags of prediction rows."""
+        """Returns the tags of lines of a predictions file."""
         import torch
 
         assert self.label_names is not None
@@ -258,7 +268,7 @@ class TokenClassification(Task):
         return {"tags": (found, right), "ids": (flat[0], flat[1])}
 
     def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
-        """Returns the sum over wrong tags of the probability given to them."""
+        """Returns the sum over wrong tags of the probability given to them; the record is (2, num_words)."""
         ends = table.extras["word_offsets"]
         wrong = record[0].astype(np.int64) != table.extras["tags"][ends[row] : ends[row + 1]]
         return float(record[1][wrong].sum())
@@ -268,5 +278,17 @@ class TokenClassification(Task):
         return ["prediction", "probabilities"]
 
     def added_cells(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> list[Any]:
-        """Returns the tags with a space between them, and the list of probabilities."""
+        """Returns the tags with a space between them, and the list of probabilities; the record is (2, num_words)."""
         return [" ".join(self._texts(record[0].astype(np.int64))), [float(value) for value in record[1]]]
+
+    def token_marks(self, table: TokenTable, row: int) -> dict[int, TokenMark]:
+        """Shows the tag of each word behind its first token."""
+        assert self.label_names is not None and table.labels is not None
+        start, end = table.offsets[row : row + 2].tolist()
+        tags = {place: int(table.labels[place]) for place in range(start, end)}
+        names = {place: self.label_names[tag] for place, tag in tags.items() if tag != IGNORED}
+        return {place: TokenMark(highlighted=name != OUTSIDE, tag=name) for place, name in names.items()}
+
+    def usage_answer(self) -> list[str]:
+        """Returns lines that print the tag of each token."""
+        return MOST_PROBABLE

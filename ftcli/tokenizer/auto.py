@@ -8,7 +8,7 @@ from ftcli.config.registry import register
 from ftcli.config.schema import TokenizerConfig
 from ftcli.hub.resolve import Source
 from ftcli.tokenizer.files import load_backend
-from ftcli.tokenizer.policy import TextTokenizer, settle
+from ftcli.tokenizer.policy import TextTokenizer, apply_policy
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -24,7 +24,7 @@ def build(
     max_positions: int | None,
     padding_side: str,
 ) -> TextTokenizer:
-    """Reads the tokenizer in the model's folder and settles it.
+    """Reads the tokenizer in the model's folder and applies the policy.
 
     Args:
         random_weights: taken by every tokenizer choice; the model's own tokenizer fits either way.
@@ -33,10 +33,10 @@ def build(
 
     Raises:
         SourceError: the model came without tokenizer files, or they cannot be read.
-        ConfigError: see `policy.settle`.
+        ConfigError: see `policy.apply_policy`.
     """
     backend, decisions = load_backend(model_source.folder, model_config, model_source.key)
-    return settle(
+    return apply_policy(
         backend,
         config,
         model_config=model_config,

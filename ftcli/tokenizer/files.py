@@ -1,7 +1,7 @@
 """Tokenizer files in a folder -> the fast tokenizer that they describe.
 
 transformers picks a tokenizer class by the model's architecture and builds it from whatever the folder holds;
-files of another kind give a tokenizer that knows five words, without a complaint. So each way of reading is
+files of another kind give a tokenizer that knows five words, without an error. So each way of reading is
 compared with the files themselves, and the first one that agrees with them is taken.
 """
 
@@ -33,7 +33,7 @@ def load_backend(
 
     Args:
         model_config: decides between classes where the files alone do not.
-        key: the word that led to the folder, for messages.
+        key: the configuration key that led to the folder, for messages.
 
     Returns:
         The tokenizer and the decisions taken.
@@ -71,7 +71,7 @@ def _has_files(folder: Path) -> bool:
 
 
 def _case_options(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Keeps upper case where a lone vocab.txt has it; transformers lower-cases unless told otherwise."""
+    """Keeps upper case where a lone vocab.txt has it; transformers lower-cases unless tokenizer_config.json says otherwise."""
     vocab = folder / "vocab.txt"
     if not vocab.is_file() or (folder / "tokenizer.json").is_file():
         return {}, []
@@ -107,6 +107,7 @@ def _readers(folder: Path, model_config: PreTrainedConfig) -> Iterator[tuple[str
     from transformers import TOKENIZER_MAPPING
 
     def reader(kind: Any, **fixed: Any) -> Callable[..., Any]:
+        """Returns a function that reads the folder with one class of transformers."""
         return lambda **options: kind.from_pretrained(folder, local_files_only=True, **fixed, **options)
 
     yield "AutoTokenizer", reader(transformers.AutoTokenizer, config=model_config, trust_remote_code=False)

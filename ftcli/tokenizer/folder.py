@@ -15,7 +15,7 @@ from ftcli.config.schema import TokenizerConfig
 from ftcli.errors import ConfigError, Problem, SourceError
 from ftcli.hub.resolve import Source
 from ftcli.tokenizer.files import load_backend
-from ftcli.tokenizer.policy import TextTokenizer, settle
+from ftcli.tokenizer.policy import TextTokenizer, apply_policy
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -37,7 +37,7 @@ def build(
     max_positions: int | None,
     padding_side: str,
 ) -> TextTokenizer:
-    """Reads the tokenizer in `config.path`, checks that it suits the weights, and settles it.
+    """Reads the tokenizer in `config.path`, checks that it suits the weights, and applies the policy.
 
     Args:
         random_weights: True lifts the demand that every token has the id it has in the model's own tokenizer.
@@ -46,14 +46,14 @@ def build(
 
     Raises:
         SourceError: no such folder, or no tokenizer in it that can be read.
-        ConfigError: the tokenizer does not suit the weights; see also `policy.settle`.
+        ConfigError: the tokenizer does not suit the weights; see also `policy.apply_policy`.
     """
     backend, decisions = load_backend(_folder(config.path), model_config, "tokenizer.path")
     if random_weights:
         _check_size(backend, model_config.get_text_config().vocab_size)
     else:
         _check_same(backend, model_source, model_config)
-    return settle(
+    return apply_policy(
         backend,
         config,
         model_config=model_config,

@@ -1,4 +1,4 @@
-"""The settled image processor: places of images -> pixels of one size."""
+"""The image processor of a run, every setting decided: places of images -> pixels of one size."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ftcli.errors import DataError, Problem
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+FILE = "preprocessor_config.json"
 PIXELS_VERSION = 1
 """Part of the fingerprint; raised when the same settings begin to give other pixels."""
 
@@ -56,7 +57,7 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class ImageProcessor:
-    """An image processor with everything settled."""
+    """An image processor with every setting decided (`ftcli.tokenizer.processor`)."""
 
     geometry: Geometry
     size: tuple[int, int]
@@ -73,11 +74,17 @@ class ImageProcessor:
     """Nothing is padded; every choice of the role has it."""
     padding_side: str = "right"
     decisions: list[str] = field(default_factory=list)
+    """What was decided for the user, a line each."""
     fingerprint: str = field(init=False)
     """Hex sha256 of what decides the pixels and their values."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", self._fingerprint())
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Name of the model's input."""
+        return ("pixel_values",)
 
     def encode_images(self, places: Sequence[Place], base: Path, where: Callable[[int], str]) -> ImageTable:
         """Opens, resizes and crops images.
@@ -85,7 +92,10 @@ class ImageProcessor:
         Args:
             places: of the images.
             base: folder that relative paths start from.
-            where: row -> how messages name it.
+            where: row number -> how messages name the row.
+
+        Returns:
+            The images as (num_rows, height, width, channels) uint8, end to end, unlabelled.
 
         Raises:
             DataError: an image that cannot be read, or has another size where none is resized.
@@ -99,6 +109,42 @@ class ImageProcessor:
                 expected = f"expected {self.size[0]} x {self.size[1]}"
                 raise DataError(Problem(where(row), message, expected))
             pixels[row] = np.asarray(done).reshape(*self.size, self.channels)
+        return ImageTable.of(pixels, patches=self.max_length, scale=self.scale, mean=self.mean, std=self.std)
+
+    def save(self, folder: Path, model_folder: Path) -> None:
+        """Writes preprocessor_config.json: the base model's own file where it came with one.
+
+        Args:
+            folder: where the file goes; it exists.
+            model_folder: the folder that the base model was read from.
+        """
+        own = model_folder / FILE
+        text = own.read_text(encoding="utf-8") if own.is_file() else json.dumps(self._described())
+        (folder / FILE).write_text(text, encoding="utf-8")
+
+    def _described(self) -> dict[str, object]:
+        """Returns the settings under the names of transformers' ViTImageProcessor."""
+        height, width = self.size
+        return {
+            "image_processor_type": "ViTImageProcessor",
+            "do_resize": self.geometry.resize is not None,
+            "size": {"height": height, "width": width},
+            "resample": self.geometry.resample,
+            "do_rescale": True,
+            "rescale_factor": self.scale,
+            "do_normalize": True,
+            "image_mean": list(self.mean),
+            "image_std": list(self.std),
+        }
+
+    def limits(self) -> list[str]:
+        """Returns a sentence for a model card: what the images are."""
+        height, width = self.size
+        return [f"Images of {height} x {width} pixels. Training resized them with Pillow; a processor that resizes otherwise gives slightly other pixels."]  # fmt: skip
+
+    def random_rows(self, draw: np.random.Generator, num_rows: int) -> ImageTable:
+        """Returns unlabelled images of noise, uniform over the values of a byte."""
+        pixels = draw.integers(0, 256, (num_rows, *self.size, self.channels)).astype(np.uint8)
         return ImageTable.of(pixels, patches=self.max_length, scale=self.scale, mean=self.mean, std=self.std)
 
     def _fingerprint(self) -> str:

@@ -1,6 +1,6 @@
-"""One policy for every tokenizer: PAD, length, special tokens and empty texts are settled once, and told.
+"""One policy for every tokenizer: PAD, length, special tokens and empty texts are decided once, with a line for each.
 
-Nothing here pads: rows are kept at their own length, and the PAD id is only settled.
+Nothing is padded here: rows keep their own length, and collation fills them up with the PAD id that is chosen here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PAD_NAMES = (
 )  # fmt: skip
 
 
-def settle(
+def apply_policy(
     backend: PreTrainedTokenizerBase,
     config: TokenizerConfig,
     *,
@@ -30,7 +30,15 @@ def settle(
     padding_side: str,
     decisions: list[str],
 ) -> TextTokenizer:
-    """Settles PAD, length and the rest, with a line for each thing that was decided.
+    """Returns the tokenizer of a run, with PAD, length and the rest decided.
+
+    Args:
+        backend: as its files describe it; changed in place.
+        config: of the tokenizer.
+        model_config: of the model; its vocabulary and special ids bound the choices.
+        max_positions: most tokens of a row, None for no limit.
+        padding_side: `right` or `left`, by architecture.
+        decisions: lines on what was decided before; the result has them first.
 
     Raises:
         ConfigError: `max_length` does not fit the model, no token can be PAD, or the model scores an EOS that
@@ -38,12 +46,12 @@ def settle(
     """
     text_config = model_config.get_text_config()
     lines = list(decisions)
-    max_length = _settle_length(config, max_positions, lines)
-    pad_id = _settle_pad(backend, text_config, lines)
+    max_length = _max_length(config, max_positions, lines)
+    pad_id = _pad_id(backend, text_config, lines)
     backend.pad_token = backend.convert_ids_to_tokens(pad_id)
     backend.padding_side = padding_side
     backend.model_max_length = max_length
-    written_out = _settle_special(backend, lines)
+    written_out = _special_in_texts(backend, lines)
     empty_id = None
     if not _encode(backend, ""):
         empty_id = backend.eos_token_id if _fits(backend.eos_token_id, text_config.vocab_size) else pad_id
@@ -63,7 +71,7 @@ def settle(
     )
 
 
-def _settle_length(config: TokenizerConfig, max_positions: int | None, lines: list[str]) -> int:
+def _max_length(config: TokenizerConfig, max_positions: int | None, lines: list[str]) -> int:
     key, length = "tokenizer.max_length", config.max_length
     if length is None:
         length = min(max_positions or _DEFAULT_LENGTH, _DEFAULT_LENGTH)
@@ -77,7 +85,7 @@ def _settle_length(config: TokenizerConfig, max_positions: int | None, lines: li
     return length
 
 
-def _settle_pad(backend: Any, text_config: Any, lines: list[str]) -> int:
+def _pad_id(backend: Any, text_config: Any, lines: list[str]) -> int:
     """Returns the id that fills rows up, in the order of how surely it means PAD."""
     vocab = backend.get_vocab()
     eos_id, unk_id = backend.eos_token_id, backend.unk_token_id
@@ -121,10 +129,10 @@ def _encode(backend: Any, text: str) -> list[int]:
     return rust.encode(text).ids
 
 
-def _settle_special(backend: Any, lines: list[str]) -> tuple[int, ...]:
-    """Keeps `</s>` in a user's text from becoming the end token.
+def _special_in_texts(backend: Any, lines: list[str]) -> tuple[int, ...]:
+    """Keeps `</s>` in a user's text from becoming the end token; returns the ids that need a replacement.
 
-    The backend splits added tokens only where it is told to; a Unigram model still finds them among its
+    The backend splits special tokens in texts only with encode_special_tokens set; a Unigram model still finds them among its
     pieces, and those are replaced by unk afterwards.
     """
     rust = backend.backend_tokenizer
@@ -151,7 +159,7 @@ def _check_eos(backend: Any, model_config: PreTrainedConfig) -> None:
     """Encoder-decoders (BART, T5) score the last EOS of a row, and need as many of them in every row.
 
     A tokenizer's template gives every row the same: one for a text, one for a text or three for a pair; none
-    can come from the text itself (`_settle_special`).
+    can come from the text itself (`_special_in_texts`).
     """
     if not model_config.is_encoder_decoder:
         return

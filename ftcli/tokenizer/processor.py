@@ -11,12 +11,11 @@ from ftcli.config.registry import register
 from ftcli.config.schema import TokenizerConfig
 from ftcli.errors import ConfigError, Problem, SourceError
 from ftcli.hub.resolve import Source
-from ftcli.tokenizer.image_processor import Geometry, ImageProcessor
+from ftcli.tokenizer.image_processor import FILE, Geometry, ImageProcessor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-FILE = "preprocessor_config.json"
 DEFAULT_SIZE = 224
 """Pixels a side where neither the processor nor config.json names a size."""
 FAMILIES = ("BeitImageProcessor", "BitImageProcessor", "ConvNextImageProcessor", "DeiTImageProcessor", "ViTImageProcessor")  # fmt: skip
@@ -58,7 +57,7 @@ def build(
     max_positions: int | None,
     padding_side: str,
 ) -> ImageProcessor:
-    """Reads the processor in the model's folder and settles it.
+    """Reads the processor in the model's folder and decides every setting.
 
     Args:
         config: has no say: a model sees images as it saw them before.
@@ -185,7 +184,7 @@ def _check_size(size: tuple[int, int], model_config: PreTrainedConfig, source: S
     own = _own_size(model_config)
     if own is not None and own != size and model_config.model_type not in ANY_SIZE:
         message = f"makes images of {size[0]} x {size[1]} pixels, the model takes {own[0]} x {own[1]}"
-        raise ConfigError(_wrong(source, message, "mend one of the two files"))
+        raise ConfigError(_wrong(source, message, "change one of the two files"))
 
 
 def _statistics(

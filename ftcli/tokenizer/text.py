@@ -1,4 +1,4 @@
-"""The settled tokenizer: texts -> flat rows of ids."""
+"""The tokenizer of a run, every setting decided: texts -> flat rows of ids."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ftcli.batching.token_table import TokenTable
 from ftcli.errors import ConfigError, DataError, Problem
+from ftcli.hub.resolve import quiet_transformers
 from ftcli.tokenizer.windows import encode_windows
 
 if TYPE_CHECKING:
@@ -25,14 +27,16 @@ _CHUNK = 4096  # rows encoded at a time; bounds the memory of the Rust encodings
 
 @dataclass(frozen=True, slots=True)
 class TextTokenizer:
-    """A fast tokenizer with everything settled."""
+    """A fast tokenizer with every setting decided (`ftcli.tokenizer.policy`)."""
 
     backend: PreTrainedTokenizerBase
     """The Hugging Face tokenizer, for saving and for showing tokens."""
     max_length: int
-    """Most tokens a row, special ones included."""
+    """Most tokens of a row, special ones included."""
     pad_id: int
+    """Token id that fills rows up, below `vocab_size`."""
     padding_side: str
+    """`right` or `left`."""
     vocab_size: int
     """Rows of the model's embedding; every id is below it."""
     token_types: bool
@@ -40,27 +44,39 @@ class TextTokenizer:
     empty_id: int | None
     """Only token of a text that would have none; None where special tokens stand in every row."""
     unk_id: int | None
+    """Id of the unknown token, None where there is none."""
     written_out: tuple[int, ...]
-    """Special tokens that this backend reads out of a user's text; put down as unk."""
+    """Ids of special tokens that this backend also reads out of a user's text; replaced by `unk_id`."""
     decisions: list[str] = field(default_factory=list)
+    """What was decided for the user, a line each."""
     fingerprint: str = field(init=False)
     """Hex sha256 of what decides the ids."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", self._fingerprint())
 
-    def encode(self, texts: list[str], pairs: list[str] | None = None) -> TokenTable:
-        """Tokenises texts, or pairs of texts; cuts the longer of the two first, never a special token.
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the model's inputs that the rows give."""
+        return ("input_ids", "attention_mask", *(("token_type_ids",) if self.token_types else ()))
 
-        The table's extra `cut` (num_rows,) int32 holds how many tokens each row lost.
+    def encode(self, texts: list[str], pairs: list[str] | None = None) -> TokenTable:
+        """Tokenizes texts, or pairs of texts; cuts the longer of the two first, never a special token.
+
+        Args:
+            texts: one a row.
+            pairs: second texts, one a row; None where a row is one text.
+
+        Returns:
+            A row for each text. Extra `cut` (num_rows,) int32: how many tokens the row lost.
 
         Raises:
             ConfigError: `max_length` leaves no room beside the special tokens.
             DataError: a text is not valid Unicode.
         """
-        rust = self._ready()
+        rust = self.prepared()
         rows: list[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
-        self._check_room(rust.num_special_tokens_to_add(pairs is not None), 1 if pairs is None else 2)
+        self.require_room(rust.num_special_tokens_to_add(pairs is not None), 1 if pairs is None else 2)
         ids: list[np.ndarray] = []
         types: list[np.ndarray] = []
         lost: list[np.ndarray] = []
@@ -68,10 +84,10 @@ class TextTokenizer:
             encodings, cut = self._encode_chunk(rust, chunk)
             lost.append(cut)
             for encoding in encodings:
-                ids.append(self._ids(encoding))
+                ids.append(self.row_ids(encoding))
                 types.append(np.array(encoding.type_ids or [0], dtype=np.uint8))
         flat = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
-        self._check_ids(flat)
+        self.require_known_ids(flat)
         cut = np.concatenate(lost) if lost else np.zeros(0, dtype=np.int32)
         return TokenTable(
             ids=flat,
@@ -84,10 +100,13 @@ class TextTokenizer:
         )
 
     def encode_words(self, rows: list[list[str]]) -> TokenTable:
-        """Tokenises rows of words, each row as one text with a space between words.
+        """Tokenizes rows of words, each row as one text with a space between words.
 
-        So every tokenizer sees what it saw in pretraining. The table's extra `words` (num_tokens,) int64
-        holds the number of the word that a token is the first of, -1 for all other tokens.
+        So every tokenizer sees what it saw in pretraining.
+
+        Returns:
+            A row for each list of words. Extra `words` (num_tokens,) int64: the number of the word that a token
+            is the first of, -1 for all other tokens.
 
         Raises:
             ConfigError, DataError: as `encode`.
@@ -113,12 +132,53 @@ class TextTokenizer:
         spans: np.ndarray | None,
         where: Callable[[int], str],
     ) -> TokenTable:
-        """Tokenises questions with windows of their contexts, as `ftcli.tokenizer.windows` describes."""
+        """Tokenizes questions with windows of their contexts, as `ftcli.tokenizer.windows` describes.
+
+        Args:
+            questions: one a row.
+            contexts: one a row.
+            step: tokens from the beginning of a window to that of the next one.
+            spans: (num_rows, 2) characters of the context that are looked for; None: nothing is.
+            where: row number -> how messages name the row.
+        """
         return encode_windows(self, questions, contexts, step=step, spans=spans, where=where)
 
+    def save(self, folder: Path, model_folder: Path) -> None:
+        """Writes the tokenizer's files with length, PAD and padding side as in training.
+
+        Args:
+            folder: where the files go; it exists.
+            model_folder: the base model's; it has no say, as the tokenizer may be another.
+        """
+        self.prepared()
+        kept = self.backend.init_kwargs
+        # What was set after loading is written only from here; a text's own `</s>` stays text, as in training.
+        kept |= {"padding_side": self.padding_side, "split_special_tokens": True}
+        for key in ("is_local", "local_files_only"):
+            kept.pop(key, None)
+        with quiet_transformers():
+            self.backend.save_pretrained(folder)
+
+    def limits(self) -> list[str]:
+        """Returns sentences for a model card: what the texts may be, and where a plain tokenizer differs."""
+        lines = [
+            f"Texts of at most {self.max_length} tokens, special ones included; longer ones are cut.",
+            f"PAD is id {self.pad_id}, on the {self.padding_side}.",
+        ]
+        if self.written_out:
+            lines.append("A special token written out in a text was read as unknown in training; a plain tokenizer reads it as the token.")  # fmt: skip
+        return lines
+
+    def random_rows(self, draw: np.random.Generator, num_rows: int) -> TokenTable:
+        """Returns unlabelled rows of 1 token to `max_length` tokens, drawn from the vocabulary without special tokens."""
+        special = set(self.backend.all_special_ids)
+        usable = np.array([i for i in sorted(self.backend.get_vocab().values()) if i not in special])
+        lengths = draw.integers(1, self.max_length + 1, num_rows)
+        return self.encode([str(self.backend.decode(draw.choice(usable, n).tolist())) for n in lengths])
+
     def _offsets(self, texts: list[str]) -> list[np.ndarray]:
-        """Returns where each token stands in its text, (length, 2), (0, 0) for special tokens."""
-        rust = self._ready()
+        """Returns first character and the one after the last of each token, (length, 2) int64 a text; (0, 0) for special tokens."""
+        rust = self.prepared()
         rust.enable_truncation(self.max_length)
         try:
             encodings = rust.encode_batch(texts)
@@ -131,8 +191,8 @@ class TextTokenizer:
             found.append(offsets)
         return found
 
-    def _ready(self) -> Any:
-        """Returns the Rust tokenizer in the state the policy needs, whoever used it before."""
+    def prepared(self) -> Any:
+        """Returns the Rust tokenizer (tokenizers.Tokenizer) without truncation or padding, whoever used it before."""
         rust = self.backend.backend_tokenizer
         rust.no_truncation()
         rust.no_padding()
@@ -154,8 +214,8 @@ class TextTokenizer:
             encodings[i] = short
         return encodings, cut
 
-    def _ids(self, encoding: Any) -> np.ndarray:
-        """Returns the ids of a row, (length,) int32, never empty."""
+    def row_ids(self, encoding: Any) -> np.ndarray:
+        """Returns the ids of an encoding (tokenizers.Encoding), (length,) int32, never empty."""
         if not len(encoding):
             return np.array([self.empty_id], dtype=np.int32)
         ids = np.array(encoding.ids, dtype=np.int32)
@@ -164,13 +224,23 @@ class TextTokenizer:
             ids[from_text & np.isin(ids, self.written_out)] = self.unk_id
         return ids
 
-    def _check_room(self, num_special: int, num_texts: int) -> None:
+    def require_room(self, num_special: int, num_texts: int) -> None:
+        """Checks that a row holds a token of each text beside its special tokens.
+
+        Raises:
+            ConfigError: `max_length` is shorter than that.
+        """
         if self.max_length < num_special + num_texts:
             message = f"is {self.max_length}, and {num_special} special tokens stand in every row"
             hint = f"set tokenizer.max_length={num_special + num_texts} or more"
             raise ConfigError(Problem("tokenizer.max_length", message, hint))
 
-    def _check_ids(self, ids: np.ndarray) -> None:
+    def require_known_ids(self, ids: np.ndarray) -> None:
+        """Checks that ids, (num_tokens,) int32, are rows of the model's embedding.
+
+        Raises:
+            ConfigError: one of them is not.
+        """
         if len(ids) and ids.max() >= self.vocab_size:
             token = self.backend.convert_ids_to_tokens(int(ids.max()))
             message = (
@@ -188,7 +258,7 @@ class TextTokenizer:
             "empty_id": self.empty_id,
             "written_out": self.written_out,
         }
-        text = json.dumps(settings, sort_keys=True) + self._ready().to_str()
+        text = json.dumps(settings, sort_keys=True) + self.prepared().to_str()
         return hashlib.sha256(text.encode()).hexdigest()
 
 

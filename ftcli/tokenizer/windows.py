@@ -5,21 +5,42 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ftcli.batching.token_table import TokenTable
 from ftcli.errors import DataError, Problem
 
-if TYPE_CHECKING:
-    from ftcli.tokenizer.text import TextTokenizer
-
 CHUNK = 1024
 """Rows encoded at a time; bounds the memory of the Rust encodings."""
 SPACES = np.array([chr(code).isspace() for code in range(0x10000)])
 MARKS = np.array([unicodedata.category(chr(code)) == "Mn" for code in range(0x10000)])
 """By code: accents that stand behind their letter; tokenizers that strip them leave them out of their tokens."""
+
+
+class PairTokenizer(Protocol):
+    """What cutting into windows reads of a tokenizer (`ftcli.tokenizer.text.TextTokenizer`)."""
+
+    @property
+    def max_length(self) -> int:
+        """Most tokens of a window."""
+
+    @property
+    def token_types(self) -> bool:
+        """Whether the model reads which text of a pair a token is of."""
+
+    def prepared(self) -> Any:
+        """Returns the Rust tokenizer without truncation or padding."""
+
+    def row_ids(self, encoding: Any) -> np.ndarray:
+        """Returns the ids of an encoding, (length,) int32."""
+
+    def require_room(self, num_special: int, num_texts: int) -> None:
+        """Raises ConfigError where `max_length` is too short."""
+
+    def require_known_ids(self, ids: np.ndarray) -> None:
+        """Raises ConfigError for an id, (num_tokens,) int32, that the model does not have."""
 
 
 @dataclass(slots=True)
@@ -41,7 +62,7 @@ class _Pair:
 
 
 def encode_windows(
-    tokenizer: TextTokenizer,
+    tokenizer: PairTokenizer,
     questions: list[str],
     contexts: list[str],
     *,
@@ -49,13 +70,13 @@ def encode_windows(
     spans: np.ndarray | None,
     where: Callable[[int], str],
 ) -> TokenTable:
-    """Tokenises pairs and cuts long contexts into windows (Devlin et al., 2018, run_squad.py).
+    """Tokenizes pairs and cuts long contexts into windows (Devlin et al., 2018, run_squad.py).
 
     Every window is the whole question and a stretch of the context, as long as max_length allows. Departure:
     windows begin at most half of that stretch apart, so that they overlap however long the question is.
 
     Args:
-        tokenizer: settled.
+        tokenizer: of the run.
         questions: one a row.
         contexts: one a row.
         step: tokens from the beginning of a window to that of the next one.
@@ -83,7 +104,7 @@ def encode_windows(
             positions += _positions(pair, cuts, *spans[row].tolist())
         groups.append(len(pieces))
     ids = _joined([pair.ids[kept] for pair, kept in pieces], np.int32)
-    tokenizer._check_ids(ids)
+    tokenizer.require_known_ids(ids)
     extras = {name: _joined([getattr(pair, name)[kept] for pair, kept in pieces], np.int32) for name in ("starts", "ends")}  # fmt: skip
     if spans is not None:
         extras["positions"] = np.array(positions, dtype=np.int32).reshape(-1, 2)
@@ -102,17 +123,17 @@ def _joined(arrays: list[np.ndarray], kind: Any) -> np.ndarray:
     return np.concatenate(arrays) if arrays else np.zeros(0, dtype=kind)
 
 
-def _pairs(tokenizer: TextTokenizer, questions: list[str], contexts: list[str]) -> Iterator[_Pair]:
-    rust = tokenizer._ready()
-    tokenizer._check_room(rust.num_special_tokens_to_add(True), 2)
+def _pairs(tokenizer: PairTokenizer, questions: list[str], contexts: list[str]) -> Iterator[_Pair]:
+    rust = tokenizer.prepared()
+    tokenizer.require_room(rust.num_special_tokens_to_add(True), 2)
     for start in range(0, len(questions), CHUNK):
         chunk = list(zip(questions[start : start + CHUNK], contexts[start : start + CHUNK], strict=True))
         for (_, context), encoding in zip(chunk, rust.encode_batch(chunk), strict=True):
             yield _pair(tokenizer, encoding, context)
 
 
-def _pair(tokenizer: TextTokenizer, encoding: Any, context: str) -> _Pair:
-    ids = tokenizer._ids(encoding)
+def _pair(tokenizer: PairTokenizer, encoding: Any, context: str) -> _Pair:
+    ids = tokenizer.row_ids(encoding)
     own = np.array([part == 1 for part in encoding.sequence_ids] or [False], dtype=bool)
     offsets = np.array(encoding.offsets or [(0, 0)], dtype=np.int32).reshape(-1, 2)
     offsets[~own] = 0

@@ -4,74 +4,81 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from ftcli.batching.output import Scored, StepOutput
+from ftcli.batching.protocols import Batch, PredictingTask
 from ftcli.batching.sampler import evaluation_batches
 from ftcli.batching.token_table import TokenTable
-from ftcli.runtime.device import autocast
+from ftcli.metric import Metric
 from ftcli.storage.crash_points import crash_point
+
+if TYPE_CHECKING:
+    from ftcli.trainer.forward import Forward
 
 
 @dataclass(slots=True)
 class Scores:
-    """Result of an evaluation.
-
-    `figures` maps plain names to values (`loss` and the metrics); `records` is what the task keeps of
-    each row's prediction, in row order, or None unless asked for.
-    """
+    """Result of an evaluation."""
 
     figures: dict[str, float]
+    """Plain names -> values: `loss` and the metrics."""
     records: list[np.ndarray] | None
+    """What the task records of each row's prediction, in row order; None unless asked for."""
 
 
 class Evaluator:
-    """Holds what an evaluation needs beside the rows.
+    """Holds what an evaluation needs beside the model and the rows.
 
     Args:
-        metrics: name -> metric object with update, compute and reset.
+        forward: collates rows and runs the loss.
+        metrics: name as typed -> metric.
+        batch_size: rows of a forward pass.
         check: called between batches; raises to interrupt.
-
-    `reading` gives the context in which the forward of a batch runs: (table, rows, batch).
     """
 
     def __init__(
         self,
         *,
-        task: Any,
-        metrics: dict[str, Any],
-        pad_id: int,
-        padding_side: str,
+        forward: Forward,
+        metrics: dict[str, Metric],
         batch_size: int,
-        device: str,
-        precision: str,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self.task, self.metrics = task, metrics
-        self.pad_id, self.padding_side, self.batch_size = pad_id, padding_side, batch_size
-        self.device, self.precision, self.check = device, precision, check
-        self.reading: Callable[..., AbstractContextManager[None]] = lambda *batch: nullcontext()
+        self.forward, self.metrics = forward, metrics
+        self.batch_size, self.check = batch_size, check
+
+    @property
+    def task(self) -> PredictingTask:
+        """The task whose rows are scored."""
+        return self.forward.task
 
     def score(self, model: torch.nn.Module, table: TokenTable, *, keep: bool = False) -> Scores:
-        """Returns loss (mean over targets, no label smoothing) and metrics of a labelled table."""
+        """Returns loss (mean over targets, no label smoothing) and metrics of a labelled table.
+
+        Args:
+            model: on the device of `forward`; in eval mode while it is scored.
+            table: the rows.
+            keep: record each row's prediction too.
+        """
         for metric in self.metrics.values():
             metric.reset()
         loss_sum, targets = 0.0, 0
-        kept: dict[int, np.ndarray] = {}
+        records: dict[int, np.ndarray] = {}
         for rows, batch, output in self.outputs(model, table):
             loss_sum += float(output.loss_sum)
             targets += output.num_targets
             self.count(self.task.scored(output, batch))
             if keep:
-                kept.update(zip(rows.tolist(), self.task.records(output, batch), strict=True))
+                records.update(zip(rows.tolist(), self.task.records(output, batch), strict=True))
         figures = self.figures() | {"loss": loss_sum / targets if targets else math.nan}
-        return Scores(figures, [kept[row] for row in range(len(table))] if keep else None)
+        return Scores(figures, [records[row] for row in range(len(table))] if keep else None)
 
-    def count(self, scored: dict[str, tuple[Any, Any]]) -> None:
+    def count(self, scored: Scored) -> None:
         """Gives every metric the kind of predictions it takes."""
         for metric in self.metrics.values():
             metric.update(*scored[metric.kind(self.task.kinds)])
@@ -87,26 +94,35 @@ class Evaluator:
             figures |= {key: float(v) for key, v in found.items()}
         return figures
 
-    def rescore(self, pieces: Iterable[list[dict[str, Any]]]) -> dict[str, float]:
-        """Returns the metrics of saved prediction rows, without the model."""
+    def rescore(self, chunks: Iterable[list[dict[str, Any]]]) -> dict[str, float]:
+        """Returns the metrics of saved prediction rows, without the model.
+
+        Args:
+            chunks: lines of a predictions file, some at a time.
+        """
         for metric in self.metrics.values():
             metric.reset()
-        for lines in pieces:
+        for lines in chunks:
             self.count(self.task.read_back(lines))
         return self.figures()
 
     def predict(self, model: torch.nn.Module, table: TokenTable) -> list[np.ndarray]:
-        """Returns what the task keeps of each row's prediction, in row order; labels are not needed."""
-        kept: dict[int, np.ndarray] = {}
+        """Returns what the task records of each row's prediction, in row order; labels are not needed."""
+        records: dict[int, np.ndarray] = {}
         for rows, batch, output in self.outputs(model, table):
-            kept.update(zip(rows.tolist(), self.task.records(output, batch), strict=True))
-        return [kept[row] for row in range(len(table))]
+            records.update(zip(rows.tolist(), self.task.records(output, batch), strict=True))
+        return [records[row] for row in range(len(table))]
 
     @torch.no_grad()
-    def outputs(self, model: torch.nn.Module, table: TokenTable) -> Iterator[tuple[np.ndarray, dict, Any]]:
-        """Yields (row numbers, batch, task output), longest rows first, the model in eval mode.
+    def outputs(
+        self, model: torch.nn.Module, table: TokenTable
+    ) -> Iterator[tuple[np.ndarray, Batch, StepOutput]]:
+        """Yields (row numbers (batch,), batch, task output), longest rows first, the model in eval mode.
 
         A ModuleList of models is one predictor: the task combines what each of them gives.
+
+        Raises:
+            Interrupted: a signal came.
         """
         members = list(model) if isinstance(model, torch.nn.ModuleList) else [model]
         training = {module for module in model.modules() if module.training}
@@ -115,12 +131,12 @@ class Evaluator:
             for rows in evaluation_batches(table.lengths, self.batch_size):
                 self.check()
                 crash_point("evaluation")
-                batch = self.task.collate(table, rows, pad_id=self.pad_id, padding_side=self.padding_side)
-                batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
-                with autocast(self.device, self.precision), self.reading(table, rows, batch):
-                    outputs = [self.task.compute_loss(one, batch, train=False) for one in members]
+                batch = self.forward.collate(table, rows)
+                with self.forward.reading(table, rows, batch):
+                    outputs = [self.forward.loss(one, batch, train=False) for one in members]
                 output = outputs[0] if len(outputs) == 1 else self.task.combine(outputs, batch)
                 yield rows, batch, output
         finally:
+            # Module by module: model.train() would switch on the dropout of frozen blocks.
             for module in training:
                 module.training = True

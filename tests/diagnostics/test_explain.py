@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import tiny_models as models
+from plan_values import make_rates
 
 from ftcli.diagnostics.timeline import Length, follow, longest_run
 
@@ -98,8 +99,9 @@ def test_phases_ended_by_scores_are_drawn_at_their_earliest(ftcli):
     from ftcli.plan.plan import Group, Phase, Plan, Trigger
 
     def phase(index, **trigger):
-        return Phase(index=index, trainable=("a",), groups=(Group("g", ("a",), 1.0, 0.0, 1),), hits=(), optimizer="adamw",
-                     optimizer_values={}, scheduler="constant", scheduler_values={}, trigger=Trigger(**trigger))  # fmt: skip
+        rates, groups = make_rates(scheduler="constant"), (Group("g", ("a",), 1.0, 0.0, 1),)
+        return Phase(index=index, trainable=("a",), groups=groups, hits=(), optimizer=rates.optimizer,
+                     scheduler=rates.scheduler, trigger=Trigger(**trigger))  # fmt: skip
 
     plan = Plan(
         (phase(0, patience=2), phase(1, plateau_slope=0.1, plateau_window=4), phase(2, patience=1)),
@@ -109,10 +111,10 @@ def test_phases_ended_by_scores_are_drawn_at_their_earliest(ftcli):
         (),
     )
     length = Length(steps_per_epoch=10, total_steps=200, steps_per_evaluation=5, rows=80)
-    course = follow(plan, length, lambda phase, steps, per_epoch: lambda step: 0.5)
-    assert [(s.start, s.steps, s.longest, s.by_scores) for s in course] == [
+    timeline = follow(plan, length, lambda phase, steps, per_epoch: lambda step: 0.5)
+    assert [(s.start, s.steps, s.longest, s.by_scores) for s in timeline] == [
         (0, 15, 200, True), (15, 20, 185, True), (35, 165, 165, False)]  # fmt: skip
-    assert longest_run(plan, length) == 200 and {high for s in course for _, _, high in s.curve} == {0.5}
+    assert longest_run(plan, length) == 200 and {high for s in timeline for _, _, high in s.curve} == {0.5}
 
 
 def test_memory_by_hand(ftcli, paper):

@@ -81,7 +81,7 @@ def test_the_lr_is_constant_in_a_plan_of_phases_with_pieces_to_find(verdict_of, 
     factors = []
 
     def overfit(trainer, rows, head, *, screen):
-        factors.extend(trainer.factor(step) for step in range(3))
+        factors.extend(trainer.objects.lr_lambda(step) for step in range(3))
         return real(trainer, rows, head, screen=screen)
 
     real = module.overfit

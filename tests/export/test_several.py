@@ -39,21 +39,21 @@ def test_the_base_is_one_storage_and_what_was_trained_is_each_runs_own(runs):
 def test_a_method_that_changes_the_base_in_place_spoils_no_other_run(runs, monkeypatch):
     import torch
 
-    from ftcli.inference import load as finished
     from ftcli.inference.load import open_predictors
+    from ftcli.run import session
 
     alone = open_predictors(runs[1:2], "best", [], with_rows=False)[0].popitem()[1]
-    draw, calls = finished.build.build_model, []
+    build, calls = session.build_model, []
 
     def changing(*arguments, **options):
-        built = draw(*arguments, **options)
+        built = build(*arguments, **options)
         if not calls:
             for parameter in built.model.parameters():
                 parameter.data.mul_(2)
         calls.append(1)
         return built
 
-    monkeypatch.setattr(finished.build, "draw", changing)
+    monkeypatch.setattr(session, "build_model", changing)
     _, second = open_predictors(runs[:2], "best", [], with_rows=False)[0].values()
     mine = dict(second.model.named_parameters())
     assert all(torch.equal(value, mine[name]) for name, value in alone.model.named_parameters())
@@ -121,7 +121,7 @@ def test_figures_of_other_rows_and_many_figures_are_shown_so(monkeypatch, capsys
     monkeypatch.setattr(several, "evaluate_part", lambda one, *args, **kwargs: {
         "metrics": {f"f1@class/{n}": 0.5 for n in range(9)}, "rows": one.inputs.splits.validation.rows})  # fmt: skip
     for digests, differ in (("ab", True), ("aa", False)):
-        models = {n: SimpleNamespace(inputs=SimpleNamespace(parts=SimpleNamespace(
+        models = {n: SimpleNamespace(inputs=SimpleNamespace(splits=SimpleNamespace(
             validation=SimpleNamespace(sha256=d, rows=7)))) for n, d in zip(("one", "two"), digests, strict=True)}  # fmt: skip
         several.evaluate_several(models, shared, "validation", Screen())
         shown = capsys.readouterr().out

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,7 @@ RUNS: dict[str, tuple[str, list[str], str | None]] = {
     "multiple-choice": ("multiple-choice", [], None),
     "token-classification": ("token-classification", [], None),
     "extractive-qa": ("extractive-qa", ["task.doc_stride=6"], None),
-    "image-classification": ("image-classification", [], None),
+    "image-classification": ("image-classification", ["model.weights=random"], None),
     "seeds": ("sequence-classification", ["seeds=[1,2]", "trainer.epochs=1"], None),
     "killed-full": ("sequence-classification", ["trainer.save_every_n_steps=1"], "step:4"),
     "killed-lora": ("sequence-classification", ["peft=lora", "peft.r=2", "trainer.save_every_n_steps=1"], "step:4"),
@@ -106,10 +107,14 @@ def keep(root: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(root, target, symlinks=True, ignore=shutil.ignore_patterns("cache", ".lock"))
     for file in target.rglob("*"):
-        if file.is_file() and not file.is_symlink() and file.suffix in (".json", ".yaml", ".txt", ".jsonl", ".log"):
+        if (
+            file.is_file()
+            and not file.is_symlink()
+            and file.suffix in (".json", ".yaml", ".txt", ".jsonl", ".log")
+        ):
             text = file.read_text(encoding="utf-8")
-            if str(root) in text:
-                file.write_text(text.replace(str(root), "@ROOT@"), encoding="utf-8")
+            text = re.sub(r'"platform": "[^"]*"', '"platform": "Linux"', text.replace(str(root), "@ROOT@"))
+            file.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 from sklearn import metrics as sk
 
-from ftcli.config.registry import lookup
+from ftcli.config.registry import lookup, split_name
 from ftcli.errors import ConfigError
-from ftcli.metric import split_name
 
 LABELS = ["a", "b", "c", "d", "e"]
 ALL = ["accuracy", "auroc", "balanced-accuracy", "ece", "f1", "f1@micro", "hits@2", "log-loss", "map@3", "mcc",

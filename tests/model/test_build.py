@@ -10,8 +10,9 @@ import torch
 
 from ftcli.config.compose import load
 from ftcli.errors import FtcliError
-from ftcli.run import build
 from ftcli.run import meta as paper
+from ftcli.run.inputs import load_inputs
+from ftcli.run.model import build_model
 
 
 @pytest.fixture
@@ -26,10 +27,10 @@ def encoder(tmp_path):
 
 
 def built(*words: str, labels=("no", "yes"), **options):
-    inputs = build.load_inputs(
+    inputs = load_inputs(
         load(["model=local", "tokenizer.max_length=32", *words]).config, labels=list(labels), with_rows=False
     )
-    return build.build_model(inputs, **options)
+    return build_model(inputs, **options)
 
 
 def test_fresh_heads_are_named_and_seeded(encoder):
@@ -83,7 +84,7 @@ def test_a_model_without_the_task_head_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
     assert paper.build_meta_model(config).device.type == "meta"
     with pytest.raises(FtcliError, match="without the task head"):
-        build.build_model(paper.stub_inputs(config), meta=True)
+        build_model(paper.stub_inputs(config), meta=True)
 
 
 def test_code_in_a_config_is_never_run(tmp_path):

@@ -12,7 +12,8 @@ from tiny_models import ARCHITECTURES
 
 from ftcli.config.schema import ModelConfig, Weights
 from ftcli.hub.resolve import resolve_model
-from ftcli.model.pretrained import build, load_config
+from ftcli.model.config_file import load_config
+from ftcli.model.pretrained import build
 
 DECODERS = ("gpt2", "opt", "llama", "qwen2")
 PAD, EOS = 1, 2

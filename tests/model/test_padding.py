@@ -8,7 +8,8 @@ import tiny_models as models
 import torch
 
 from ftcli.config.compose import load
-from ftcli.run import build
+from ftcli.run.inputs import load_inputs
+from ftcli.run.model import build_model
 
 TEXTS = [
     "the film was good",
@@ -30,8 +31,8 @@ def scored(request, tmp_path_factory):
         "seed=11",
     ]
     config = load(words).config
-    inputs = build.load_inputs(config, labels=["bad", "good"], with_rows=False)
-    return build.build_model(inputs, attention="eager").model.eval(), inputs
+    inputs = load_inputs(config, labels=["bad", "good"], with_rows=False)
+    return build_model(inputs, attention="eager").model.eval(), inputs
 
 
 def logits(scored, texts: list[str], pad_to: int | None = None) -> torch.Tensor:

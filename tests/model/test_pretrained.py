@@ -15,7 +15,8 @@ from tiny_models import ARCHITECTURES
 from ftcli.config.schema import Dtype, ModelConfig, Weights
 from ftcli.errors import ConfigError, SourceError
 from ftcli.hub.resolve import resolve_model
-from ftcli.model.pretrained import BuiltModel, build, load_config
+from ftcli.model.config_file import load_config
+from ftcli.model.pretrained import BuiltModel, build
 
 HEADS = {
     "bert": ["classifier.weight", "classifier.bias"],
@@ -145,7 +146,7 @@ def test_a_head_of_another_size_is_made_anew_and_said(name: str, tmp_path: Path,
     assert result.fresh == tuple(
         n for n in HEADS[name] if n.rpartition(".")[0].endswith(("classifier", "score", "out_proj"))
     )
-    assert "the head in the files has 3 labels, not 2: it is made anew" in result.decisions
+    assert "the head in the files has 3 labels, not 2: it is re-initialized" in result.decisions
     assert torch.equal(tensors(result)[result.fresh[0]], tensors(built(folder, labels=2))[result.fresh[0]])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ftcli.config.choice import configured
+from ftcli.config.choice import typed_choice
 from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError
 
@@ -23,7 +23,7 @@ def test_yaml_names_every_field_and_is_in_range(role, choice):
     assert set(values) == set(asdict(config()))
     waiting = {("freezing", "patterns"), ("freezing", "schedule")}  # for lists, for a file
     if (role, choice) not in waiting:
-        configured(role, choice, {}, "conf")  # raises what is out of range
+        typed_choice(role, choice, {}, "conf")  # raises what is out of range
 
 
 def test_fused_is_refused_where_torch_has_none():

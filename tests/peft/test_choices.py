@@ -8,13 +8,13 @@ import torch
 from tiny_models import ARCHITECTURES, GPT2_SMALL, IMAGES
 from tiny_runs import build_run, config_of, words_for
 
-from ftcli.config.choice import configured
+from ftcli.config.choice import typed_choice
 from ftcli.config.compose import load
 from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError, PlanError
-from ftcli.run import build
 from ftcli.run import meta as paper
 from ftcli.run.meta import stub_inputs
+from ftcli.run.model import build_model, saved_names
 
 INJECTED = ["ia3", "vera", "oft", "boft", "loha", "lokr", "miss", "layernorm-tuning"]
 LINEAR_ONLY = {"oft", "boft", "loha", "lokr", "miss"}
@@ -30,8 +30,8 @@ KIN = {
 
 
 def inject(model, method, **fields):
-    uses, config = configured("peft", method, fields, "test")
-    return lookup("peft", uses).build(config, model, seed=0)
+    choice = typed_choice("peft", method, fields, "test")
+    return lookup("peft", choice.uses).build(choice.config, model, seed=0)
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, *KIN])
@@ -99,10 +99,10 @@ def test_ia3_scales_the_inputs_of_feedforward_modules(meta_model):
 
 
 def test_vera_has_one_pair_of_projections_and_checkpoints_hold_it(tmp_path):
-    drawn = build.build_model(stub_inputs(config := config_of(words_for(tmp_path, "bert"), "vera", r=16)))
+    drawn = build_model(stub_inputs(config := config_of(words_for(tmp_path, "bert"), "vera", r=16)))
     shared = {m.vera_A["default"].data_ptr() for m in drawn.model.modules() if hasattr(m, "vera_A")}
     assert len(shared) == 1
-    kept = [name for name in build.saved_names(drawn, config) if ".vera_A." in name or ".vera_B." in name]
+    kept = [name for name in saved_names(drawn, config) if ".vera_A." in name or ".vera_B." in name]
     assert len(kept) == 2
 
 
@@ -154,8 +154,8 @@ def test_rslora_scales_by_the_root_of_the_rank(meta_model):
 @pytest.mark.parametrize("init", ["gaussian", "orthogonal", "pissa", "pissa_niter_16", "olora"])
 def test_initialisations_begin_with_the_models_own_answers(tmp_path, init):
     words = words_for(tmp_path, architecture := "gpt2" if init != "olora" else "llama")
-    plain = build.build_model(stub_inputs(config_of(words))).model
-    drawn = build.build_model(stub_inputs(config_of(words, "lora", init_lora_weights=init)))
+    plain = build_model(stub_inputs(config_of(words))).model
+    drawn = build_model(stub_inputs(config_of(words, "lora", init_lora_weights=init)))
     ids = torch.arange(3, 13).reshape(2, 5)
     torch.testing.assert_close(drawn.model.eval()(ids).logits, plain.eval()(ids).logits, rtol=0, atol=1e-4)
     factored = init.startswith(("pissa", "olora"))
@@ -168,7 +168,7 @@ def test_initialisations_begin_with_the_models_own_answers(tmp_path, init):
 
 def test_lora_plus_gives_b_its_own_group(tmp_path):
     config = config_of(words_for(tmp_path, "bert"), "lora-plus", lora_plus_ratio=4)
-    groups = {g.name: g for g in build.build_model(stub_inputs(config), meta=True).plan.phases[0].groups}
+    groups = {g.name: g for g in build_model(stub_inputs(config), meta=True).plan.phases[0].groups}
     assert all(".lora_B." in name for name in groups["times4.decay"].params)
     assert groups["times4.decay"].lr == pytest.approx(4e-2) and groups["decay"].lr == pytest.approx(1e-2)
     assert not any(".lora_B." in name for name in groups["decay"].params)
@@ -177,7 +177,7 @@ def test_lora_plus_gives_b_its_own_group(tmp_path):
 def test_gpt2_small_says_its_count_and_share(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(GPT2_SMALL))
     words = ["recipe=sst2-lora", "model=local", f"model.path={tmp_path}", "model.weights=random"]
-    plan = build.build_model(paper.stub_inputs(load(words).config), meta=True).plan
+    plan = build_model(paper.stub_inputs(load(words).config), meta=True).plan
     assert plan.num_trainable_parameters == 294_912 + 2 * 768
     assert f"{plan.trainable_share:.2%}" == "0.24%"
 
@@ -218,7 +218,7 @@ def test_adapters_where_there_are_none(tmp_path, entry, says):
     (tmp_path / "phases.yaml").write_text(f"0: {{params: ['{entry}']}}\n")
     words = [*words_for(tmp_path, "bert"), "freezing=schedule", f"freezing.file={tmp_path / 'phases.yaml'}"]
     with pytest.raises(PlanError, match=says):
-        build.build_model(stub_inputs(config_of(words)), meta=True)
+        build_model(stub_inputs(config_of(words)), meta=True)
 
 
 def test_olora_is_refused_on_conv1d(meta_model):

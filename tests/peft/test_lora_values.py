@@ -3,6 +3,7 @@
 import pytest
 import torch
 import transformers
+from plan_values import make_rates
 
 from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError, PlanError
@@ -43,8 +44,7 @@ def plan_of(model, result, name="none", **fields):
     anatomy = read_anatomy(model)
     candidates = result.adapter_names | set(anatomy.head.tensors)
     return one_phase(
-        anatomy, select(name, anatomy, **fields), lr=1e-3, weight_decay=0.1, no_decay=["biases", "norms"],
-        scheduler="constant", warmup="0", candidates=frozenset(candidates),
+        anatomy, select(name, anatomy, **fields), make_rates(scheduler="constant"), candidates=frozenset(candidates),
     )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from tiny_runs import build_run, config_of, words_for
 
 from ftcli.diagnostics.overfit import overfit
 from ftcli.plan.optimizer_state import named_state
-from ftcli.run import build
 from ftcli.run.meta import stub_inputs
+from ftcli.run.model import build_model
 from ftcli.trainer.signals import Interrupted
 from ftcli.trainer.state_dict import load_tensors
 
@@ -165,23 +165,23 @@ def test_the_method_fits_one_batch(tmp_path, monkeypatch, words, method):
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
     config = config_of(words("bert"), method, trainer={"max_steps": 500, "epochs": 500}, **METHODS[method])
     trainer, built = build_run(config, tmp_path / "saved")
-    trainer.factor = lambda step: 1.0
+    trainer.objects.lr_lambda = lambda step: 1.0
     head = frozenset(built.anatomy.head.tensors)
     verdict = overfit(trainer, trainer.next_rows(), head, screen=Silent())
     assert verdict.passed and verdict.accuracy == 1.0, verdict.diagnoses
 
 
 class Silent:
-    def advance(self, state, total: int) -> None: ...
+    def advance(self, step: int, total: int) -> None: ...
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_on_paper_the_same_tensors_train(words, method):
     """Drawn on the meta device, as ftcli explain and --dry-run do: no weights, no factorisation."""
     inputs = stub_inputs(config_of(words("bert"), method, **METHODS[method]))
-    drawn = build.build_model(inputs, meta=True)
+    drawn = build_model(inputs, meta=True)
     assert all(drawn.model.get_parameter(name).is_meta for name in drawn.plan.phases[0].trainable)
-    real = build.build_model(inputs)
+    real = build_model(inputs)
     assert drawn.plan == real.plan and drawn.peft.decisions == real.peft.decisions
 
 
@@ -192,8 +192,8 @@ def test_on_paper_the_same_tensors_train(words, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_plain_peft_puts_the_same_tensors_in_the_same_places(words, method):
     """`peft_config` is enough for get_peft_model to rebuild what was injected, names and shapes."""
-    drawn = build.build_model(stub_inputs(config_of(words("bert"), method, **METHODS[method])))
-    bare = build.build_model(stub_inputs(config_of(words("bert"), "none")))
+    drawn = build_model(stub_inputs(config_of(words("bert"), method, **METHODS[method])))
+    bare = build_model(stub_inputs(config_of(words("bert"), "none")))
     theirs = peft.get_peft_model(bare.model, drawn.peft.peft_config).state_dict()
     shapes = {name.removeprefix("base_model.model."): tensor.shape for name, tensor in theirs.items()}
     own = dict(drawn.model.named_parameters())
@@ -215,7 +215,7 @@ def test_pissa_comes_back_from_its_checkpoint_alone(tmp_path, monkeypatch):
     trainer, built = start(1, init_lora_weights="pissa_niter_4")
     # The residual and the adapters add up to the pretrained weight.
     torch.testing.assert_close(logits(trainer, rows), logits(plain, rows), rtol=0, atol=1e-4)
-    trainer.set_train_mode()
+    trainer.train_step.set_train_mode()
     for _ in range(2):
         trainer.train_step(trainer.next_rows())
     trainer.save()

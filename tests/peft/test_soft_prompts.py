@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 
+from ftcli.batching.head import head_of
 from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError
 from ftcli.peft._soft_prompt import PROMPTED
@@ -46,9 +47,17 @@ def make(kind, head="SequenceClassification", attention="eager"):
     return model
 
 
+HEADS = [
+    head
+    for task in ("sequence-classification", "token-classification", "extractive-qa", "multiple-choice")
+    for head in lookup("task", task).build.heads
+]
+
+
 def apply(method, model, seed=5, **fields):
     entry = lookup("peft", method)
-    return entry.build(entry.config_class(num_virtual_tokens=COUNT, **fields), model, seed=seed)
+    config = entry.config_class(num_virtual_tokens=COUNT, **fields)
+    return entry.build(config, model, seed=seed, head=head_of(HEADS, model))
 
 
 def batch(kind, padding=0):

@@ -9,7 +9,8 @@ import tiny_tasks
 from ftcli.config.bundled import conf_files
 from ftcli.config.compose import load
 from ftcli.errors import ConfigError
-from ftcli.run import build
+from ftcli.run.inputs import load_inputs
+from ftcli.run.model import build_model
 
 METHODS = sorted(file.stem for file in conf_files("peft").values() if file.stem != "none")
 
@@ -19,9 +20,9 @@ def test_convnext_trains_or_is_refused(method, tmp_path):
     model = tiny_models.write_model(tmp_path / "model", "convnext")
     rows = tiny_tasks.write_rows(tmp_path / "rows", "image-classification", train=4, validation=4)
     words = [f"peft={method}", "model=local", f"model.path={model}", "model.weights=random", *rows]
-    inputs = build.load_inputs(load(words).config)
+    inputs = load_inputs(load(words).config)
     try:
-        built = build.build_model(inputs)
+        built = build_model(inputs)
     except ConfigError as error:
         assert error.problems[0].hint
     else:

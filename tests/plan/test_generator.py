@@ -125,7 +125,7 @@ def test_phases_below_the_head_are_merged_evenly(phases):
     assert sizes[0] == 1 and sum(sizes) == 9 and max(sizes[1:]) - min(sizes[1:]) <= 1
 
 
-def test_what_closes_the_encoder_thaws_with_its_top_block(models):
+def test_what_closes_the_encoder_unfreezes_with_its_top_block(models):
     phases = default_schedule(read_anatomy(models["t5"]), 1e-4)
     at = {name: number for number, phase in enumerate(phases) for name in phase.params}
     assert at["transformer.decoder.final_layer_norm.weight"] == 1

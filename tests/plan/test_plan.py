@@ -3,11 +3,12 @@
 import json
 
 import pytest
+from plan_values import make_rates
 
 from ftcli.errors import PlanError
 from ftcli.plan.anatomy import read_anatomy
 from ftcli.plan.patterns import Selection
-from ftcli.plan.plan import Plan
+from ftcli.plan.plan import plan_differences
 from ftcli.plan.planner import one_phase
 
 
@@ -18,14 +19,8 @@ def anatomy(meta_model):
 
 def plan_of(anatomy, **changes):
     selection = Selection(frozenset(anatomy.names), (), "everything trains")
-    values = {
-        "lr": 1e-3,
-        "weight_decay": 0.1,
-        "no_decay": ["biases", "norms"],
-        "scheduler": "linear",
-        "warmup": "0",
-    }
-    return one_phase(anatomy, changes.pop("selection", selection), **(values | changes))
+    rates = make_rates(**{k: changes.pop(k) for k in ("lr", "weight_decay", "no_decay") if k in changes})
+    return one_phase(anatomy, changes.pop("selection", selection), rates, **changes)
 
 
 def test_groups_split_every_trained_tensor_once(anatomy):
@@ -62,9 +57,31 @@ def test_candidates_restrict_and_nothing_is_refused(anatomy):
     assert plan_of(anatomy, candidates=frozenset(), allow_empty=True).phases[0].groups == ()
 
 
-def test_a_plan_survives_json(anatomy):
-    plan = plan_of(anatomy)
-    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+def test_a_plan_is_written_as_plain_values(anatomy):
+    """plan.json of every run directory has this form: a resume compares with it."""
+    data = plan_of(anatomy).to_json()
+    assert json.loads(json.dumps(data)) == data
+    assert list(data) == ["num_trainable_tensors", "num_trainable_parameters", "trainable_share", "phases", "num_tensors",
+                          "num_parameters", "tied", "frozen_units", "start_phase", "decisions"]  # fmt: skip
+    (phase,) = data["phases"]
+    assert list(phase) == ["index", "trainable", "groups", "hits", "optimizer", "optimizer_values", "scheduler",
+                           "scheduler_values", "monitor", "mode", "trigger", "transition",
+                           "num_trainable_parameters", "where"]  # fmt: skip
+    assert phase["optimizer"] == "adamw" and phase["optimizer_values"]["layerwise"] == {
+        "kind": "none", "decay": None, "head_multiplier": 1.0, "table": []}  # fmt: skip
+    assert phase["optimizer_values"]["lr"] == 1e-3 and phase["scheduler_values"] == {
+        "warmup": "0", "total_steps": None}  # fmt: skip
+    assert list(phase["groups"][0]) == ["name", "params", "lr", "weight_decay", "num_parameters"]
+
+
+def test_a_scaled_lr_may_have_been_written_before_scaling(anatomy):
+    now = plan_of(anatomy).to_json()
+    now["phases"][0]["optimizer_values"]["scale_lr"] = True
+    then = json.loads(json.dumps(now))
+    then["phases"][0]["optimizer_values"]["lr"] = 5e-5
+    assert plan_differences(then, now) == []
+    then["phases"][0]["groups"][0]["lr"] = 5e-5
+    assert plan_differences(then, now) != []
 
 
 def test_half_precision_weights_do_not_train(meta_model):

@@ -140,7 +140,7 @@ def test_trained_bytes_are_the_same_and_the_parts_add_up(ftcli, tiny, tmp_path):
     assert wall * 0.8 < values["wall_seconds"] < wall + 0.02
     assert seconds["other"] < 0.05 * values["wall_seconds"]
     assert values["steps"] == 12 and all(one["seconds"] > 0 for one in values["parts"] if one["part"] in
-        {part.value for part in STEP} - {Section.kept.value})  # fmt: skip
+        {part.value for part in STEP} - {Section.activation_read.value})  # fmt: skip
     assert {one["calls"] for one in values["parts"] if one["part"] in ("forward", "backward")} == {12}
     assert values["trace"] == {"file": TRACE, "first_step": 8, "last_step": 12}
     assert values["operators"] and Path("run/profile", TRACE).stat().st_size

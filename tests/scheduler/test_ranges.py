@@ -1,4 +1,4 @@
-"""Ranges, pinned lengths and the step_counts of a warmup that does not fit."""
+"""Ranges, pinned lengths and the arithmetic of a warmup that does not fit."""
 
 import math
 

@@ -28,7 +28,7 @@ class Events:
 
     def flush(self) -> None: ...
     def train(self, event: dict, total_steps: int) -> None: ...
-    def advance(self, state, total_steps: int) -> None: ...
+    def advance(self, step: int, total_steps: int) -> None: ...
     def evaluation(self, event: dict, best: bool) -> None: ...
 
 
@@ -55,15 +55,15 @@ def _write_base(folder: Path) -> None:
 
 def config_of(words: list[str], peft: str = "none", *, trainer: dict | None = None, **fields):
     """Returns the run's configuration: that of `words`, composed once, with a PEFT method and its fields."""
-    from ftcli.config.choice import configured
+    from ftcli.config.choice import typed_choice
 
     base = _composed(tuple(words))
-    uses, own = configured("peft", peft, fields, "test")
+    own = typed_choice("peft", peft, fields, "test")
     return replace(
         base,
-        peft=own,
+        peft=own.config,
         choices=base.choices | {"peft": peft},
-        uses=base.uses | {"peft": uses},
+        uses=base.uses | {"peft": own.uses},
         trainer=replace(base.trainer, **(trainer or {})),
     )
 
@@ -104,18 +104,12 @@ def build_words(
 def build_run(config, saved: Path, runtime=None):
     """Returns (trainer at step 0, built); checkpoints go to `saved`."""
     from ftcli.checkpoint.store import CheckpointStore
-    from ftcli.run import build
-    from ftcli.run.encode import encode_parts
+    from ftcli.run.session import RunSession
     from ftcli.runtime.decide import Runtime
     from ftcli.trainer.signals import StopFlag
 
-    inputs = build.load_inputs(config)
-    tables, _ = encode_parts(inputs)
-    runtime = runtime or Runtime("cpu", "fp32", "eager", 1, fast_paths=True, first_token=True)
-    built = build.build_model(inputs, attention=runtime.attention)
-    step_counts = build.count_steps(config, len(tables["train"]), tables["train"])
-    events = Events()
-    trainer = build.build_trainer(config, inputs, runtime, built, step_counts, tables,
-                                  store=CheckpointStore(saved, keep=config.trainer.keep_checkpoints), events=events, reporter=events,
-                                  stop=StopFlag())  # fmt: skip
-    return trainer, built
+    session, events = RunSession(config), Events()
+    session.runtime = runtime or Runtime("cpu", "fp32", "eager", 1, fast_paths=True, first_token=True)
+    store = CheckpointStore(saved, keep=config.trainer.keep_checkpoints)
+    trainer = session.trainer(store=store, events=events, reporter=events, stop=StopFlag())
+    return trainer, session.built

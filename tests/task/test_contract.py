@@ -11,8 +11,9 @@ import tiny_tasks
 import torch
 
 from ftcli.config.compose import load
-from ftcli.run import build
 from ftcli.run.encode import encode_parts
+from ftcli.run.inputs import load_inputs
+from ftcli.run.model import build_model
 
 TASKS = tiny_tasks.NAMES
 
@@ -35,9 +36,9 @@ def words(tmp_path, monkeypatch, task):
 def ready(words):
     """Returns (task, model in eval mode, training table, inputs)."""
     config = load(words).config
-    inputs = build.load_inputs(config)
+    inputs = load_inputs(config)
     tables, _ = encode_parts(inputs)
-    built = build.build_model(inputs)
+    built = build_model(inputs)
     return inputs.task, built.model, tables["train"], inputs
 
 
@@ -134,8 +135,8 @@ def test_rows_to_predict_need_no_label(ftcli, words, tmp_path):
 
 
 def test_a_metric_of_another_kind_is_refused_with_those_that_fit(words):
+    from ftcli.config.check import check
     from ftcli.errors import ConfigError
-    from ftcli.run.train import check
 
     odd = "spearman" if not any("regression" in word for word in words) else "mcc"
     with pytest.raises(ConfigError) as caught:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ftcli.batching.output import StepOutput
 from ftcli.batching.rows import DatasetSplits, Rows
 from ftcli.batching.token_table import TokenTable
 from ftcli.config.registry import lookup
@@ -17,8 +18,7 @@ from ftcli.config.schema import ColumnsConfig, ModelConfig, TokenizerConfig
 from ftcli.errors import ConfigError, DataError
 from ftcli.hub.resolve import Source
 from ftcli.model.architecture import max_positions, padding_side
-from ftcli.model.pretrained import load_config
-from ftcli.task.output import StepOutput
+from ftcli.model.config_file import load_config
 from ftcli.task.qa_spans import choose, window_spans
 from ftcli.tokenizer import auto
 
@@ -294,16 +294,17 @@ def test_every_architecture_scores_windows_alike_alone_and_together(name, tmp_pa
     import tiny_tasks
 
     from ftcli.config.compose import load
-    from ftcli.run import build
     from ftcli.run.encode import encode_parts
+    from ftcli.run.inputs import load_inputs
+    from ftcli.run.model import build_model
 
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
     model = tiny_models.write_model(tmp_path / "model", name)
     rows = tiny_tasks.write_rows(tmp_path / "rows", "extractive-qa", train=9, validation=4)
     words = ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=24", *rows]
-    inputs = build.load_inputs(load(words).config)
+    inputs = load_inputs(load(words).config)
     tables, _ = encode_parts(inputs)
-    drawn, built, table = build.build_model(inputs), inputs.task, tables["train"]
+    drawn, built, table = build_model(inputs), inputs.task, tables["train"]
     assert table.groups[-1] > 9
 
     def outcome(numbers, **options):

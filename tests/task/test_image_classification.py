@@ -12,11 +12,12 @@ import tiny_tasks
 import torch
 
 from ftcli.batching.image_table import ImageTable
+from ftcli.config.check import check
 from ftcli.config.compose import load
 from ftcli.errors import ConfigError, DataError
-from ftcli.run import build
 from ftcli.run.encode import encode_parts
-from ftcli.run.train import check
+from ftcli.run.inputs import load_inputs
+from ftcli.run.model import build_model
 
 
 @pytest.fixture(params=["vit", "convnext"])
@@ -73,9 +74,9 @@ def test_a_table_that_does_not_fit_together_is_refused(tmp_path, wrong):
 
 
 def test_a_batch_of_one_and_of_sixteen_have_the_same_losses(words):
-    inputs = build.load_inputs(load(words).config)
+    inputs = load_inputs(load(words).config)
     tables, _ = encode_parts(inputs)
-    model, task = build.build_model(inputs).model, inputs.task
+    model, task = build_model(inputs).model, inputs.task
 
     def loss(rows):
         batch = task.collate(tables["train"], np.array(rows), pad_id=0, padding_side="right")
@@ -133,7 +134,7 @@ def test_images_to_predict_stand_beside_their_file(ftcli, words, tmp_path):
 @pytest.mark.parametrize("architecture", ["vit"], indirect=True)
 def test_pixels_come_from_the_cache_until_an_image_changes(words, tmp_path):
     def said():
-        return encode_parts(build.load_inputs(load(words).config))[1]
+        return encode_parts(load_inputs(load(words).config))[1]
 
     assert said() == []
     assert said() == ["train: pixels from the cache", "validation: pixels from the cache"]

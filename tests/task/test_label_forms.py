@@ -190,7 +190,7 @@ def test_tags_stand_at_the_first_token_of_each_word():
 def test_words_that_were_cut_off_count_as_outside():
     import torch
 
-    from ftcli.task.output import StepOutput
+    from ftcli.batching.output import StepOutput
 
     rows = make(text=[["ab", "c"]], label=[["B-x", "B-x"]])
     built = task("token-classification", labels=["B-x", "O"])

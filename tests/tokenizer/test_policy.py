@@ -9,13 +9,13 @@ import tiny_models as models
 
 from ftcli.config.compose import load
 from ftcli.errors import ConfigError, FtcliError
-from ftcli.run import build
+from ftcli.run.inputs import load_inputs
 
 
 def tokenizer(folder: Path, *words: str):
     length = [] if any("max_length" in word for word in words) else ["tokenizer.max_length=32"]
     config = load(["model=local", f"model.path={folder}", "model.weights=random", *length, *words]).config
-    return build.load_inputs(config, labels=["a", "b"], with_rows=False).tokenizer
+    return load_inputs(config, labels=["a", "b"], with_rows=False).tokenizer
 
 
 @pytest.mark.parametrize("architecture", models.ARCHITECTURES)
@@ -71,11 +71,11 @@ def test_another_tokenizer_needs_random_weights(tmp_path):
     AutoModel.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(folder)
     pretrained = load(["model=local", "tokenizer.max_length=32", f"model.path={folder}", *words]).config
     with pytest.raises(FtcliError, match="'bad'|'good'"):
-        build.load_inputs(pretrained, labels=["a", "b"], with_rows=False)
+        load_inputs(pretrained, labels=["a", "b"], with_rows=False)
     same = load(
         ["model=local", f"model.path={folder}", "tokenizer=folder", f"tokenizer.path={folder}"]
     ).config
-    assert build.load_inputs(same, labels=["a", "b"], with_rows=False).tokenizer.pad_id == 0
+    assert load_inputs(same, labels=["a", "b"], with_rows=False).tokenizer.pad_id == 0
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path):

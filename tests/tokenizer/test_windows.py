@@ -31,7 +31,7 @@ ALPHABET = pre_tokenizers.ByteLevel.alphabet()
 
 
 class Ids:
-    def _ids(self, encoding):
+    def row_ids(self, encoding):
         return np.array(encoding.ids, dtype=np.int32)
 
 

@@ -12,9 +12,10 @@ from ftcli.config.compose import load
 from ftcli.config.validate import problems_of
 from ftcli.errors import ConfigError
 from ftcli.plan.optimizer_state import named_state
-from ftcli.run import build
 from ftcli.run.data_checks.masks import prove_masks
 from ftcli.run.encode import encode_parts
+from ftcli.run.inputs import load_inputs
+from ftcli.run.model import build_model
 from ftcli.trainer.signals import Interrupted
 
 PROMPTS = {
@@ -166,9 +167,9 @@ def test_every_task_on_texts_scores_a_row_alone_as_in_a_batch_and_trains(tmp_pat
     rows = tiny_tasks.write_rows(tmp_path / "rows", task, train=12, validation=4)
     config = load(["model=local", f"model.path={model}", "model.weights=random", "model.dropout=0", *rows,
                    *METHODS[method]]).config  # fmt: skip
-    inputs = build.load_inputs(config)
+    inputs = load_inputs(config)
     tables, _ = encode_parts(inputs)
-    drawn = build.build_model(inputs)
+    drawn = build_model(inputs)
     named = dict(drawn.model.named_parameters())
     for name, parameter in named.items():
         parameter.requires_grad_(name in drawn.peft.adapter_names)
@@ -192,10 +193,10 @@ def test_images_are_refused_and_bottlenecks_take_them(tmp_path, method):
     def drawn(*words):
         model = tiny_models.write_model(tmp_path / "vit", "vit")
         rows = tiny_tasks.write_rows(tmp_path / "rows", "image-classification", train=4, validation=4)
-        inputs = build.load_inputs(
+        inputs = load_inputs(
             load(["model=local", f"model.path={model}", "model.weights=random", *rows, *words]).config
         )
-        return build.build_model(inputs, meta=True)
+        return build_model(inputs, meta=True)
 
     with pytest.raises(ConfigError) as caught:
         drawn(*METHODS[method])
@@ -208,7 +209,7 @@ def ground_of(tmp_path, *words, max_length="null"):
     rows = tiny_models.write_rows(tmp_path / "rows")
     base = ["model=local", f"model.path={model}", "model.weights=random", "data=text", f"data.path={rows}",
             f"tokenizer.max_length={max_length}"]  # fmt: skip
-    return build.load_inputs(load([*base, *words]).config)
+    return load_inputs(load([*base, *words]).config)
 
 
 @pytest.mark.parametrize("choice", ["prompt-tuning", "p-tuning", "prefix-tuning"])
@@ -228,7 +229,7 @@ def test_the_prompt_takes_positions_from_the_rows(tmp_path, choice):
 
 def test_a_row_that_fills_all_positions_beside_the_prompt_is_scored(tmp_path):
     inputs = ground_of(tmp_path, "peft=prompt-tuning", "peft.num_virtual_tokens=30")
-    model = build.build_model(inputs).model
+    model = build_model(inputs).model
     ids = torch.full((1, 10), 7)
     assert model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.isfinite().all()
 
@@ -238,6 +239,6 @@ def test_a_row_that_fills_all_positions_beside_the_prompt_is_scored(tmp_path):
 )
 def test_a_plan_that_trains_no_adapter_is_refused(tmp_path, freezing):
     with pytest.raises(ConfigError) as caught:
-        build.build_model(ground_of(tmp_path, "peft=prompt-tuning", *freezing), meta=True)
+        build_model(ground_of(tmp_path, "peft=prompt-tuning", *freezing), meta=True)
     (problem,) = caught.value.problems
     assert problem.key == "freezing" and "peft=prompt-tuning" in problem.message

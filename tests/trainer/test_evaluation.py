@@ -17,7 +17,7 @@ def test_label_smoothing_counts_in_training_alone(make):
     plain = -np.log(right).mean()
     smoothed = ((1 - smoothing) * -np.log(right) + smoothing / 2 * -np.log(probabilities).sum(1)).mean()
     assert parts.evaluator.score(parts.model, parts.train).figures["loss"] == pytest.approx(plain, rel=1e-5)
-    trainer.set_train_mode()
+    trainer.train_step.set_train_mode()
     trainer.train_step(np.arange(50))
     logged = [e["loss"] for e in parts.events.logged if e["event"] == "train"]
     assert logged == [pytest.approx(smoothed, rel=1e-5)] and abs(smoothed - plain) > 1e-3
@@ -25,7 +25,7 @@ def test_label_smoothing_counts_in_training_alone(make):
 
 def test_modes_and_parameters_are_as_before(make):
     trainer, _ = make("freezing=bottom-layers", "freezing.num_layers=1")
-    trainer.set_train_mode()
+    trainer.train_step.set_train_mode()
     model = trainer.context.model
     modes = {name: module.training for name, module in model.named_modules()}
     assert set(modes.values()) == {True, False}
@@ -37,7 +37,7 @@ def test_modes_and_parameters_are_as_before(make):
 
 def test_modes_come_back_after_an_interruption(make):
     trainer, _ = make()
-    trainer.set_train_mode()
+    trainer.train_step.set_train_mode()
     trainer.stop.signum = 15
     with pytest.raises(Exception, match="SIGTERM"):
         trainer.context.evaluator.score(trainer.context.model, trainer.context.validation)

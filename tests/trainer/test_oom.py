@@ -1,4 +1,4 @@
-"""MicroBatching that fit: found before step one without a trace, made smaller when memory runs out, recorded."""
+"""Micro-batches that fit: found before step one without a trace, made smaller when memory runs out, recorded."""
 
 import json
 import math
@@ -9,8 +9,9 @@ import torch
 
 from ftcli.errors import NoRoomError, RunDirError
 from ftcli.plan.optimizer_state import named_state
+from ftcli.trainer.micro_batch_search import find_micro_batch_size, smallest_split
 from ftcli.trainer.micro_batching import AUTO, OUT_OF_MEMORY, MicroBatching, Split, recorded_micro_batching
-from ftcli.trainer.oom import find_micro_batch_size, fits, is_out_of_memory, smallest_split
+from ftcli.trainer.oom import is_out_of_memory
 from ftcli.trainer.signals import Interrupted
 
 NO_CPU_MEMORY = (
@@ -99,7 +100,7 @@ def test_a_failed_try_counts_for_no_running_statistics(make):
                 raise torch.OutOfMemoryError("CUDA out of memory.")
 
         norm.register_forward_hook(refuse)
-        trainer = type(built)(built.config, built.parts, built.stop)
+        trainer = type(built)(built.config, built.context, built.stop)
         norm.train()  # a module without weights of its own is kept in eval mode
         trainer.train_step(np.arange(8))
         norms.append(norm)
@@ -223,11 +224,11 @@ def test_finding_the_pieces_changes_nothing_else(make, words):
     torch.manual_seed(5)
     before, state, generator = weights(trainer), trainer.state.to_json(), torch.get_rng_state()
     buffers = {name: buffer.clone() for name, buffer in trainer.context.model.named_buffers()}
-    scale = trainer.scaler.state_dict()
+    scale = trainer.train_step.scaler.state_dict()
     find_micro_batch_size(trainer, "cuda")
     assert same(before, weights(trainer)) and same(buffers, dict(trainer.context.model.named_buffers()))
     assert trainer.state.to_json() == state and torch.equal(torch.get_rng_state(), generator)
-    assert not trainer.optimizer.state and trainer.scaler.state_dict() == scale
+    assert not trainer.optimizer.state and trainer.train_step.scaler.state_dict() == scale
     assert all(p.grad is None for p in trainer.context.model.parameters())
     found = trainer.context.micro_batching.splits[0]
     largest = max(len(rows) for rows in trainer.epochs.hardest())
@@ -252,6 +253,7 @@ def test_a_run_of_found_pieces_is_that_of_stated_ones(make):
 def test_the_cpu_takes_the_whole_batch_and_no_row_at_all_is_an_error(make):
     trainer, _ = make("trainer.micro_batch_size=auto", "trainer.max_steps=1")
     sizes = starve(trainer, 8)
+    find_micro_batch_size(trainer)
     trainer.fit()
     assert recorded(trainer) == [(0, 1, AUTO)] and sizes[0] == 8
     assert any("the whole batch on cpu" in note for note in trainer.context.events.notes)
@@ -290,6 +292,7 @@ def test_only_a_lack_of_memory_is_caught():
     def lacking():
         raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 
-    assert fits(lambda: 1) and not fits(lacking)
-    with pytest.raises(Interrupted):
-        fits(lambda: (_ for _ in ()).throw(Interrupted(2)))
+    with pytest.raises(RuntimeError) as caught:
+        lacking()
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(Interrupted(2)) and not is_out_of_memory(RuntimeError("mat1 and mat2"))

@@ -8,10 +8,10 @@ import tiny_tasks
 import torch
 
 from ftcli.config.bundled import bundled
-from ftcli.config.compose import load, recipes
+from ftcli.config.compose import load
+from ftcli.config.recipes import recipes
 from ftcli.config.validate import problems_of
-from ftcli.run import build
-from ftcli.run.encode import encode_parts
+from ftcli.run.session import RunSession
 from ftcli.runtime.decide import Runtime
 
 BUNDLED = sorted(p.stem for p in bundled("recipes").glob("*.yaml"))
@@ -59,16 +59,12 @@ def trained(tmp_path, monkeypatch, make):
         )  # the tiny model has 40 positions
         config = load([f"recipe={recipe}", "model=local", f"model.path={model}", "model.weights=random", *rows,
                        "trainer.batch_size=8", "trainer.micro_batch_size=4", "trainer.precision=fp32", *MORE_WORDS.get(recipe, []), *short, *words]).config  # fmt: skip
-        inputs = build.load_inputs(config)
-        tables, _ = encode_parts(inputs)
-        built = build.build_model(inputs, attention="eager")
-        step_counts = build.count_steps(config, len(tables["train"]), tables["train"])
-        runtime = Runtime("cpu", "fp32", "eager", 1, fast_paths=True, first_token=True)
+        session = RunSession(config)
+        session.runtime = Runtime("cpu", "fp32", "eager", 1, fast_paths=True, first_token=True)
         quiet, _ = make()
         events = quiet.context.events
         store = CheckpointStore(tmp_path / "saved", keep=1)
-        return build.build_trainer(config, inputs, runtime, built, step_counts, tables,
-                                   store=store, events=events, reporter=events, stop=StopFlag())  # fmt: skip
+        return session.trainer(store=store, events=events, reporter=events, stop=StopFlag())
 
     return begin
 

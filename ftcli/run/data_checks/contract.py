@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftcli.batching.image_table import ImageTable
+from ftcli.batching.protocols import text_encoder
 from ftcli.run.data_checks.findings import Finding, Level
 from ftcli.run.data_checks.images import check_images
 from ftcli.run.data_checks.rows import Part, check_balance, check_overlap, check_texts, check_twins, read_part
@@ -14,8 +15,9 @@ from ftcli.run.data_checks.tokens import check_tokens
 if TYPE_CHECKING:
     import torch
 
+    from ftcli.batching.rows import Rows
     from ftcli.batching.token_table import TokenTable
-    from ftcli.run.build import RunInputs
+    from ftcli.run.inputs import RunInputs
 
 
 @dataclass(slots=True)
@@ -31,26 +33,28 @@ class Contract:
         return not any(finding.level is Level.error for finding in self.findings)
 
 
-def check_contract(inputs: RunInputs, tables: dict[str, TokenTable], model: torch.nn.Module | None) -> Contract:
+def check_contract(
+    inputs: RunInputs, tables: dict[str, TokenTable], model: torch.nn.Module | None
+) -> Contract:
     """Runs every proof.
 
     Args:
         inputs: rows, task and tokenizer.
         tables: part -> its rows as tokens.
         model: with its weights; None leaves out what only it can prove.
+
+    Returns:
+        The findings, errors first, and the parts as the proofs saw them.
     """
     contract = Contract()
     found = contract.findings
-    if inputs.task.takes != "images":
+    if inputs.task.takes == "texts":
         found += check_vocabulary(inputs)
     for name, table in tables.items():
         rows = getattr(inputs.splits, name)
-        contract.parts[name] = part = read_part(rows, inputs.task.fields(), table)
+        contract.parts[name] = part = read_part(rows, inputs.task.contents(rows), table)
         found += check_texts(part)
-        if isinstance(table, ImageTable):
-            found += check_images(rows, table)
-        else:
-            found += check_tokens(rows, table, inputs.tokenizer)
+        found += _check_table(inputs, rows, table)
     train = contract.parts["train"]
     found += check_twins(train)
     for name, part in contract.parts.items():
@@ -72,6 +76,13 @@ def check_contract(inputs: RunInputs, tables: dict[str, TokenTable], model: torc
     return contract
 
 
+def _check_table(inputs: RunInputs, rows: Rows, table: TokenTable) -> list[Finding]:
+    """Runs the proofs on one part's tokens, or pixels: what rows hold is the task's `takes`."""
+    if isinstance(table, ImageTable):
+        return check_images(rows, table)
+    return check_tokens(rows, table, text_encoder(inputs.tokenizer), inputs.task)
+
+
 def _accepted(finding: Finding) -> Finding:
     return replace(finding, level=Level.warning) if finding.level is Level.error else finding
 
@@ -80,8 +91,8 @@ _ORDER = {Level.error: 0, Level.warning: 1, Level.fact: 2}
 
 
 def check_vocabulary(inputs: RunInputs) -> list[Finding]:
-    """Says how PAD and the two vocabularies stand to each other; the tokenizer role refuses what cannot be."""
-    tokenizer: Any = inputs.tokenizer
+    """Reports PAD, and the tokenizer's ids beside the rows of the embedding; the tokenizer role refuses what cannot be."""
+    tokenizer = text_encoder(inputs.tokenizer)
     size, backend = tokenizer.vocab_size, tokenizer.backend
     pad = f"PAD is {backend.convert_ids_to_tokens(tokenizer.pad_id)!r} (id {tokenizer.pad_id}), rows are padded on the {tokenizer.padding_side}"
     largest = max(backend.get_vocab().values())

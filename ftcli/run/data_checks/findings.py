@@ -12,10 +12,6 @@ from ftcli.errors import DataError, Problem
 if TYPE_CHECKING:
     from ftcli.batching.rows import Rows
 
-NAMES = ("empty-rows", "broken-encoding", "contradictory-labels", "duplicates", "overlap", "near-overlap", "balance",
-         "class-missing", "imbalance", "one-class", "label-shift", "lengths", "truncation", "unknown-tokens",
-         "equal-choices", "vocabulary", "pixels", "blank-images", "padding", "pad", "causal-mask", "attention")  # fmt: skip
-"""All findings; `data.accept` names those that shall not end a run."""
 SHOWN = 5
 """Rows that a finding names."""
 
@@ -28,7 +24,7 @@ class Level(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found, with the rows it is about and the word that would change it."""
+    """One thing found, with the rows it is about and the override that would change it."""
 
     name: str
     level: Level
@@ -58,7 +54,13 @@ def places(rows: Rows, numbers: Iterable[int]) -> tuple[str, ...]:
 
 
 def share_level(count: int, of: int, limit: float) -> Level:
-    """Returns error where more than a share is at fault, warning where less is."""
+    """Returns error where more than a share of the rows is at fault, warning where less is.
+
+    Args:
+        count: rows at fault.
+        of: rows in all.
+        limit: the share.
+    """
     return Level.error if count > limit * of else Level.warning
 
 

@@ -16,6 +16,7 @@ import torch
 from ftcli.run.data_checks.findings import Finding, Level
 
 if TYPE_CHECKING:
+    from ftcli.batching.protocols import Batch, TrainingTask
     from ftcli.batching.token_table import TokenTable
 
 TOLERANCE = 1e-4
@@ -25,7 +26,9 @@ LONGEST = 128
 """Rows are taken from those of at most so many tokens, where there are such, so that the proof is quick."""
 
 
-def prove_masks(model: Any, task: Any, table: TokenTable, *, pad_id: int, padding_side: str) -> list[Finding]:
+def prove_masks(
+    model: Any, task: TrainingTask, table: TokenTable, *, pad_id: int, padding_side: str
+) -> list[Finding]:
     """Returns what the proofs say, on a few rows of different lengths.
 
     Args:
@@ -44,7 +47,7 @@ def prove_masks(model: Any, task: Any, table: TokenTable, *, pad_id: int, paddin
 
 
 def sample(table: TokenTable) -> np.ndarray:
-    """Returns up to ROWS rows from the shortest to the longest that is still quick."""
+    """Returns up to ROWS row numbers, (num_sampled,) int64, from the shortest row to the longest that is still quick."""
     order = np.argsort(table.lengths, kind="stable")
     quick = order[table.lengths[order] <= LONGEST]
     order = quick if len(quick) >= 2 else order[:ROWS]
@@ -52,21 +55,22 @@ def sample(table: TokenTable) -> np.ndarray:
 
 
 def _batch(
-    model: Any, task: Any, table: TokenTable, rows: np.ndarray, options: dict[str, Any], **more: Any
-) -> Any:
+    model: Any, task: TrainingTask, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
+) -> Batch:
     device = next(model.parameters()).device
-    batch = task.collate(table, rows, **options, **more)
+    batch = task.collate(table, rows, **options)
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def _padding(
-    model: Any, task: Any, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
+    model: Any, task: TrainingTask, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
 ) -> Finding | None:
     """The loss of each row alone, and beside the longest one, to which it is padded."""
     if table.labels is None or len(rows) < 2:
         return None
 
     def loss(*numbers: int) -> float:
+        """Returns the loss of some rows in one batch, a sum."""
         batch = _batch(model, task, table, np.array(numbers), options)
         return float(task.compute_loss(model, batch, train=False).loss_sum)
 
@@ -87,7 +91,7 @@ def _padding(
 
 
 def _learned(
-    model: Any, task: Any, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
+    model: Any, task: TrainingTask, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
 ) -> Finding | None:
     """The gradient of the loss at the embeddings of PAD positions must be zero."""
     batch = _batch(model, task, table, rows, options)
@@ -98,6 +102,7 @@ def _learned(
     seen: list[torch.Tensor] = []
 
     def keep(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        """Takes the embeddings, (num_sequences, seq_len, dim), as the leaf that gradients are computed for."""
         seen.append(output.detach().requires_grad_())
         return seen[-1]
 
@@ -128,7 +133,7 @@ def _learned(
 
 
 def _causal(
-    model: Any, task: Any, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
+    model: Any, task: TrainingTask, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
 ) -> Finding | None:
     """Changes the last token of a row: earlier states stay as they are in a causal model, and change in any other."""
     base = getattr(model, getattr(model, "base_model_prefix", "") or "_", None)

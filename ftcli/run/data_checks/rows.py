@@ -1,4 +1,4 @@
-"""Proofs on the rows as they were read: empty, broken, twice, contradictory, leaked; and the balance of classes."""
+"""Proofs on the rows as they were read: empty, wrongly decoded, duplicate, contradictory, leaked; and the balance of classes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ftcli.batching.image_table import ImageTable
-from ftcli.batching.rows import Field, Rows
+from ftcli.batching.rows import Rows
 from ftcli.batching.token_table import TokenTable
-from ftcli.metric import split_name
+from ftcli.config.registry import split_name
 from ftcli.run.data_checks.findings import Finding, Level, places, share_level
 
 MAX_OVERLAP = 0.01
@@ -51,16 +50,20 @@ class Part:
         return self.rows.name
 
 
-def read_part(rows: Rows, fields: Sequence[Field], table: TokenTable) -> Part:
-    """Returns a part whose texts differ only where case and white space apart they do."""
+def read_part(rows: Rows, contents: list[list[Any]] | None, table: TokenTable) -> Part:
+    """Returns a part whose texts are equal where the rows differ in upper case and white space alone.
+
+    Args:
+        rows: of the part.
+        contents: columns that make rows equal (`Task.contents`); None: a row is its bytes in the table.
+        table: the rows as tokens or pixels, with their labels.
+    """
     labels = None if table.labels is None else [table.label(row).tobytes() for row in range(len(rows))]
-    if isinstance(table, ImageTable):  # an image is its pixels, wherever it lies
-        return Part(
-            rows, [blake2b(table.row(row).tobytes()).hexdigest() for row in range(len(rows))], labels, []
-        )
-    columns = [rows.columns[f.column] for f in fields if not f.is_label]
-    texts = ["\0".join(_normal(value) for value in values) for values in zip(*columns, strict=True)]
-    return Part(rows, texts, labels, _broken(columns))
+    if contents is None:
+        digests = [blake2b(table.row(row).tobytes()).hexdigest() for row in range(len(rows))]
+        return Part(rows, digests, labels, [])
+    texts = ["\0".join(_normal(value) for value in values) for values in zip(*contents, strict=True)]
+    return Part(rows, texts, labels, _broken(contents))
 
 
 def _broken(columns: list[list[Any]]) -> list[int]:

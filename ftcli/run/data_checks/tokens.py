@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,28 +10,38 @@ from ftcli.batching.rows import Rows
 from ftcli.batching.token_table import TokenTable
 from ftcli.run.data_checks.findings import Finding, Level, places
 
+if TYPE_CHECKING:
+    from ftcli.batching.protocols import TextEncoder
+    from ftcli.task.base import Task
+
 MAX_UNKNOWN = 0.2
 SOME_UNKNOWN = 0.05
 """Shares of unknown tokens that are refused and said."""
 
 
-def check_tokens(rows: Rows, table: TokenTable, tokenizer: Any) -> list[Finding]:
-    """Looks at one part's tokens."""
-    found = [_lengths(rows, table, tokenizer.max_length)]
-    for finding in (_unknown(rows, table, tokenizer), _equal_choices(rows, table)):
-        if finding is not None:
-            found.append(finding)
-    return found
+def check_tokens(rows: Rows, table: TokenTable, tokenizer: TextEncoder, task: Task) -> list[Finding]:
+    """Looks at one part's tokens.
+
+    Args:
+        rows: as they were read.
+        table: the rows as tokens.
+        tokenizer: that made them.
+        task: says what the sequences of a row are.
+    """
+    found = [
+        _lengths(rows, table, tokenizer.max_length, task.sequence_name),
+        _unknown(rows, table, tokenizer),
+    ]
+    if task.alternatives:
+        found.append(_equal_sequences(rows, table, task.sequence_name))
+    return [finding for finding in found if finding is not None]
 
 
-def _lengths(rows: Rows, table: TokenTable, limit: int) -> Finding:
+def _lengths(rows: Rows, table: TokenTable, limit: int, name: str) -> Finding:
     sizes = np.diff(table.offsets)
     low, median, high, top = np.quantile(sizes, [0.0, 0.5, 0.95, 1.0]).astype(int).tolist()
-    what = "row" if table.groups is None else "choice or window"
-    count = f"{len(table):,} rows" + (
-        "" if table.groups is None else f" of {len(sizes):,} choices or windows"
-    )
-    text = f"{rows.name}: {count}, tokens a {what} {low} to {top}, median {median}, 95 % at most {high}"
+    count = f"{len(table):,} rows" + ("" if table.groups is None else f" of {len(sizes):,} {name}s")
+    text = f"{rows.name}: {count}, tokens a {name} {low} to {top}, median {median}, 95 % at most {high}"
     cut = np.flatnonzero(table.cut_rows)
     if not len(cut):
         return Finding("lengths", Level.fact, text)
@@ -40,7 +50,7 @@ def _lengths(rows: Rows, table: TokenTable, limit: int) -> Finding:
     return Finding("truncation", Level.warning, text, "tokenizer.max_length=N", places(rows, cut.tolist()))
 
 
-def _unknown(rows: Rows, table: TokenTable, tokenizer: Any) -> Finding | None:
+def _unknown(rows: Rows, table: TokenTable, tokenizer: TextEncoder) -> Finding | None:
     if tokenizer.unk_id is None or not len(table.ids):
         return None
     unknown = table.ids == tokenizer.unk_id
@@ -56,20 +66,20 @@ def _unknown(rows: Rows, table: TokenTable, tokenizer: Any) -> Finding | None:
     return Finding("unknown-tokens", level, text, hint, places(rows, sorted(set(at.tolist()))))
 
 
-def _equal_choices(rows: Rows, table: TokenTable) -> Finding | None:
+def _equal_sequences(rows: Rows, table: TokenTable, name: str) -> Finding | None:
     """Two choices of a row that are the same tokens cannot be told apart."""
-    if table.groups is None or table.labels is None or table.labels.ndim != 1:
+    if table.labels is None:
         return None
     equal = [row for row in range(len(table)) if _repeats(table, row)]
     if not equal:
         return None
     cut = int(table.cut_rows[equal].sum())
-    text = f"{rows.name}: {len(equal):,} rows have two choices of the same tokens" + (
+    text = f"{rows.name}: {len(equal):,} rows have two {name}s of the same tokens" + (
         f", {cut:,} of them cut off" if cut else ""
     )
     level = Level.error if cut else Level.warning
     return Finding(
-        "equal-choices", level, text, "tokenizer.max_length=N keeps more" if cut else "", places(rows, equal)
+        f"equal-{name}s", level, text, "tokenizer.max_length=N keeps more" if cut else "", places(rows, equal)
     )
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from ftcli.batching.protocols import Batch
 from ftcli.batching.token_table import TokenTable
 from ftcli.console.units import size_text
 from ftcli.errors import FtcliError
@@ -25,8 +25,9 @@ from ftcli.trainer.activation_cache.eligibility import obstacle
 from ftcli.trainer.activation_cache.folder import StatesFolder
 from ftcli.trainer.activation_cache.key import Digests, states_key, table_digest
 from ftcli.trainer.activation_cache.populate import Filler
-from ftcli.trainer.activation_cache.schedule import Prefix
+from ftcli.trainer.activation_cache.schedule import FrozenPrefix
 from ftcli.trainer.activation_cache.states import Shape, States, available_memory
+from ftcli.trainer.forward import Forward
 
 GIB = 2**30
 MEMORY_SHARE = 4
@@ -35,12 +36,14 @@ MEMORY_SHARE = 4
 
 @dataclass(slots=True, kw_only=True)
 class ActivationCache:
-    """Keeps the activations of one model's rows; `reading` lets a forward begin at the boundary."""
+    """The cached activations of one model's rows; `reading` lets a forward begin at the boundary."""
 
     model: torch.nn.Module
-    task: Any
+    forward: Forward
+    """Runs the rows that fill the cache; it reads no cached activations itself."""
     plan: Plan
-    prefixes: tuple[Prefix, ...]
+    prefixes: tuple[FrozenPrefix, ...]
+    """Of every phase."""
     frame: Frame | None
     """None: an architecture that was not tried."""
     tables: Sequence[TokenTable]
@@ -48,22 +51,18 @@ class ActivationCache:
     folder: Path
     """Where files go."""
     limit_bytes: int
-    """Most that may be kept at a time, and that the folder may hold besides what running processes read."""
+    """Most that may be cached at a time, and that the folder may hold besides what running processes read."""
     always_files: bool
-    pad_id: int
-    padding_side: str
-    device: str
-    precision: str
     note: Callable[[str], None]
     check: Callable[[], None]
     """Raises to interrupt; called between blocks of a fill."""
     depth: int = 0
     """Boundary that is read now; 0: none."""
-    _held: dict[tuple[int, int], tuple[str, States]] = field(default_factory=dict)
+    _entries: dict[tuple[int, int], tuple[str, States]] = field(default_factory=dict)
     """(number of the table, depth) -> (key, states)"""
     _table_digests: dict[int, str] = field(default_factory=dict)
     _announced: set[int] = field(default_factory=set)
-    _said: set[str] = field(default_factory=set)
+    _notes: set[str] = field(default_factory=set)
     _files: StatesFolder = field(init=False)
     _filler: Filler | None = field(init=False, default=None)
 
@@ -71,15 +70,21 @@ class ActivationCache:
         self._files = StatesFolder(path=self.folder, limit_bytes=self.limit_bytes, note=self.note)
         if self.frame is not None:
             self._filler = Filler(
-                model=self.model, task=self.task, frame=self.frame, tables=self.tables, pad_id=self.pad_id,
-                padding_side=self.padding_side, device=self.device, precision=self.precision, note=self.note,
+                model=self.model,
+                forward=self.forward,
+                frame=self.frame,
+                tables=self.tables,
+                note=self.note,
                 check=self.check,
-            )  # fmt: skip
+            )
 
     def enter(self, phase: int) -> None:
         """Makes the activations of a phase ready, or says in one line why they are computed in each step.
 
-        The model stands as in the phase: its weights, what requires gradients, what runs in eval mode.
+        The model must be as in the phase: its weights, what requires gradients, what runs in eval mode.
+
+        Args:
+            phase: index of the phase.
 
         Raises:
             Interrupted: a signal came while rows were computed.
@@ -87,24 +92,24 @@ class ActivationCache:
         self.leave()
         prefix, frame, filler = self.prefixes[phase], self.frame, self._filler
         if not prefix.depth or not prefix.pays:
-            self._held.clear()
+            self._entries.clear()
             return
         own = dict(self.model.named_parameters())
         trained = [own[name] for name in self.plan.phases[phase].trainable]
         why = (
             f"{type(self.model).__name__} is not one of the architectures it knows"
             if frame is None
-            else obstacle(self.model, frame, prefix.depth, trained, self.padding_side)
+            else obstacle(self.model, frame, prefix.depth, trained, self.forward.padding_side)
         )
         if why or frame is None or filler is None:
-            self._say(f"phase {phase} computes its activations in each step: {why}")
+            self._note_once(f"phase {phase} computes its activations in each step: {why}")
             return
         # Above the first block of a later boundary there is attention: all of its places are read.
         depths = [prefix.depth, *(d for d in prefix.shared if d < len(frame.blocks))]
         shapes = filler.try_out(depths, trained)
         if not shapes:
-            self._say(
-                f"phase {phase} computes its activations in each step: a trial from kept ones came out otherwise"
+            self._note_once(
+                f"phase {phase} computes its activations in each step: a trial from cached ones came out otherwise"
             )
             return
         self._make_ready(phase, frame, filler, shapes)
@@ -114,27 +119,27 @@ class ActivationCache:
         self.depth = 0
 
     def reading(
-        self, table: TokenTable, rows: np.ndarray, batch: dict[str, torch.Tensor]
+        self, table: TokenTable, rows: np.ndarray, batch: Batch
     ) -> AbstractContextManager[None]:
-        """Returns a context in which the model's forward of a batch begins at the boundary, if it is kept.
+        """Returns a context in which the model's forward of a batch begins at the boundary, if it is cached.
 
         Args:
             table: the batch's table.
-            rows: its row numbers.
-            batch: what `collate` made of them.
+            rows: (batch,) its row numbers.
+            batch: what `collate` made of them; its `input_ids` are (num_sequences, seq_len).
         """
         number = next((i for i, one in enumerate(self.tables) if one is table), None)
         if not self.depth or number is None or self.frame is None:
             return nullcontext()
-        states = self._held[number, self.depth][1]
+        states = self._entries[number, self.depth][1]
         width = batch["input_ids"].shape[-1] if "input_ids" in batch else states.shape.places
         assert width is not None
-        found = states.take(table.sequences(rows), width, self.device)
-        return self.frame.replaying(self.depth, states.shape.kept, found)
+        found = states.take(table.sequences(rows), width, self.forward.device)
+        return self.frame.replaying(self.depth, states.shape.stored, found)
 
-    def _say(self, line: str) -> None:
-        if line not in self._said:
-            self._said.add(line)
+    def _note_once(self, line: str) -> None:
+        if line not in self._notes:
+            self._notes.add(line)
             self.note(f"frozen prefix: {line}")
 
     def _make_ready(self, phase: int, frame: Frame, filler: Filler, shapes: dict[int, Shape]) -> None:
@@ -145,24 +150,25 @@ class ActivationCache:
             shapes = {depth: shapes[depth]}
             size = self._size(shapes)
         if size > self.limit_bytes:
-            self._say(
+            self._note_once(
                 f"phase {phase} computes its activations in each step: their {size_text(size)} are more than "
                 f"trainer.prefix_cache_gib={self.limit_bytes / GIB:.3g}"
             )
-            self._held.clear()
+            self._entries.clear()
             return
         keys = self._keys(frame, shapes)
-        self._held = {place: held for place, held in self._held.items() if keys.get(place) == held[0]}
+        # What an earlier phase reads no longer is dropped before more is computed.
+        self._entries = {place: entry for place, entry in self._entries.items() if keys.get(place) == entry[0]}
         missing = self._read(keys, shapes)
         roomy = size <= available_memory() // MEMORY_SHARE
         files = self.always_files or not roomy
         self._announce(phase, frame, shapes, size, files=files, missing=bool(missing))
         failed = self._complete(filler, shapes, keys, files=files)
         if failed and files and roomy:
-            self._say(f"kept in memory, for {failed} (FTCLI_CACHE=DIR moves the cache)")
+            self._note_once(f"kept in memory, for {failed} (FTCLI_CACHE=DIR moves the cache)")
             failed = self._complete(filler, shapes, keys, files=False)
         if failed:
-            self._say(
+            self._note_once(
                 f"phase {phase} computes its activations in each step: {failed} (FTCLI_CACHE=DIR moves the cache)"
             )
             return
@@ -174,12 +180,12 @@ class ActivationCache:
         """Fills until nothing is missing; returns what prevents it, or ''.
 
         Of runs that start together the first one's entry stays, and it holds the same bytes: what another
-        run finished meanwhile is read, and only the rest is computed again.
+        run finished meanwhile is read, and only the rest is computed.
         """
         missing = self._read(keys, shapes)
         while missing:
             try:
-                filler.fill(shapes, missing, self._files if files else None, self._keep)
+                filler.fill(shapes, missing, self._files if files else None, self._add)
                 return ""
             except (FtcliError, OSError) as error:
                 left = self._read(keys, shapes)
@@ -188,17 +194,17 @@ class ActivationCache:
                 missing = left
         return ""
 
-    def _keep(self, place: tuple[int, int], key: str, states: States) -> None:
-        self._held[place] = key, states
+    def _add(self, place: tuple[int, int], key: str, states: States) -> None:
+        self._entries[place] = key, states
 
     def _read(self, keys: dict[tuple[int, int], str], shapes: dict[int, Shape]) -> dict[tuple[int, int], str]:
         """Opens the entries that are there; returns the keys of what is still missing."""
         for (number, depth), key in keys.items():
-            if (number, depth) not in self._held:
+            if (number, depth) not in self._entries:
                 states = self._files.read(key, shapes[depth], self.tables[number])
                 if states is not None:
-                    self._held[number, depth] = key, states
-        return {place: key for place, key in keys.items() if place not in self._held}
+                    self._entries[number, depth] = key, states
+        return {place: key for place, key in keys.items() if place not in self._entries}
 
     def _size(self, shapes: dict[int, Shape]) -> int:
         return sum(shape.num_bytes(table) for shape in shapes.values() for table in self.tables)
@@ -209,10 +215,10 @@ class ActivationCache:
             weights = digests.of(frame.below(depth))
             for number, table in enumerate(self.tables):
                 if number not in self._table_digests:
-                    self._table_digests[number] = table_digest(table, self.pad_id)
+                    self._table_digests[number] = table_digest(table, self.forward.pad_id)
                 keys[number, depth] = states_key(
                     self.model, weights=weights, table=self._table_digests[number], depth=depth, shape=shape,
-                    device=self.device, precision=self.precision,
+                    device=self.forward.device, precision=self.forward.precision,
                 )  # fmt: skip
         return keys
 
@@ -226,6 +232,6 @@ class ActivationCache:
         if phase in self._announced:
             return
         self._announced.add(phase)
-        self._say(
+        self._note_once(
             f"phase {phase} reads the activations of {frame.name(depth)}{more}: {how} (trainer.prefix_cache=off computes them)"
         )

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftcli.plan.anatomy import Anatomy, base_prefix
+from ftcli.plan.anatomy import Anatomy
+from ftcli.plan.units import base_prefix
 
 EMBEDDINGS: dict[str, tuple[str, ...]] = {
     "bert": ("embeddings",),
@@ -95,17 +96,17 @@ class Frame:
             yield caught
 
     @contextmanager
-    def replaying(self, depth: int, kept: str, states: torch.Tensor) -> Iterator[None]:
+    def replaying(self, depth: int, stored: str, states: torch.Tensor) -> Iterator[None]:
         """Lets a forward inside begin at a boundary.
 
         Args:
             depth: the boundary.
-            kept: `pooled`: states are (num_sequences, hidden), the pooler's output; else they are
+            stored: `pooled`: states are (num_sequences, hidden), the pooler's output; else they are
                 (num_sequences, seq_len, hidden).
             states: what the modules below would have given.
         """
         if depth == self.whole:
-            output = self._base_output(kept, states)
+            output = self._base_output(stored, states)
             with _exchanged([(self.base, lambda *args, **kwargs: output)]):
                 yield
             return
@@ -141,11 +142,11 @@ class Frame:
             self.in_tuple = isinstance(output, tuple)
         return {"states": (output[0] if isinstance(output, tuple) else output).detach()}
 
-    def _base_output(self, kept: str, states: torch.Tensor) -> Any:
+    def _base_output(self, stored: str, states: torch.Tensor) -> Any:
         """Returns the base model's output; what the head was seen not to read is NaN."""
         unread = states.new_full((1,), float("nan"))
         fields = self.output_type.__dataclass_fields__
-        if kept == "pooled":
+        if stored == "pooled":
             hidden = unread.expand(len(states), 1, states.shape[-1])
             return self.output_type(last_hidden_state=hidden, pooler_output=states)
         pooler = {"pooler_output": unread.expand(len(states), states.shape[-1])}

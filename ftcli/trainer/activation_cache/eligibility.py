@@ -1,4 +1,4 @@
-"""What must hold for activations to be kept: looked up on the modules, then tried on a few rows."""
+"""What must hold for activations to be cached: looked up on the modules, then tried on a few rows."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from ftcli.runtime.device import autocast
+from ftcli.batching.protocols import Batch
 from ftcli.trainer.activation_cache.cut_point import Frame
+from ftcli.trainer.forward import Forward
 
 CHANGING_ROPE = ("dynamic", "longrope")
 """Rotary embeddings that depend on the longest row of a batch."""
 
 UNLIKE = 1e3
-"""Stands in a trial where nothing is kept; finite, for a head may multiply it by gradients that are 0."""
+"""Stands in a trial where nothing is stored; finite, for a head may multiply it by gradients that are 0."""
 
 
 def obstacle(model: nn.Module, frame: Frame, depth: int, trained: list[nn.Parameter], side: str) -> str:
-    """Returns what forbids to keep activations at a boundary, or ``.
+    """Returns what forbids to cache activations at a boundary, or ``.
 
     Args:
         model: with train modes as in training.
@@ -56,77 +57,78 @@ def _of_module(module: nn.Module) -> str:
 
 
 class Trial:
-    """Runs a few labelled rows whole, and again from kept states: predictions, loss and gradients must agree.
+    """Runs a few labelled rows whole, and again from stored states: predictions, loss and gradients must agree.
 
     That is what finds trainable parts that feed the lower layers from elsewhere, such as soft prompts.
 
     Args:
-        task: of the run.
+        forward: of the run.
         model: the model.
         frame: its modules.
         batch: the rows, on the device.
         lengths: (num_sequences,) places of each sequence; None: all of them.
         last: whether a sequence's last place is surely what a head finds by looking for PAD.
-        device: of the run.
-        precision: of the run.
     """
 
     def __init__(
         self,
-        task: Any,
+        forward: Forward,
         model: nn.Module,
         frame: Frame,
-        batch: dict[str, torch.Tensor],
+        batch: Batch,
         lengths: np.ndarray | None,
         last: bool,
-        device: str,
-        precision: str,
     ) -> None:
-        self.task, self.model, self.frame, self.batch = task, model, frame, batch
-        self.lengths, self.last, self.device, self.precision = lengths, last, device, precision
+        self.forward, self.model, self.frame, self.batch = forward, model, frame, batch
+        self.lengths, self.last = lengths, last
         # What half precision rounds differs a little where padding holds other values.
-        self.tolerance = 1e-4 if precision == "fp32" else 2e-2
+        self.tolerance = 1e-4 if forward.precision == "fp32" else 2e-2
 
     def run(
         self, depths: list[int], trained: list[nn.Parameter]
     ) -> tuple[str, dict[int, dict[str, torch.Tensor]]]:
-        """Returns what must be kept at the first of the depths (`` where nothing agrees) and what was caught at each."""
+        """Returns what must be stored at the first of the depths (`` where nothing agrees) and what was caught at each.
+
+        Args:
+            depths: boundaries; the first one is tried.
+            trained: what the optimizer holds.
+        """
         with self.frame.catching(depths, stop=False) as caught:
             expected = self._outcome(trained)
         depth = depths[0]
-        for kept in self._choices(depth, caught[depth]):
-            states = self._only(kept, caught[depth])
-            with self.frame.replaying(depth, kept, states):
+        for stored in self._choices(depth, caught[depth]):
+            states = self._only(stored, caught[depth])
+            with self.frame.replaying(depth, stored, states):
                 if self._agree(expected, self._outcome(trained)):
-                    return kept, caught
+                    return stored, caught
         return "", caught
 
     def _choices(self, depth: int, caught: dict[str, torch.Tensor]) -> list[str]:
-        """Returns what may be enough to keep, least first; attention above a boundary reads every place."""
+        """Returns what may be enough to store, least first; attention above a boundary reads every position."""
         if depth < len(self.frame.blocks):
             return ["all"]
         shortest = self.lengths.min() if self.lengths is not None else caught["states"].shape[1]
         narrow = ["first", *(["last"] if self.last else [])] if shortest > 2 else []
         return [*(["pooled"] if "pooled" in caught else []), *narrow, "all"]
 
-    def _only(self, kept: str, caught: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Returns states with other values wherever they would not be kept, 0 at padding."""
-        if kept == "pooled":
+    def _only(self, stored: str, caught: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Returns states, (num_sequences, seq_len, hidden), with other values where they would not be stored, 0 at padding."""
+        if stored == "pooled":
             return caught["pooled"]
         states = caught["states"]
         width = states.shape[1]
         lengths = self.lengths if self.lengths is not None else np.full(len(states), width)
         place, last = np.arange(width)[None, :], lengths[:, None] - 1
-        held = {"all": place <= last, "first": place == 0, "last": place == last}[kept]
-        filler = 0.0 if kept == "all" else UNLIKE
+        held = {"all": place <= last, "first": place == 0, "last": place == last}[stored]
+        filler = 0.0 if stored == "all" else UNLIKE
         mask = torch.from_numpy(np.broadcast_to(held, states.shape[:2]).copy()).to(states.device)
         return states.masked_fill(~mask[..., None], filler)
 
     def _outcome(self, trained: list[nn.Parameter]) -> tuple[float, list[np.ndarray], list[Any]]:
-        with autocast(self.device, self.precision), torch.enable_grad():
-            output = self.task.compute_loss(self.model, self.batch, train=False)
+        with torch.enable_grad():
+            output = self.forward.loss(self.model, self.batch, train=False)
         gradients = torch.autograd.grad(output.loss_sum, trained, allow_unused=True)
-        return float(output.loss_sum.detach()), self.task.records(output, self.batch), list(gradients)
+        return float(output.loss_sum.detach()), self.forward.task.records(output, self.batch), list(gradients)
 
     def _agree(self, expected: tuple, found: tuple) -> bool:
         near = math.isclose(expected[0], found[0], rel_tol=self.tolerance, abs_tol=1e-7)

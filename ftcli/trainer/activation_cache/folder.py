@@ -1,4 +1,4 @@
-"""The folder of kept activations: entries that are verified, locked while they are read, and evicted when it is full.
+"""The folder of cached activations: entries that are verified, locked while they are read, and evicted when it is full.
 
 An entry's file carries a shared lock (flock) as long as a process reads it, and only what nobody has locked is ever
 removed. Where a file system has no locks, entries are read all the same and nothing is removed.

@@ -71,7 +71,7 @@ def states_key(
         weights: hashes of the tensors below the boundary.
         table: hash of the rows.
         depth: the boundary.
-        shape: what is kept.
+        shape: what is stored.
         device: `cpu`, `cuda` or `mps`.
         precision: of the autocast region.
     """
@@ -84,7 +84,7 @@ def states_key(
         "weights": weights,
         "table": table,
         "depth": depth,
-        "kept": [shape.kept, shape.hidden, str(shape.dtype), shape.places],
+        "kept": [shape.stored, shape.hidden, str(shape.dtype), shape.places],
         "block_rows": BLOCK_ROWS,
         "device": [device, torch.cuda.get_device_name() if device == "cuda" else torch.backends.cpu.get_cpu_capability()],
         "precision": precision,

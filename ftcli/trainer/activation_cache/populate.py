@@ -1,4 +1,4 @@
-"""One pass over the rows of a table that computes the activations to keep, in canonical blocks.
+"""One pass over the rows of a table that computes the activations to cache, in canonical blocks.
 
 Never from training batches: an entry's bytes must not depend on where a run was interrupted.
 """
@@ -9,19 +9,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from ftcli.batching.image_table import ImageTable
+from ftcli.batching.protocols import Batch
 from ftcli.batching.token_table import TokenTable
-from ftcli.runtime.device import autocast
 from ftcli.storage.crash_points import crash_point
 from ftcli.trainer.activation_cache.cut_point import Frame, Reached
 from ftcli.trainer.activation_cache.eligibility import Trial
 from ftcli.trainer.activation_cache.folder import StatesFolder
 from ftcli.trainer.activation_cache.states import Shape, States, canonical_blocks, empty_states
+from ftcli.trainer.forward import Forward
 
 SLOW_SECONDS = 2.0
 
@@ -31,23 +31,19 @@ class Filler:
     """Runs a model's lower part on rows and catches what stands at its boundaries."""
 
     model: torch.nn.Module
-    task: Any
+    forward: Forward
     frame: Frame
     tables: Sequence[TokenTable]
     """Training rows first; they carry labels."""
-    pad_id: int
-    padding_side: str
-    device: str
-    precision: str
     note: Callable[[str], None]
     check: Callable[[], None]
     """Raises to interrupt; called between blocks."""
 
     def try_out(self, depths: Sequence[int], trained: list[torch.nn.Parameter]) -> dict[int, Shape]:
-        """Tries boundaries on a few rows; returns depth -> what is kept there, empty where the trial fails.
+        """Tries boundaries on a few rows; returns depth -> what is stored there, empty where the trial fails.
 
         Args:
-            depths: boundaries; the first is that of the phase, which alone is tried, later ones keep every place.
+            depths: boundaries; the first is that of the phase, which alone is tried, later ones store every position.
             trained: what the optimizer holds.
         """
         table = self.tables[0]
@@ -55,18 +51,17 @@ class Filler:
         rows = order[np.unique([len(order) * n // 6 for n in (3, 4, 5)] + [len(order) - 1])]
         image = isinstance(table, ImageTable)
         lengths = None if image else np.maximum(1, np.diff(table.offsets))[table.sequences(rows)]
-        pads = any((one.ids == self.pad_id).any() for one in self.tables)
+        pads = any((one.ids == self.forward.pad_id).any() for one in self.tables)
         trial = Trial(
-            self.task, self.model, self.frame, self._batch(table, rows), lengths, image or not pads,
-            self.device, self.precision,
-        )  # fmt: skip
+            self.forward, self.model, self.frame, self.forward.collate(table, rows), lengths, image or not pads
+        )
         with _eval_mode(self.model):
-            kept, caught = trial.run(list(depths), trained)
-        if not kept or (lengths is not None and caught[depths[0]]["states"].shape[1] != lengths.max()):
+            stored, caught = trial.run(list(depths), trained)
+        if not stored or (lengths is not None and caught[depths[0]]["states"].shape[1] != lengths.max()):
             return {}
         shapes = {}
         for depth in depths:
-            own = kept if depth == depths[0] else "all"
+            own = stored if depth == depths[0] else "all"
             # A pooler's output may be of another dtype than what it reads: under autocast it is half.
             found = caught[depth]["pooled" if own == "pooled" else "states"]
             places = caught[depth]["states"].shape[1] if image else None
@@ -83,7 +78,7 @@ class Filler:
         """Computes what is missing, one pass a table; entries appear when their table is done.
 
         Args:
-            shapes: depth -> what is kept.
+            shapes: depth -> what is stored.
             missing: (number of the table, depth) -> key.
             folder: where files go; None: memory.
             found: takes each finished entry.
@@ -110,7 +105,7 @@ class Filler:
                 for rows in canonical_blocks(table):
                     self.check()
                     crash_point("prefix")
-                    caught = self._catch(list(stores), self._batch(table, rows))
+                    caught = self._catch(list(stores), self.forward.collate(table, rows))
                     for depth, states in stores.items():
                         states.put(table.sequences(rows), caught[depth])
                     progress.advance(len(rows), int(table.lengths[rows].sum()))
@@ -118,17 +113,13 @@ class Filler:
                 found((number, depth), key, stores[depth])
 
     @torch.no_grad()
-    def _catch(self, depths: list[int], batch: dict[str, torch.Tensor]) -> dict[int, Any]:
+    def _catch(self, depths: list[int], batch: Batch) -> dict[int, dict[str, torch.Tensor]]:
         try:
-            with self.frame.catching(depths, stop=True) as caught, autocast(self.device, self.precision):
-                self.task.compute_loss(self.model, batch, train=False)
+            with self.frame.catching(depths, stop=True) as caught:
+                self.forward.loss(self.model, batch, train=False)
         except Reached:
             pass
         return caught
-
-    def _batch(self, table: TokenTable, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        batch = self.task.collate(table, rows, pad_id=self.pad_id, padding_side=self.padding_side)
-        return {name: tensor.to(self.device) for name, tensor in batch.items()}
 
 
 class _Progress:
@@ -137,24 +128,24 @@ class _Progress:
     def __init__(self, tables: Sequence[TokenTable], note: Callable[[str], None]) -> None:
         self.rows, self.tokens = sum(map(len, tables)), sum(int(table.lengths.sum()) for table in tables)
         self.note, self.done, self.done_tokens = note, 0, 0
-        self.start = self.said = time.perf_counter()
+        self.start = self.noted = time.perf_counter()
 
     def advance(self, rows: int, tokens: int) -> None:
         self.done += rows
         self.done_tokens += tokens
         now = time.perf_counter()
         seconds = now - self.start
-        if self.done == self.rows and self.said > self.start:
+        if self.done == self.rows and self.noted > self.start:
             self.note(f"frozen prefix: activations of all {self.rows:,} rows computed in {seconds:.0f} s")
         elif (
-            now - self.said > SLOW_SECONDS * (1 if self.said == self.start else 10) and self.done < self.rows
+            now - self.noted > SLOW_SECONDS * (1 if self.noted == self.start else 10) and self.done < self.rows
         ):
             # The short rows come first, so time goes by tokens.
             left = seconds * (self.tokens - self.done_tokens) / max(self.done_tokens, 1)
             self.note(
                 f"frozen prefix: activations of {self.done:,} of {self.rows:,} rows computed, about {left:.0f} s left"
             )
-            self.said = now
+            self.noted = now
 
 
 @contextmanager

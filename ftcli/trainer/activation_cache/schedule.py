@@ -1,4 +1,4 @@
-"""Which phases of a plan have a frozen lower part whose activations are worth keeping; plain values.
+"""Which phases of a plan have a frozen lower part whose activations are worth caching; plain values.
 
 While only layers from `depth` up have ever trained, the layers below hold the weights the run began with. So in
 a schedule that unfreezes top-down one pass over the rows can write the boundary of every later phase.
@@ -17,12 +17,12 @@ LEAST_EPOCHS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Prefix:
+class FrozenPrefix:
     """The frozen lower part of one phase."""
 
     depth: int = 0
     """Blocks below the boundary, all frozen with the embeddings; one more than there are blocks: the whole
-    base model. 0: there is nothing to keep."""
+    base model. 0: there is nothing to cache."""
     shared: tuple[int, ...] = ()
     """Depths of the later phases that the same pass over the rows can serve, deepest first."""
     pays: bool = True
@@ -33,6 +33,10 @@ def frozen_depth(anatomy: Anatomy, trainable: Collection[str]) -> int:
     """Returns how many blocks lie below everything that trains; one more where only the head trains.
 
     A tensor has one place, that of its first name, so a head tied to the embeddings leaves nothing frozen.
+
+    Args:
+        anatomy: of the model.
+        trainable: names of the tensors that train.
     """
     own = set(trainable)
     training = [place for place, unit in enumerate(anatomy.units) if own & set(unit.tensors)]
@@ -41,10 +45,16 @@ def frozen_depth(anatomy: Anatomy, trainable: Collection[str]) -> int:
 
 def plan_frozen_prefixes(
     plan: Plan, anatomy: Anatomy, *, steps_per_epoch: int, total_steps: int
-) -> tuple[Prefix, ...]:
-    """Returns the prefix of every phase: a rule of the plan alone, so that a resume decides the same.
+) -> tuple[FrozenPrefix, ...]:
+    """Returns the frozen prefix of every phase: a rule of the plan alone, so that a resume decides the same.
 
     A phase is as long here as its trigger lets it be.
+
+    Args:
+        plan: of the run.
+        anatomy: of its model.
+        steps_per_epoch: optimizer steps of one pass over the training rows.
+        total_steps: most optimizer steps of the run.
     """
     depths = [frozen_depth(anatomy, phase.trainable) for phase in plan.phases]
     passes = _passes(depths, plan.start_phase)
@@ -61,7 +71,9 @@ def plan_frozen_prefixes(
         later = {depths[other] for other in members if other > index} - {depth}
         epochs = sum(steps[other] for other in members) / steps_per_epoch
         pays = epochs >= LEAST_EPOCHS - 1e-9
-        found.append(Prefix(depth, tuple(sorted(later, reverse=True)), pays) if depth else Prefix())
+        found.append(
+            FrozenPrefix(depth, tuple(sorted(later, reverse=True)), pays) if depth else FrozenPrefix()
+        )
     return tuple(found)
 
 

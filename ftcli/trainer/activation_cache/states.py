@@ -12,14 +12,14 @@ import torch
 from ftcli.batching.token_table import TokenTable
 
 BLOCK_ROWS = 32
-"""Rows a forward pass of a fill. Section of the key, for padding decides the last bits."""
+"""Rows a forward pass of a fill. Part of the key, for padding decides the last bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What of a sequence is kept at a boundary."""
+    """What of a sequence is stored at a boundary."""
 
-    kept: str
+    stored: str
     """`all` places, the `first` or the `last` one, or the output of the base model's pooler: `pooled`."""
     hidden: int
     dtype: torch.dtype
@@ -33,9 +33,9 @@ class Shape:
         return np.maximum(1, np.diff(table.offsets))
 
     def counts(self, table: TokenTable) -> np.ndarray:
-        """(num_sequences,) int64: vectors kept of each sequence."""
+        """(num_sequences,) int64: vectors stored of each sequence."""
         lengths = self.lengths(table)
-        return lengths if self.kept == "all" else np.ones_like(lengths)
+        return lengths if self.stored == "all" else np.ones_like(lengths)
 
     def num_bytes(self, table: TokenTable) -> int:
         return int(self.counts(table).sum()) * self.hidden * self.dtype.itemsize
@@ -46,7 +46,7 @@ class States:
 
     Args:
         flat: (num_vectors, hidden), sequence after sequence.
-        shape: what is kept.
+        shape: what is stored.
         table: the sequences; rows must be padded on the right.
     """
 
@@ -57,8 +57,14 @@ class States:
         self.starts = np.cumsum(counts) - counts
 
     def put(self, sequences: np.ndarray, caught: dict[str, torch.Tensor]) -> None:
-        """Keeps what a forward pass of some sequences gave, (num_sequences, seq_len, hidden)."""
-        if self.shape.kept == "pooled":
+        """Stores what a forward pass of some sequences gave.
+
+        Args:
+            sequences: (num_sequences,) their numbers.
+            caught: `states`, (num_sequences, seq_len, hidden), and of the whole base model `pooled`,
+                (num_sequences, hidden).
+        """
+        if self.shape.stored == "pooled":
             self.flat[torch.from_numpy(sequences)] = caught["pooled"].cpu()
             return
         states = caught["states"]
@@ -68,14 +74,14 @@ class States:
 
     def take(self, sequences: np.ndarray, width: int, device: str) -> torch.Tensor:
         """Returns states as a batch holds them: (num_sequences, hidden) where pooled, else
-        (num_sequences, seq_len, hidden), 0 at padding and at places that are not kept.
+        (num_sequences, seq_len, hidden), 0 at padding and at places that are not stored.
 
         Args:
-            sequences: their numbers.
+            sequences: (num_sequences,) their numbers.
             width: seq_len.
             device: where the tensor goes.
         """
-        if self.shape.kept == "pooled":
+        if self.shape.stored == "pooled":
             return self.flat.index_select(0, torch.from_numpy(sequences)).to(device)
         source, target = self._places(sequences, width)
         found = self.flat.index_select(0, source).to(device)
@@ -88,8 +94,8 @@ class States:
         """Returns for each vector its number in `flat` and its place in the flattened batch."""
         lengths, starts = self.lengths[sequences], self.starts[sequences]
         corners = np.arange(len(sequences)) * width
-        if self.shape.kept != "all":
-            corners = corners + (lengths - 1 if self.shape.kept == "last" else 0)
+        if self.shape.stored != "all":
+            corners = corners + (lengths - 1 if self.shape.stored == "last" else 0)
             return torch.from_numpy(starts), torch.from_numpy(corners)
         within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         source, target = np.repeat(starts, lengths) + within, np.repeat(corners, lengths) + within
@@ -97,7 +103,7 @@ class States:
 
 
 def canonical_blocks(table: TokenTable) -> list[np.ndarray]:
-    """Returns the rows in the blocks a fill takes them in: sorted by (longest sequence, row).
+    """Returns the row numbers of each block of a fill, (block,): sorted by (longest sequence, row).
 
     They depend on the table alone, so a row's bytes do not depend on which batch asked for it.
     """
@@ -109,7 +115,7 @@ def canonical_blocks(table: TokenTable) -> list[np.ndarray]:
 
 
 def empty_states(shape: Shape, table: TokenTable) -> States:
-    """Returns states in memory, to be filled."""
+    """Returns states in memory, (num_vectors, hidden), to be filled."""
     rows = int(shape.counts(table).sum())
     return States(torch.empty((rows, shape.hidden), dtype=shape.dtype), shape, table)
 

@@ -49,7 +49,7 @@ def agree(first, second) -> None:
 
 def test_one_pass_serves_the_phases_of_a_schedule(make, passes):
     trainer = make(*EPOCHS, schedule=TOP_DOWN)
-    assert [(p.depth, p.shared, p.pays) for p in trainer.context.prefix.prefixes] == [
+    assert [(p.depth, p.shared, p.pays) for p in trainer.context.activation_cache.prefixes] == [
         (3, (2, 1), True), (2, (1,), True), (1, (), True), (0, (), True)]  # fmt: skip
     trainer.fit()
     # 45 and 19 rows in blocks of 32; what the head reads at depth 2 is known only when its phase begins.
@@ -59,7 +59,7 @@ def test_one_pass_serves_the_phases_of_a_schedule(make, passes):
         "frozen prefix: phase 0 reads the activations of the base model, later phases those of 1 block: "
     )
     assert "KiB in memory" in notes[0] and "kept already" in notes[2]
-    assert trainer.context.prefix.depth == 0 and not trainer.context.prefix._held
+    assert trainer.context.activation_cache.depth == 0 and not trainer.context.activation_cache._entries
 
 
 def test_a_pass_begins_anew_where_lower_layers_trained():
@@ -169,7 +169,7 @@ def test_files_hold_what_memory_does(make):
     for mode in ("auto", "disk"):
         trainer = make(*LOWEST, f"trainer.prefix_cache={mode}", folder=mode)
         trainer._enter_prefix()
-        trainers.append(trainer.context.prefix._held)
+        trainers.append(trainer.context.activation_cache._entries)
     for place, (key, states) in trainers[0].items():
         assert trainers[1][place][0] == key and torch.equal(trainers[1][place][1].flat, states.flat)
 
@@ -180,7 +180,7 @@ def test_the_key_changes_with_whatever_changes_the_bytes(make):
         if change:
             change(trainer.context.model)
         trainer._enter_prefix()
-        return tuple(key for key, _ in trainer.context.prefix._held.values())
+        return tuple(key for key, _ in trainer.context.activation_cache._entries.values())
 
     def nudge(name):
         def change(model):

@@ -16,7 +16,7 @@ LOWEST = ("freezing=bottom-layers", "freezing.num_layers=1")
 def reason(trainer) -> str:
     """Returns what the run says of why it keeps nothing."""
     trainer._enter_prefix()
-    assert trainer.context.prefix.depth == 0
+    assert trainer.context.activation_cache.depth == 0
     [line] = trainer.context.events.notes
     assert line.startswith("frozen prefix: phase 0 computes its activations in each step: ")
     return line.partition("step: ")[2]
@@ -44,14 +44,14 @@ def test_nothing_is_kept_where_the_lowest_block_trains(make):
         ("freezing=embeddings",),
         ("freezing=patterns", 'freezing.train=[".*LayerNorm.*"]'),
     ):
-        assert make(*words).context.prefix is None, words
+        assert make(*words).context.activation_cache is None, words
 
 
 def test_lora_in_the_upper_block_alone_is_read_from_the_boundary(make):
     trainer = make("peft=lora", 'peft.target_modules=[".*layer.1.*query"]')
-    assert trainer.context.prefix.prefixes[0].depth == 1
+    assert trainer.context.activation_cache.prefixes[0].depth == 1
     trainer._enter_prefix()
-    assert trainer.context.prefix.depth == 1
+    assert trainer.context.activation_cache.depth == 1
 
 
 def test_a_tensor_that_is_tied_across_the_boundary(make):
@@ -75,7 +75,7 @@ def test_a_tied_head_counts_where_its_first_name_stands():
 
 def test_batch_norm_a_hook_and_dropout_below_the_boundary(make):
     trainer = make(*LOWEST)
-    block = trainer.context.prefix.frame.blocks[0]
+    block = trainer.context.activation_cache.frame.blocks[0]
     block.extra = nn.BatchNorm1d(4).eval()
     assert "BatchNorm1d below the boundary holds running statistics" in reason(trainer)
     del block.extra
@@ -88,15 +88,15 @@ def test_batch_norm_a_hook_and_dropout_below_the_boundary(make):
     assert "runs in train mode" in reason(trainer)
     block.attention.eval()
     trainer._enter_prefix()
-    assert trainer.context.prefix.depth == 1
+    assert trainer.context.activation_cache.depth == 1
 
 
 def test_left_padding_and_changing_rotary_embeddings(make):
     trainer = make(*LOWEST, architecture="llama")
-    prefix = trainer.context.prefix
-    assert "left" in obstacle(prefix.model, prefix.frame, 1, trainer.trained, "left")
+    prefix = trainer.context.activation_cache
+    assert "left" in obstacle(prefix.model, prefix.frame, 1, trainer.train_step.trained, "left")
     prefix.model.config.rope_parameters = {"rope_type": "dynamic", "rope_theta": 10000.0}
-    assert "rotary" in obstacle(prefix.model, prefix.frame, 1, trainer.trained, "right")
+    assert "rotary" in obstacle(prefix.model, prefix.frame, 1, trainer.train_step.trained, "right")
 
 
 def test_a_soft_prompt_is_found_by_its_gradient(make, monkeypatch):
@@ -130,7 +130,7 @@ def test_a_head_that_reads_every_place_gets_every_place(make, monkeypatch):
         return SimpleNamespace(logits=self.classifier(torch.relu(head(pooled))))
 
     trainer._enter_prefix()
-    assert trainer.context.prefix._held[0, 3][1].shape.kept == "all"
+    assert trainer.context.activation_cache._entries[0, 3][1].shape.stored == "all"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_head_that_reads_every_place_gets_every_place(make, monkeypatch):
 )
 def test_off_and_too_short_to_pay(make, words):
     """45 rows in batches of 8 are 6 steps an epoch: 11 steps are fewer than two epochs."""
-    assert make(*LOWEST, *words).context.prefix is None
+    assert make(*LOWEST, *words).context.activation_cache is None
 
 
 def test_more_than_the_limit_is_computed(make):

@@ -179,7 +179,7 @@ def test_a_full_disk_costs_one_line_and_not_the_run(make, monkeypatch, tmp_path,
     assert len(lines) == 1 and "does not fit on the disk" in lines[0]
     assert ("kept in memory" in lines[0]) == memory
     assert ("phase 0 computes its activations in each step" in lines[0]) == (not memory)
-    assert (trainer.context.prefix.depth > 0) == memory
+    assert (trainer.context.activation_cache.depth > 0) == memory
     assert not list((tmp_path / "cache" / "prefix").iterdir())
 
 
@@ -187,7 +187,7 @@ def test_a_disk_that_fills_up_while_the_manifest_is_written(make, monkeypatch, t
     monkeypatch.setattr("ftcli.storage.atomic.fsync", full)
     trainer = make(*LOWEST, "trainer.prefix_cache=disk")
     trainer._enter_prefix()
-    assert trainer.context.prefix.depth == 1
+    assert trainer.context.activation_cache.depth == 1
     assert sum("No space left" in note for note in trainer.context.events.notes) == 1
     assert not list((tmp_path / "cache" / "prefix").iterdir())
 
@@ -237,7 +237,7 @@ def test_two_runs_of_one_key_at_once(make, tmp_path):
                 pass
             try:
                 trainer._enter_prefix()
-                ready = trainer.context.prefix.depth == 1
+                ready = trainer.context.activation_cache.depth == 1
                 quiet = not [n for n in trainer.context.events.notes if "in each step" in n or "memory" in n]
                 os._exit(0 if ready and quiet else 3)
             finally:
@@ -259,13 +259,13 @@ def test_the_other_run_is_first_with_half_of_it(make, monkeypatch):
         calls.append(key)
         if len(calls) == 1:
             other._enter_prefix()
-            held = other.context.prefix._held
+            held = other.context.activation_cache._entries
             shutil.rmtree(self.path / held[1, 1][0])
         return own(self, key, shape, table)
 
     monkeypatch.setattr(StatesFolder, "staged", staged)
     trainer._enter_prefix()
-    assert trainer.context.prefix.depth == 1
+    assert trainer.context.activation_cache.depth == 1
     assert not [note for note in trainer.context.events.notes if "in each step" in note]
 
 

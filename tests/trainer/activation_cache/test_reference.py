@@ -46,7 +46,7 @@ def both(make, *words, **kwargs):
         trainer.fit()
         trainers.append(trainer)
     kept, computed = trainers
-    assert kept.context.prefix.depth > 0 and computed.context.prefix is None
+    assert kept.context.activation_cache.depth > 0 and computed.context.activation_cache is None
     return kept, computed
 
 
@@ -70,7 +70,7 @@ def test_losses_gradients_and_scores_are_those_of_a_whole_forward(make, architec
         assert math.isclose(a["loss"], b["loss"], rel_tol=2e-6)
         assert a["accuracy"] == b["accuracy"]
     if words == HEAD:
-        assert kept.context.prefix._held[0, 3][1].shape.kept == KEPT.get(architecture, "first")
+        assert kept.context.activation_cache._entries[0, 3][1].shape.stored == KEPT.get(architecture, "first")
 
 
 def test_every_architecture_that_is_claimed_is_tried():
@@ -84,7 +84,7 @@ def test_deberta_with_a_convolution_after_block_0(make, monkeypatch):
     monkeypatch.setitem(own, "deberta-v2", own["deberta-v2"] | convolution)
     for freeze in (lowest(1), lowest(2)):
         kept, computed = both(make, *freeze, architecture="deberta-v2", rows=21)
-        assert kept.context.prefix.frame.after_first is not None
+        assert kept.context.activation_cache.frame.after_first is not None
         agree(kept, computed)
 
 
@@ -109,20 +109,20 @@ def test_gradients_in_double_precision(make, architecture):
     # Eager attention's softmax is of fp32 too, and DeBERTa has no other.
     sdpa = [] if architecture == "deberta-v2" else ["model.attention=sdpa"]
     trainer = make(*lowest(1), *sdpa, architecture=architecture)
-    model, parts = trainer.context.model.double(), trainer.context
-    parts.prefix.enter(0)
-    assert parts.prefix.depth == 1
+    model, run = trainer.context.model.double(), trainer.context
+    run.activation_cache.enter(0)
+    assert run.activation_cache.depth == 1
     rows = np.array([3, 17, 4, 40, 8])
     if architecture == "llama":
-        rows = canonical_blocks(parts.train)[0]
-    batch = parts.task.collate(parts.train, rows, pad_id=parts.pad_id, padding_side="right")
+        rows = canonical_blocks(run.train)[0]
+    batch = run.forward.collate(run.train, rows)
     batch.pop("labels")
     found = []
-    for context in (parts.reading(rows, batch), torch.enable_grad()):
+    for context in (run.forward.reading(run.train, rows, batch), torch.enable_grad()):
         torch.manual_seed(5)
         with context:
             loss = model(**batch).logits.square().sum()
-        found.append(torch.autograd.grad(loss, trainer.trained, allow_unused=True))
+        found.append(torch.autograd.grad(loss, trainer.train_step.trained, allow_unused=True))
     # A key's bias moves no softmax: its gradient is nothing but rounding.
     largest = max(float(b.abs().max()) for b in found[1] if b is not None)
     for a, b in zip(*found, strict=True):
@@ -135,7 +135,7 @@ def test_gradients_in_double_precision(make, architecture):
 def test_no_module_below_the_boundary_runs_in_a_step(make, monkeypatch, architecture):
     trainer = make(*lowest(1), architecture=architecture)
     trainer._enter_prefix()
-    frame = trainer.context.prefix.frame
+    frame = trainer.context.activation_cache.frame
     ran: list[object] = []
     inside = {id(m) for top in frame.below(1) for m in top.modules()}
     for kind in {type(m) for m in trainer.context.model.modules()}:
@@ -149,7 +149,7 @@ def test_no_module_below_the_boundary_runs_in_a_step(make, monkeypatch, architec
     trainer.train_step(trainer.next_rows())
     assert ran and not [m for m in ran if id(m) in inside]
     assert frame.blocks[1] in ran
-    trainer.context.prefix.leave()
+    trainer.context.activation_cache.leave()
     trainer.train_step(trainer.next_rows())
     assert frame.blocks[0] in ran
 

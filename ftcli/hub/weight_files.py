@@ -1,0 +1,93 @@
+"""The weight files of a model's folder: safetensors that are whole, one file or the shards of an index."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from ftcli.errors import Problem, SourceError
+
+CONFIG = "config.json"
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+_SHARD = re.compile(r"[^/\\]+\.safetensors")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.msgpack", "*.h5")
+
+
+def has_weights(folder: Path) -> bool:
+    """Says whether a folder has safetensors weights, in one file or by an index."""
+    return (folder / SINGLE).is_file() or (folder / INDEX).is_file()
+
+
+def weight_files_if_present(folder: Path, key: str) -> tuple[Path, ...]:
+    """Returns the weight files where all are there and readable, else none: for a caller that does not need them."""
+    try:
+        return weight_files(folder, key)
+    except SourceError:
+        return ()
+
+
+def weight_files(folder: Path, key: str) -> tuple[Path, ...]:
+    """Returns the weight files of a folder.
+
+    Args:
+        folder: of the model.
+        key: the setting that names it, for messages.
+
+    Raises:
+        SourceError: there are none, they are pickles, or one is not whole.
+    """
+    if (folder / SINGLE).is_file():
+        files = [folder / SINGLE]
+    elif (folder / INDEX).is_file():
+        files = [folder / name for name in _indexed(folder / INDEX, key)]
+    else:
+        raise SourceError(_without_safetensors(folder, key))
+    for file in files:
+        _check_header(file, key)
+    return tuple(files)
+
+
+def _without_safetensors(folder: Path, key: str) -> Problem:
+    pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
+    if not pickles:
+        others = ", ".join(sorted(p.name for p in folder.glob("*.safetensors")))
+        seen = f" (there is {others})" if others else ""
+        hint = "for an untrained model set model.weights=random"
+        return Problem(key, f"{folder} has no {SINGLE}{seen}", hint)
+    message = f"{folder} has its weights in {pickles[0]} only; pickle files can run code and are never loaded"
+    convert = "AutoModel.from_pretrained(OLD).save_pretrained(NEW)"
+    return Problem(key, message, f"where you trust them, convert them: {convert}, then set model.path=NEW")
+
+
+def _indexed(index: Path, key: str) -> list[str]:
+    """Returns the shard names of an index, none of which may lead out of the folder."""
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise SourceError(Problem(key, f"{index} is not an index of safetensors files: {error!r}")) from error
+    for name in names:
+        if not isinstance(name, str) or not _SHARD.fullmatch(name):
+            message = f"{index} names {name!r}; expected safetensors files in the same folder"
+            raise SourceError(Problem(key, message))
+        if not (index.parent / name).is_file():
+            message = f"{index} names {name}, which is not there"
+            raise SourceError(Problem(key, message, "copy the folder again"))
+    return names
+
+
+def _check_header(file: Path, key: str) -> None:
+    """Raises SourceError unless `file` is a whole safetensors file; reads the header only."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(file), framework="numpy"):
+            return
+    except (SafetensorError, OSError) as error:
+        with file.open("rb") as start:
+            pointer = start.read(24).startswith(b"version https://git-lfs")
+        hint = "it is a Git LFS pointer; run `git lfs pull` there" if pointer else "copy or download it again"
+        message = f"{file} is not a readable safetensors file: {error}"
+        raise SourceError(Problem(key, message, hint)) from error

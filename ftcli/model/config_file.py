@@ -1,0 +1,80 @@
+"""Reads a model's config.json as data: no remote code, no kernels, no quantised weights."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ftcli.config.schema import ModelConfig, Weights
+from ftcli.errors import Problem, SourceError, did_you_mean
+from ftcli.hub.resolve import Source, quiet_transformers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+# Keys of a config.json that name code, kernels or other weight files to load, or change the type of outputs.
+_IGNORED_KEYS = {
+    "attn_implementation", "auto_map", "custom_pipelines", "distributed_config", "experts_implementation",
+    "fusion_config", "kernel_config", "output_attentions", "output_hidden_states", "return_dict",
+    "torchscript", "transformers_weights", "trust_remote_code", "use_kernels",
+}  # fmt: skip
+
+
+def load_config(config: ModelConfig, source: Source) -> PreTrainedConfig:
+    """Reads config.json. Labels, PAD id, dropout and dtype are set later, by `build`.
+
+    Raises:
+        SourceError: not a config.json, an architecture that transformers does not have, or quantised weights.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import CONFIG_MAPPING
+
+    values = _read_json(source)
+    kind = values.pop("model_type", None)
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        raise SourceError(_unknown_architecture(source, kind, "auto_map" in values))
+    if values.get("quantization_config") and config.weights is Weights.pretrained:
+        message = f"{source.origin} holds quantised weights; expected float32, float16 or bfloat16"
+        raise SourceError(Problem(source.key, message, "use the model that is not quantised"))
+    try:
+        with quiet_transformers():
+            return CONFIG_MAPPING[kind].from_dict(_without_code(values))
+    except (TypeError, ValueError, KeyError, AttributeError, StrictDataclassError) as error:
+        message = f"{source.config_file} is not a config of {kind}: {first_line(error)}"
+        raise SourceError(Problem(source.key, message)) from error
+
+
+def _read_json(source: Source) -> dict[str, Any]:
+    try:
+        values = json.loads(source.config_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SourceError(Problem(source.key, f"{source.config_file} is not JSON: {error}")) from error
+    if not isinstance(values, dict):
+        raise SourceError(Problem(source.key, f"{source.config_file} is not a JSON object"))
+    return values
+
+
+def _unknown_architecture(source: Source, kind: object, has_code: bool) -> Problem:
+    from transformers import CONFIG_MAPPING, __version__
+
+    if not isinstance(kind, str):
+        hint = 'add a line such as "model_type": "bert"'
+        return Problem(source.key, f"{source.config_file} has no model_type", hint)
+    message = f"the installed transformers ({__version__}) has no architecture {kind!r}"
+    if has_code:
+        message += "; the code that the model brings along is never run"
+    return Problem(source.key, message, did_you_mean(kind, CONFIG_MAPPING.keys()))
+
+
+def _without_code(values: dict[str, Any]) -> dict[str, Any]:
+    """Drops private and ignored keys at every depth: private ones can name attention kernels to download."""
+    return {
+        key: _without_code(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if not key.startswith("_") and key not in _IGNORED_KEYS and key != "quantization_config"
+    }
+
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of an error's message, for one line in a panel."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

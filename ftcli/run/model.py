@@ -1,0 +1,176 @@
+"""RunInputs -> the model with its adapters, and the plan of what trains in it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ftcli.config.registry import lookup
+from ftcli.config.schema import RunConfig, Weights
+from ftcli.errors import ConfigError, Problem
+from ftcli.peft._compatibility import consult
+from ftcli.run.inputs import RunInputs
+
+if TYPE_CHECKING:
+    import torch
+
+    from ftcli.batching.token_table import TokenTable
+    from ftcli.plan.adapters import PeftResult
+    from ftcli.plan.anatomy import Anatomy
+    from ftcli.plan.plan import Plan
+    from ftcli.trainer.forward import Forward
+
+
+@dataclass(slots=True)
+class ModelAndPlan:
+    """A model and the plan of what trains in it."""
+
+    model: torch.nn.Module
+    fresh: frozenset[str]
+    peft: PeftResult
+    anatomy: Anatomy
+    plan: Plan
+    decisions: list[str]
+    schedule: str | None = None
+    """The schedule the plan came from, as YAML."""
+    start_from: str | None = None
+    """Checkpoint folder of another run whose weights this run begins with."""
+
+
+def build_base_model(inputs: RunInputs, *, attention: str, meta: bool = False, require_head: bool = False) -> Any:
+    """Returns the model as the model role builds it: the base with a head for the task, no adapters.
+
+    Args:
+        meta: without weights and memory.
+        require_head: refuse a source without a trained head.
+    """
+    config = inputs.config
+    return lookup("model", config.uses["model"]).build(
+        config.model,
+        source=inputs.source,
+        hf_config=inputs.hf_config,
+        auto_classes=inputs.task.auto_classes,
+        problem_type=inputs.task.problem_type,
+        labels=inputs.labels,
+        pad_id=inputs.tokenizer.pad_id,
+        seed=config.seed,
+        attention=attention,
+        meta=meta,
+        require_head=require_head,
+    )
+
+
+def build_model(
+    inputs: RunInputs, *, attention: str = "eager", meta: bool = False, allow_empty: bool = False
+) -> ModelAndPlan:
+    """Builds model, adapters and plan; on the meta device neither weights nor memory are used."""
+    from ftcli.plan.anatomy import read_anatomy
+    from ftcli.plan.from_config import plan_run
+
+    config = inputs.config
+    built = build_base_model(inputs, attention=attention, meta=meta)
+    peft = lookup("peft", config.uses["peft"]).build(
+        config.peft,
+        built.model,
+        seed=config.seed,
+        tokenizer=inputs.tokenizer,
+        head=inputs.task.head_of(built.model),
+    )
+    untried = consult(config.choices["peft"], str(inputs.hf_config.model_type), config.choices["task"])
+    anatomy = read_anatomy(peft.model, peft.adapter_names)
+    candidates = None
+    if peft.adapter_names:
+        candidates = peft.adapter_names | frozenset(anatomy.head.tensors)
+    chosen = lookup("freezing", config.uses["freezing"]).build(config.freezing, anatomy)
+    planned = plan_run(
+        config,
+        anatomy,
+        chosen,
+        candidates=candidates,
+        allow_empty=allow_empty,
+        lr_multipliers=peft.lr_multipliers,
+    )
+    if not allow_empty:
+        _require_adapters(config, peft.adapter_names, planned.plan)
+    decisions = [*built.decisions, *peft.decisions, *untried]
+    return ModelAndPlan(
+        peft.model,
+        frozenset(built.fresh),
+        peft,
+        anatomy,
+        planned.plan,
+        decisions,
+        planned.schedule,
+        planned.start_from,
+    )
+
+
+def _require_adapters(config: RunConfig, adapters: frozenset[str], plan: Plan) -> None:
+    """Raises ConfigError where the plan trains none of the adapters that were added."""
+    if adapters and not any(adapters & set(phase.trainable) for phase in plan.phases):
+        peft, freezing = config.choices["peft"], config.choices["freezing"]
+        message = f"freezing={freezing} leaves nothing of peft={peft} to train"
+        hint = "type freezing=none (the base is frozen anyway) or peft=none"
+        raise ConfigError(Problem("freezing", message, hint))
+
+
+def saved_names(built: ModelAndPlan, config: RunConfig) -> frozenset[str]:
+    """Returns the tensors a checkpoint must hold: all whose bytes are not the source's."""
+    own = dict(built.model.named_parameters())
+    trained = {name for phase in built.plan.phases for name in phase.trainable}
+    if config.model.weights is Weights.random:
+        trained |= set(own)
+    state = set(built.model.state_dict().keys())
+    buffers = {name for name, _ in built.model.named_buffers() if name in state}
+    method = built.peft.adapter_names | built.peft.changed
+    return frozenset((trained | built.fresh | method | buffers) & (set(own) | buffers))
+
+
+def checkpoint_bytes(built: ModelAndPlan, config: RunConfig) -> int:
+    """Returns the least bytes of the first checkpoint: its tensors, and the optimizer state of the first phase."""
+    from ftcli.plan.memory_estimate import optimizer_bytes
+    from ftcli.trainer.state_dict import tensors_of
+
+    tensors = tensors_of(built.model)
+    weights = sum(tensors[name].nbytes for name in saved_names(built, config))
+    return weights + optimizer_bytes(built.plan.phases[built.plan.start_phase], unknown=0)
+
+
+def enable_gradient_checkpointing(config: RunConfig, model: torch.nn.Module) -> None:
+    """Turns gradient checkpointing on where asked, without making frozen embeddings require grad."""
+    if not config.trainer.gradient_checkpointing:
+        return
+    if not getattr(model, "supports_gradient_checkpointing", False):
+        name = type(model).__name__
+        raise ConfigError(
+            Problem(
+                "trainer.gradient_checkpointing",
+                f"{name} does not support it",
+                "type trainer.gradient_checkpointing=false",
+            )
+        )
+    with warnings.catch_warnings():
+        # Renamed within transformers 5; the old name serves both versions.
+        warnings.simplefilter("ignore", FutureWarning)
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+    if hasattr(model, "_require_grads_hook"):
+        model.disable_input_require_grads()  # type: ignore[operator]
+
+
+def narrow_top_block(
+    forward: Forward, built: ModelAndPlan, table: TokenTable, note: Callable[[str], None]
+) -> None:
+    """Lets the top block train on the first token alone where the head reads no other, and says so."""
+    from ftcli.model.top_block import narrow
+    from ftcli.run.data_checks.masks import sample
+
+    blocks = built.anatomy.blocks
+    if not blocks or not any(
+        set(phase.trainable) & set(blocks[-1].tensors) for phase in built.plan.phases
+    ):
+        return
+    batch = forward.collate(table, sample(table))
+    if narrow(built.model, blocks[-1].name, forward.task, batch):
+        note("the top block computes the first token alone in training: the head reads no other")

@@ -1,0 +1,121 @@
+"""The end of a run: scores of the best checkpoint, predictions, result.json and the closing table."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ftcli.config.compose import Composed
+from ftcli.errors import CheckpointError, Problem
+from ftcli.run.predictions import save_predictions
+from ftcli.run.run_dir import RunDir
+from ftcli.run.session import RunSession
+
+if TYPE_CHECKING:
+    from ftcli.console.console import Screen
+    from ftcli.trainer.evaluation import Scores
+    from ftcli.trainer.trainer import Trainer
+
+
+def close_run(
+    composed: Composed, session: RunSession, trainer: Trainer, run: RunDir, screen: Screen
+) -> dict[str, Any]:
+    """Scores the best checkpoint unless its evaluation was the last thing done; writes and prints the result.
+
+    Args:
+        composed: the run's configuration.
+        session: its objects.
+        trainer: at the end of its plan.
+        run: where predictions and result.json go.
+        screen: where the closing table goes.
+
+    Raises:
+        CheckpointError: the best checkpoint scores otherwise on reload than in training.
+    """
+    from ftcli.run.tables import show_result
+
+    trainer.end_phase()
+    scores, same_way = trainer.score_best()
+    _save(session, trainer, run, "validation", scores)
+    if same_way and not _equal(scores.figures, trainer.state.best_eval):
+        best = trainer.context.required_store.find("best")
+        message = f"scores {scores.figures} on reload, {trainer.state.best_eval} in training"
+        raise CheckpointError(Problem(str(best.path), message))
+    test = _score_test(session, trainer, run, screen)
+    result = _result(composed, session, trainer, run, scores.figures, test)
+    run.write_json("result.json", result)
+    show_result(screen, result, run)
+    return result
+
+
+def _score_test(
+    session: RunSession, trainer: Trainer, run: RunDir, screen: Screen
+) -> dict[str, float] | None:
+    """Returns the figures of the test part; None where there is none, or none with labels."""
+    table = session.tables.get("test")
+    if table is None:
+        return None
+    if table.labels is None:
+        screen.note("the test part has no labels: it is not scored; ftcli predict writes its predictions")
+        return None
+    scores = trainer.context.evaluator.score(session.built.model, table, keep=True)
+    _save(session, trainer, run, "test", scores)
+    return scores.figures
+
+
+def _save(session: RunSession, trainer: Trainer, run: RunDir, part: str, scores: Scores) -> None:
+    path, rows = run.predictions / f"{part}.jsonl", getattr(session.inputs.splits, part)
+    save_predictions(path, trainer.context.evaluator, session.tables[part], rows, scores)
+
+
+def _result(
+    composed: Composed,
+    session: RunSession,
+    trainer: Trainer,
+    run: RunDir,
+    figures: dict[str, float],
+    test: dict[str, float] | None,
+) -> dict[str, Any]:
+    """Returns what result.json holds; its first key is `metrics`, so that the figures are found at once."""
+    state, plan, counts = trainer.state, session.built.plan, session.step_counts
+    seconds = state.train_seconds
+    return {
+        "metrics": figures,
+        "version": 1,
+        "run": run.path.name,
+        "recipe": composed.config.recipe,
+        "monitor": trainer.monitor.name,
+        "best_step": state.best_step,
+        "steps": state.step,
+        "epochs": round(state.rows_seen / counts.rows, 4),
+        "last": state.last_eval,
+        "train": {
+            "rows": counts.rows,
+            "rows_per_step": counts.mean_rows,
+            "rows_per_s": state.rows_seen / seconds if seconds else None,
+            "tokens_per_s": state.tokens_seen / seconds if seconds else None,
+        },
+        "test": test,
+        "wall_seconds": trainer.wall_seconds,
+        "train_seconds": seconds,
+        "trainable_parameters": plan.num_trainable_parameters,
+        "total_parameters": plan.num_parameters,
+        "skipped_steps": state.skipped_steps,
+        "ended": _ended(composed, trainer),
+        "phases": state.phases,
+    }
+
+
+def _ended(composed: Composed, trainer: Trainer) -> str:
+    """Returns what ended the run."""
+    if trainer.state.phase_ended:
+        return trainer.state.phase_ended
+    return "max_steps" if trainer.state.step == composed.config.trainer.max_steps else "epochs"
+
+
+def _equal(first: dict[str, float], second: dict[str, float]) -> bool:
+    """Bit for bit, but a NaN equals a NaN: that is a score too, and no sign of damage."""
+    return first.keys() == second.keys() and all(
+        value == second[name] or math.isnan(value) and math.isnan(second[name])
+        for name, value in first.items()
+    )

@@ -1,0 +1,258 @@
+"""One optimizer step: lr, micro-batches, forward, backward, clipping, the update, and a retry where memory runs out."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ftcli.batching.output import StepOutput
+from ftcli.batching.protocols import Batch
+from ftcli.config.schema import TrainerConfig
+from ftcli.runtime.device import grad_scaler, seed_step
+from ftcli.runtime.timers import Section
+from ftcli.trainer.context import PhaseObjects, TrainerContext
+from ftcli.trainer.nonfinite import require_finite, require_some_applied
+from ftcli.trainer.oom import (
+    is_out_of_memory,
+    raise_on_oom,
+    release,
+    single_row_out_of_memory,
+    step_already_applied,
+)
+from ftcli.trainer.sparse_embedding_grad import SparseEmbeddingGradients
+from ftcli.trainer.state import StepResult, TrainState, Window
+from ftcli.trainer.train_log import TrainLog
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What one try of a step adds up."""
+
+    lrs: list[float]
+    """Of each parameter group."""
+    targets: int
+    """Of the whole batch: every micro-batch divides by it, so that gradients are exact sums however it is split."""
+    loss_sum: float = 0.0
+    correct: int | None = 0
+    tokens: int = 0
+    started: float = field(default_factory=time.perf_counter)
+
+
+class TrainStep:
+    """Trains one batch when it is called with its row numbers.
+
+    `enter` gives it the objects of a phase first. Everything it counts is in `state`.
+
+    Args:
+        config: trainer.*.
+        context: model, task, rows and what else a step works with.
+        state: of the run; updated with each step.
+        log: where splits of a batch are written.
+        total_steps: of the run, for work after a step.
+    """
+
+    objects: PhaseObjects
+
+    def __init__(
+        self,
+        config: TrainerConfig,
+        context: TrainerContext,
+        state: TrainState,
+        log: TrainLog,
+        total_steps: int,
+    ) -> None:
+        self.config, self.context, self.state, self.log = config, context, state, log
+        self.total_steps, self.clock = total_steps, context.clock
+        self.scaler = grad_scaler(context.forward.device, context.forward.precision)
+        self.statistics = running_statistics(context.model)
+
+    def enter(self, objects: PhaseObjects) -> None:
+        """Takes the objects of a phase; what does not train in it is not in its optimizer."""
+        self.objects = objects
+        self.trained = [p for group in objects.optimizer.param_groups for p in group["params"]]
+        # Sparse gradients cannot be unscaled, so fp16 keeps whole tables.
+        self.gradients = SparseEmbeddingGradients(
+            self.context.model, self.trained, rows=self.context.fast_paths and not self.scaler.is_enabled()
+        )
+        self.base_lrs = [float(group["lr"]) for group in objects.optimizer.param_groups]
+        self.set_train_mode()
+
+    def set_train_mode(self) -> None:
+        """Train mode everywhere but in blocks in which nothing trains: no dropout there."""
+        self.context.model.train()
+        for name in self.objects.frozen_modules:
+            self.context.model.get_submodule(name).eval()
+
+    def __call__(self, rows: np.ndarray) -> StepResult:
+        """Makes one optimizer step, redone with smaller micro-batches where memory runs out before it is applied.
+
+        Args:
+            rows: (batch,) row numbers of the training table.
+
+        Raises:
+            NonFiniteError: a loss or gradient is NaN or infinite; nothing was applied.
+            NoRoomError: a single row does not fit; nothing was applied.
+        """
+        context, forward, step = self.context, self.context.forward, self.state.step
+        batch: Batch | None = None
+        output: StepOutput | None = None
+        loss: torch.Tensor | None = None
+        reading: AbstractContextManager[None] | None = None
+        for split in context.micro_batching.at(step):
+            self.log.split(split, len(rows), recorded=True)
+        statistics = [statistic.clone() for statistic in self.statistics]
+        while True:
+            try:
+                sums = self._begin(rows)
+                for number, micro_batch in enumerate(context.micro_batching.cut(rows, step)):
+                    seed_step(context.seed, step, number)
+                    with self.clock(Section.collate):
+                        batch = forward.collate(context.train, micro_batch)
+                    with self.clock(Section.activation_read):
+                        reading = forward.reading(context.train, micro_batch, batch)
+                    with self.clock(Section.forward), forward.autocast(), reading:
+                        # Not through Forward.loss, which would be a frame more between a command and the model.
+                        output = forward.task.compute_loss(context.model, batch, train=True)
+                        loss = self._mean_loss(output, sums, first=number == 0)
+                    self._backward(loss, output, batch, sums)
+                    sums.tokens += int(context.train.lengths[micro_batch].sum())
+                return self._finish(rows, sums)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside of the except block, whose error holds the frames of the failed forward and their activations;
+            # these names hold the rest of them.
+            batch = output = loss = reading = None
+            self._undo(statistics)
+            self._split_finer(rows, step)
+
+    def _begin(self, rows: np.ndarray) -> _Sums:
+        """Sets the step's lr and returns empty sums."""
+        lr_factor, targets = self.objects.lr_lambda(self.state.phase_step), self.context.task.num_targets
+        lrs = [lr * lr_factor for lr in self.base_lrs]
+        for group, lr in zip(self.objects.optimizer.param_groups, lrs, strict=True):
+            group["lr"] = lr
+        return _Sums(lrs, targets(self.context.train, rows))
+
+    def _mean_loss(self, output: StepOutput, sums: _Sums, *, first: bool) -> torch.Tensor:
+        """Returns a micro-batch's part of the step's mean loss, (); regularisers are added once a step."""
+        loss = output.loss_sum / sums.targets
+        if first:
+            for regulariser in self.context.regularisers:
+                loss = loss + regulariser(self.context.model)
+        return loss
+
+    def _backward(self, loss: torch.Tensor, output: StepOutput, batch: Batch, sums: _Sums) -> None:
+        """Adds the gradients of a micro-batch, and what it counts to the sums.
+
+        Args:
+            loss: () its part of the step's mean loss.
+            output: of its forward.
+            batch: its tensors.
+            sums: of the step.
+        """
+        loss_sum = float(output.loss_sum.detach())
+        self._require_finite("the loss", loss_sum)
+        with self.clock(Section.backward):
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        sums.loss_sum += loss_sum
+        correct = self.context.task.num_correct(output, batch)
+        sums.correct = None if correct is None or sums.correct is None else sums.correct + correct
+
+    def _finish(self, rows: np.ndarray, sums: _Sums) -> StepResult:
+        """Applies the gradients, counts the step and clears up."""
+        context, state, optimizer = self.context, self.state, self.objects.optimizer
+        hint = "type peft=lora to train fewer parameters, or optimizer=sgd"
+        with self.clock(Section.optimizer), raise_on_oom("the optimizer's step", hint):
+            norm, applied = self._apply()
+        done = Window(1, sums.loss_sum, sums.targets, sums.correct, len(rows), sums.tokens)
+        state.count_step(done)
+        if applied:
+            # Before the gradients are cleared: AdaLoRA ranks its values by them.
+            for work in context.after_step:
+                work(context.model, state.step, self.total_steps)
+        self.gradients.clear()
+        optimizer.zero_grad(set_to_none=True)
+        done.seconds = time.perf_counter() - sums.started
+        state.train_seconds += done.seconds
+        state.window.add(done)
+        names = [group.get("name", str(i)) for i, group in enumerate(optimizer.param_groups)]
+        scale = self.scaler.get_scale() if self.scaler.is_enabled() else None
+        return StepResult(norm, dict(zip(names, sums.lrs, strict=True)), scale)
+
+    def _apply(self) -> tuple[float, bool]:
+        """Clips and steps; returns the gradients' global L2 norm before clipping, and whether they were applied."""
+        optimizer = self.objects.optimizer
+        self.scaler.unscale_(optimizer)
+        limit = self.config.max_grad_norm if self.config.max_grad_norm is not None else math.inf
+        trained = self.gradients.take()
+        total = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        norm = float(total)
+        # Within the limit clip_grad_norm_ would multiply every gradient by 1.
+        if norm + 1e-6 > limit:
+            torch.nn.utils.clip_grads_with_norm_(trained, limit, total)
+        self.gradients.put_back()
+        applied = math.isfinite(norm)
+        if applied:
+            self.state.skipped_in_row = 0
+        elif self.scaler.is_enabled():
+            # The scaler itself skips the update below, and halves its scale.
+            self.state.skipped_steps += 1
+            self.state.skipped_in_row += 1
+            require_some_applied(self.state.skipped_in_row, self.state.step + 1)
+        else:
+            self._require_finite("the gradient norm", norm)
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        return norm, applied
+
+    def _require_finite(self, what: str, value: float) -> None:
+        require_finite(
+            what,
+            value,
+            step=self.state.step + 1,
+            precision=self.context.forward.precision,
+            lr=self.base_lrs[0],
+        )
+
+    def _undo(self, statistics: list[torch.Tensor]) -> None:
+        """Drops the gradients of a failed try, and puts back the running statistics that it changed."""
+        self.objects.optimizer.zero_grad(set_to_none=True)
+        for statistic, value in zip(self.statistics, statistics, strict=True):
+            statistic.copy_(value)
+        release(self.context.forward.device)
+
+    def _split_finer(self, rows: np.ndarray, step: int) -> None:
+        """Halves the micro-batches of a step and of all after it; the decision is recorded before it is used.
+
+        Raises:
+            NoRoomError: the step was applied already, or its micro-batches are single rows.
+        """
+        if self.state.step != step:
+            raise step_already_applied(step)
+        finer = self.context.micro_batching.finer(len(rows), step)
+        if finer is None:
+            raise single_row_out_of_memory(
+                step,
+                int(self.context.train.lengths[rows].max()),
+                device=self.context.forward.device,
+                precision=self.context.forward.precision,
+                gradient_checkpointing=self.config.gradient_checkpointing,
+            )
+        self.log.split(finer, len(rows))
+
+
+def running_statistics(model: torch.nn.Module) -> list[torch.Tensor]:
+    """Returns the buffers that a forward in train mode changes: those of batch normalisation."""
+    return [
+        buffer
+        for module in model.modules()
+        if "running_mean" in module._buffers
+        for buffer in module._buffers.values()
+        if buffer is not None
+    ]

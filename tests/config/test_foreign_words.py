@@ -1,0 +1,376 @@
+"""Words of other tools: what the panel tells to type, and that those words compose."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from functools import cache
+
+import pytest
+
+from ftcli.config.choice import choices_of
+from ftcli.config.compose import load
+from ftcli.config.foreign_words import (
+    _RULES,
+    answer_key,
+    command_hint,
+    field_hint,
+    foreign_keys,
+    metric_hint,
+    plain,
+    typed_words,
+)
+from ftcli.config.overrides import join_flags
+from ftcli.config.registry import names_of
+from ftcli.config.schema import ROLES
+from ftcli.config.validate import problems_of
+from ftcli.errors import ConfigError
+
+CONVERTED = """
+lr=5e-5                                             -> optimizer.lr=5e-5
+--lr 1e-4                                           -> optimizer.lr=1e-4
+-lr 1e-4                                            -> optimizer.lr=1e-4
+--learning_rate=1e-4                                -> optimizer.lr=1e-4
+--learning-rate 1e-4                                -> optimizer.lr=1e-4
+learning_rate=2e-5                                  -> optimizer.lr=2e-5
+trainer.learning_rate=2e-5                          -> optimizer.lr=2e-5
+optimization.learning_rate=1e-4                     -> optimizer.lr=1e-4
+weight_decay=0.1                                    -> optimizer.weight_decay=0.1
+adam_beta1=0.8                                      -> optimizer.betas=[0.8,0.999]
+adam_beta1=0.8 adam_beta2=0.95                      -> optimizer.betas=[0.8,0.95]
+adam_betas=[0.9,0.98]                               -> optimizer.betas=[0.9,0.98]
+adam_epsilon=1e-6                                   -> optimizer.eps=1e-6
+optimizer=sgd adam_epsilon=1e-6                     -> optimizer=adamw optimizer.eps=1e-6
+momentum=0.9                                        -> optimizer=sgd optimizer.momentum=0.9
+optim=adamw_torch                                   -> optimizer=adamw
+optim=paged_adamw_8bit                              -> optimizer=adamw
+lr_scheduler_type=cosine                            -> scheduler=cosine
+lr_scheduler_type=cosine_with_restarts              -> scheduler=cosine-restarts
+lr_scheduler_type=constant_with_warmup              -> scheduler=constant
+scheduler=inverse_sqrt                              -> scheduler=inverse-sqrt
+scheduler=OneCycleLR                                -> scheduler=one-cycle
+warmup_ratio=0.06                                   -> scheduler.warmup=0.06
+warmup_steps=100                                    -> scheduler.warmup=100st
+warmup_steps=0.1                                    -> scheduler.warmup=0.1
+warmup_epochs=2                                     -> scheduler.warmup=2ep
+scheduler.patience=3                                -> scheduler=plateau scheduler.patience=3
+num_training_steps=500                              -> scheduler.total_steps=500
+max_grad_norm=0.5                                   -> trainer.max_grad_norm=0.5
+gradient_clip_val=0                                 -> trainer.max_grad_norm=null
+layerwise_lr_decay=0.9                              -> optimizer.layerwise.kind=geometric optimizer.layerwise.decay=0.9
+loraplus_lr_ratio=16                                -> peft=lora-plus peft.lora_plus_ratio=16
+num_train_epochs=3                                  -> trainer.epochs=3
+max_epochs=5                                        -> trainer.epochs=5
+trainer.num_train_epochs=3                          -> trainer.epochs=3
+max_steps=200                                       -> trainer.max_steps=200
+max_steps=-1                                        -> trainer.max_steps=null
+per_device_train_batch_size=16                      -> trainer.batch_size=16
+batch_size=16                                       -> trainer.batch_size=16
+--per_device_train_batch_size 8 --gradient_accumulation_steps 4 -> trainer.batch_size=32 trainer.micro_batch_size=8
+gradient_accumulation_steps=4                       -> trainer.batch_size=32 trainer.micro_batch_size=8
+trainer.batch_size=64 gradient_accumulation_steps=4 -> trainer.micro_batch_size=16
+micro_batch_size=2 gradient_accumulation_steps=4    -> trainer.batch_size=8 trainer.micro_batch_size=2
+micro_batch_size=4                                  -> trainer.micro_batch_size=4
+per_device_eval_batch_size=64                       -> trainer.eval_batch_size=64
+auto_find_batch_size=true                           -> trainer.micro_batch_size=auto
+max_tokens=4096                                     -> trainer.token_budget=4096
+fp16=true                                           -> trainer.precision=fp16
+--fp16                                              -> trainer.precision=fp16
+fp16                                                -> trainer.precision=fp16
+fp16=False                                          -> trainer.precision=fp32
+bf16=true                                           -> trainer.precision=bf16
+precision=bf16-mixed                                -> trainer.precision=bf16
+precision=16-mixed                                  -> trainer.precision=fp16
+mixed_precision=no                                  -> trainer.precision=fp32
+torch_dtype=torch.bfloat16                          -> trainer.precision=bf16
+device=cuda:0                                       -> trainer.device=cuda
+--gpu-id 0                                          -> trainer.device=cuda
+no_cuda=true                                        -> trainer.device=cpu
+use_mps_device=true                                 -> trainer.device=mps
+num_threads=2                                       -> trainer.threads=2
+gradient_checkpointing=True                         -> trainer.gradient_checkpointing=true
+--gradient_checkpointing                            -> trainer.gradient_checkpointing=true
+attn_implementation=eager                           -> model.attention=eager
+flash_attn=fa2                                      -> model.attention=sdpa
+sdp_attention=true                                  -> model.attention=sdpa
+evaluation_strategy=steps                           -> trainer.eval_every_n_steps=500
+eval_strategy=steps eval_steps=50                   -> trainer.eval_every_n_steps=50
+eval_strategy=epoch                                 -> trainer.eval_every_n_steps=null
+eval_steps=100                                      -> trainer.eval_every_n_steps=100
+save_strategy=steps save_steps=50                   -> trainer.save_every_n_steps=50
+save_steps=500                                      -> trainer.save_every_n_steps=500
+save_total_limit=3                                  -> trainer.keep_checkpoints=3
+logging_steps=10                                    -> trainer.log_every_n_steps=10
+log_every_n_steps=5                                 -> trainer.log_every_n_steps=5
+metric_for_best_model=eval_f1                       -> task.metrics=[f1]
+metric_for_best_model=eval_loss                     -> trainer.monitor=loss
+metrics=[accuracy,f1_macro]                         -> task.metrics=[accuracy,f1]
+greater_is_better=false                             -> trainer.mode=min
+early_stopping_patience=3                           -> trainer.patience=3
+early_stopping_threshold=0.01                       -> trainer.min_delta=0.01
+early_stopping=true                                 -> trainer.patience=3
+report_to=tensorboard                               -> logger=tensorboard
+report_to=none                                      -> logger=jsonl
+output_dir=out                                      -> --run-dir out
+--output_dir out                                    -> --run-dir out
+run_name=first                                      -> --run-dir runs/first
+disable_tqdm=true                                   -> --quiet
+random_state=7                                      -> seed=7
+model_name_or_path=bert-base-uncased                -> model=bert-base
+model_name_or_path=google-bert/bert-base-uncased    -> model=bert-base
+model_name_or_path=xlm-roberta-large                -> model=local model.id=xlm-roberta-large
+model_name_or_path=answerdotai/ModernBERT-base      -> model=local model.id=answerdotai/ModernBERT-base
+model_name_or_path=./my-model                       -> model=local model.path=./my-model
+model=bert-base-uncased                             -> model=bert-base
+model=microsoft/deberta-v3-large                    -> model=deberta-v3-large
+model=./my-model                                    -> model=local model.path=./my-model
+--model bert                                        -> model=bert-base
+distilbert-base-uncased                             -> model=distilbert
+model_revision=main                                 -> model.revision=main
+max_seq_length=128                                  -> tokenizer.max_length=128
+max_length=128                                      -> tokenizer.max_length=128
+cutoff_len=128                                      -> tokenizer.max_length=128
+--max-seq-length 128                                -> tokenizer.max_length=128
+model.max_length=128                                -> tokenizer.max_length=128
+truncation=true                                     -> tokenizer.overlength=truncate
+dropout=0.2                                         -> model.dropout=0.2
+from_scratch=true                                   -> model.weights=random
+dataset=imdb                                        -> data=text data.id=imdb
+data=imdb                                           -> data=text data.id=imdb
+data=dair-ai/emotion                                -> data=text data.id=dair-ai/emotion
+dataset_name=stanfordnlp/sst2                       -> data=sst2
+dataset_name=glue dataset_config_name=mrpc          -> data=mrpc
+data=glue/rte                                       -> data=rte
+dataset_config_name=en                              -> data.subset=en
+data=./train.csv                                    -> data=text data.files.train=./train.csv
+dataset=rows.jsonl                                  -> data=text data.files.train=rows.jsonl
+train.csv                                           -> data=text data.files.train=train.csv
+data=train.conll                                    -> data=text data.format=conll data.files.train=train.conll
+data=./rows                                         -> data=text data.path=./rows
+data=squad_v2                                       -> data=squad data.id=rajpurkar/squad_v2 task=extractive-qa task.null_threshold=0
+train_file=train.csv                                -> data=text data.files.train=train.csv
+data=text train_file=train.csv                      -> data.files.train=train.csv
+validation_file=dev.csv                             -> data=text data.files.validation=dev.csv
+test_file=test.csv                                  -> data=text data.files.test=test.csv
+data_dir=rows                                       -> data=text data.path=rows
+text_column=review                                  -> data.columns.text=review
+sentence2_key=hypothesis                            -> data.columns.text_pair=hypothesis
+label_column=stars                                  -> data.columns.label=stars
+max_train_samples=500                               -> data.limit_train=500
+max_eval_samples=200                                -> data.limit_validation=200
+val_size=0.1                                        -> data.validation_share=0.1
+validation_split_percentage=10                      -> data.validation_share=0.1
+task=text-classification                            -> task=sequence-classification
+text-classification                                 -> task=sequence-classification
+task=ner                                            -> task=token-classification
+ner                                                 -> task=token-classification
+task=token-cls                                      -> task=token-classification
+task=question-answering                             -> task=extractive-qa
+task=token_classification                           -> task=token-classification
+task=Sequence-Classification                        -> task=sequence-classification
+task_type=SEQ_CLS                                   -> task=sequence-classification
+problem_type=multi_label_classification             -> task=multi-label
+task_name=cola                                      -> data=cola
+task_name=ner                                       -> task=token-classification
+num_labels=3                                        -> task.num_labels=3
+label_smoothing_factor=0.1                          -> task.label_smoothing=0.1
+label_columns=[toxic,insult]                        -> task=multi-label task.label_columns=[toxic,insult]
+doc_stride=64                                       -> task=extractive-qa task.doc_stride=64
+max_answer_length=20                                -> task=extractive-qa task.max_answer_tokens=20
+version_2_with_negative=true                        -> task=extractive-qa task.null_threshold=0
+adapter=lora                                        -> peft=lora
+adapter=qlora                                       -> peft=lora
+finetuning_type=lora                                -> peft=lora
+finetuning_type=full                                -> peft=none freezing=none
+finetuning_type=freeze                              -> freezing=bottom-layers
+peft=bitfit                                         -> freezing=bias-only
+lora                                                -> peft=lora
+use_lora=true                                       -> peft=lora
+lora_r=16                                           -> peft=lora peft.r=16
+lora_rank=16                                        -> peft=lora peft.r=16
+peft.r=16                                           -> peft=lora peft.r=16
+peft=dora lora_r=16                                 -> peft.r=16
+lora_alpha=32                                       -> peft=lora peft.lora_alpha=32
+lora_dropout=0.1                                    -> peft=lora peft.lora_dropout=0.1
+lora_target=query,value                             -> peft=lora peft.target_modules=[query,value]
+lora_target=all                                     -> peft=lora peft.target_modules=[all-linear]
+lora_target_linear=true                             -> peft=lora peft.target_modules=[all-linear]
+target_modules=["query","value"]                    -> peft=lora peft.target_modules=[query,value]
+layers_to_transform=[4,5]                           -> peft=lora peft.layers=4:6
+use_dora=true                                       -> peft=lora peft.use_dora=true
+use_rslora=true                                     -> peft=lora peft.use_rslora=true
+pissa_init=true                                     -> peft=pissa
+init_lora_weights=gaussian                          -> peft=lora peft.init_lora_weights=gaussian
+num_virtual_tokens=20                               -> peft=prompt-tuning peft.num_virtual_tokens=20
+freeze_trainable_layers=2                           -> freezing=bottom-layers
+freeze_layers=4                                     -> freezing=bottom-layers freezing.num_layers=4
+freeze_backbone=true                                -> freezing=head-only
+freeze_embeddings=true                              -> freezing=embeddings
+gradual_unfreezing=true                             -> freezing=gradual
+unfrozen_parameters=[classifier.*]                  -> freezing=patterns freezing.train=[classifier.*]
+ft_schedule=phases.yaml                             -> freezing=schedule freezing.file=phases.yaml
+epoch_transitions_only=true                         -> freezing=gradual freezing.epoch_transitions_only=true
+max_depth=3                                         -> freezing=gradual freezing.num_phases=3
+optimizer=adam                                      -> optimizer=adamw
+Optimizer.LR=1e-4                                   -> optimizer.lr=1e-4
+optimizer.weight-decay=0.1                          -> optimizer.weight_decay=0.1
+config.yaml                                         -> recipe=config.yaml
+--config run/mine.yaml                              -> recipe=run/mine.yaml
+"""
+"""What is typed -> what the panel tells to type for the last of it."""
+
+ANSWERED = {
+    "task=causal-lm": "no language-model task",
+    "head_lr=1e-3": "optimizer.layerwise.head_multiplier",
+    "use_galore=true": "adamw and sgd",
+    "group_by_length=true": "leave it out",
+    "packing=true": "trainer.token_budget=N",
+    "pad_to_max_length=true": "padded to the longest",
+    "tf32=true": "no such setting",
+    "torch_compile=true": "not compiled",
+    "dataloader_num_workers=4": "no worker processes",
+    "deepspeed=ds.json": "one process",
+    "fsdp=full_shard": "one process",
+    "load_in_4bit=true": "no quantized training",
+    "use_liger_kernel=true": "no such kernels",
+    "neftune_noise_alpha=5": "no noise",
+    "eval_strategy=no": "every run is evaluated",
+    "eval_steps=0.2": "trainer.eval_every_n_steps=N",
+    "load_best_model_at_end=true": "always kept",
+    "wandb_project=mine": "no such logger",
+    "overwrite_output_dir=true": "a directory of its own",
+    "resume_from_checkpoint=out/checkpoint-500": "ftcli resume out",
+    "resume_from_checkpoint=true": "ftcli resume last",
+    "do_train": "ftcli train trains",
+    "--do_eval": "ftcli evaluate RUN",
+    "do_predict=true": "ftcli predict RUN",
+    "push_to_hub=true": "ftcli export RUN DIR --push ID",
+    "fast_dev_run=true": "--dry-run",
+    "overfit_batches=1": "ftcli overfit-batch",
+    "data_seed=1": "seed decides",
+    "full_determinism=true": "the same bytes",
+    "tokenizer_name=bert-base-uncased": "own tokenizer",
+    "trust_remote_code=true": "never run",
+    "use_auth_token=true": "hf auth login",
+    "cache_dir=/tmp/hf": "HF_HOME",
+    "stage=sft": "no language-model training",
+    "class_weights=balanced": "no class weights",
+    "modules_to_save=[classifier]": "head trains",
+    "unfreeze_backbone_at_epoch=2": "head-then-all",
+    "gen_ft_sched_only=true": "ftcli generate-schedule",
+    "use_lora=false": "off by default",
+    "val_size=500": "data.validation_share=0.1",
+    "data=revews": "did you mean reviews? for a name of the hub type data=text data.id=revews",
+    "scheduler=step": "no step decay",
+}
+"""What is typed -> what the panel says where no words do the same."""
+
+CASES = [tuple(side.strip() for side in line.rsplit(" -> ", 1)) for line in CONVERTED.strip().splitlines()]
+
+
+def hints_of(words: str) -> list[str]:
+    """Returns the hints of the panel."""
+    with pytest.raises(ConfigError) as error:
+        load(words.split())
+    return [problem.hint for problem in error.value.problems]
+
+
+def words_of(hint: str) -> list[str]:
+    """Returns the shell words that a hint tells to type."""
+    assert hint.startswith("type "), hint
+    return shlex.split(re.sub(r" \([^()]*\)$", "", hint).removeprefix("type "))
+
+
+def is_choice(word: str) -> bool:
+    key, _, value = word.partition("=")
+    return key in ROLES and value in choices_of(key)
+
+
+def keys_of(words: list[str]) -> set[str]:
+    return {word.partition("=")[0] for word in words}
+
+
+@cache
+def problems_besides_files(words: tuple[str, ...]) -> list[str]:
+    """Returns what is wrong with words that compose, but for files and rows that are not there."""
+    said = [problem.message for problem in problems_of(load(list(words)).config)]
+    return [
+        text
+        for text in said
+        if not text.startswith(("there is no file", "there is no folder", "no rows are named"))
+    ]
+
+
+@pytest.mark.parametrize(("typed", "expected"), CASES, ids=[typed for typed, _ in CASES])
+def test_the_panel_shows_words_that_compose(typed, expected):
+    words = words_of(hints_of(typed)[-1])
+    assert words == expected.split()
+    if words[0].startswith(("--", "recipe=")):
+        return
+    beside = [word for word in typed.split() if is_choice(word) and word.split("=")[0] not in keys_of(words)]
+    assert not problems_besides_files((*beside, *words))
+
+
+@pytest.mark.parametrize(("typed", "expected"), ANSWERED.items(), ids=list(ANSWERED))
+def test_what_does_not_exist_is_said(typed, expected):
+    assert expected in hints_of(typed)[0]
+
+
+def test_every_rule_has_a_case():
+    typed = {
+        plain(key) for line in (*dict(CASES), *ANSWERED) for key in typed_words(join_flags(line.split()))
+    }
+    tails = typed | {key.rpartition(".")[2] for key in typed}
+    untested = [names for names, _ in _RULES if not tails & set(names.split())]
+    assert not untested
+
+
+def test_every_name_of_a_rule_is_answered():
+    assert len(foreign_keys()) == len(set(foreign_keys())) >= 200
+    for name in foreign_keys():
+        answer = answer_key(name, "", {name: ""})
+        assert answer is not None and answer.hint(), name
+
+
+def test_no_name_hides_one_of_ours():
+    known = set(load([]).values)
+    assert not known & set(foreign_keys())
+    assert not set(ROLES) & set(foreign_keys())
+
+
+def test_several_words_are_answered_at_once():
+    hints = hints_of("--lr 1e-4 num_train_epochs=3 --fp16 task=ner")
+    assert hints == ["type optimizer.lr=1e-4", "type trainer.precision=fp16", "type task=token-classification",
+                     "type trainer.epochs=3"]  # fmt: skip
+
+
+def test_our_own_key_as_a_flag_keeps_its_role():
+    assert hints_of("--scheduler.patience 2") == ["type scheduler.patience=2"]
+    assert hints_of("--optimizer.lr 1e-3") == ["type optimizer.lr=1e-3"]
+
+
+def test_a_word_with_brackets_is_quoted_for_the_shell():
+    assert hints_of("lora_target=query,value") == ["type peft=lora 'peft.target_modules=[query,value]'"]
+
+
+@pytest.mark.parametrize(("name", "ours"), [("roc_auc", "auroc"), ("eval_f1_macro", "f1"), ("matthews_correlation", "mcc"),
+                                            ("seqeval", "span-f1"), ("exact_match", "exact-match"), ("f1_micro", "f1@micro")])  # fmt: skip
+def test_metrics_by_other_names(name, ours):
+    assert metric_hint(name, [*names_of("metric"), "f1@micro"]) == f"type {ours}"
+
+
+def test_a_monitor_by_its_name_in_the_trainer():
+    problems = problems_of(load(["trainer.monitor=eval_loss"]).config)
+    assert [p.hint for p in problems] == ["type trainer.monitor=loss"]
+
+
+def test_fields_of_a_phase():
+    assert field_hint("learning_rate", ["lr", "max_epochs"]) == "write lr"
+    assert field_hint("patiense", ["patience", "lr"]) == "did you mean patience?"
+
+
+def test_commands_by_other_names(ftcli):
+    done = ftcli("finetune", "recipe=sst2-lora")
+    assert done.code == 2 and "type ftcli train" in done.err
+    assert command_hint("eval") == "type ftcli evaluate RUN"
+    assert command_hint("nothing-like-it") == ""
