@@ -65,10 +65,10 @@ bench-quality: $(BIN)/ftcli  ## SST-2 accuracy over seeds (needs FTCLI_DATA)
 	$(BIN)/python benchmarks/sst2_quality.py
 
 docs: $(BIN)/mkdocs  ## build the documentation site into site/, strictly: a broken link or a page left out ends it
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 docs-serve: $(BIN)/mkdocs  ## the documentation site on http://127.0.0.1:8000, built again at every change
-	$(BIN)/mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 $(BIN)/mkdocs: $(BIN)/ftcli
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from machine import ROOT, conditions, first_rows, publish, spread
 
@@ -97,20 +98,22 @@ def measure(run: Path, words: list[str]) -> None:
     from ftcli.config.compose import load
     from ftcli.run.session import RunSession
     from ftcli.trainer.signals import StopFlag
+    from ftcli.trainer.step import TrainStep
 
     config = load(words).config
     session = RunSession(config)
     store = CheckpointStore(run, keep=2)
     trainer = session.trainer(store=store, events=Quiet(), reporter=Quiet(), stop=StopFlag())
     steps: dict[int, float] = {}
-    own = trainer.train_step
+    own = TrainStep.__call__
 
-    def timed(rows: object) -> None:
+    def timed(step: TrainStep, rows: Any) -> Any:
         began = time.process_time()
-        own(rows)
+        result = own(step, rows)
         steps[trainer.state.phase] = steps.get(trainer.state.phase, 0.0) + time.process_time() - began
+        return result
 
-    trainer.train_step = timed
+    TrainStep.__call__ = timed  # type: ignore[method-assign]
     began = time.process_time()
     trainer.fit()
     trainer.score_best()

@@ -17,25 +17,31 @@ from pathlib import Path
 from typing import Any
 
 from ftcli.cli.app import main as command
+from ftcli.trainer.step import TrainStep
 from ftcli.trainer.trainer import Trainer
+from ftcli.trainer.validation import Validation
 
 
 class Clock:
     """Seconds by method of the loop, and when its first step began."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {"fit": 0.0, "_evaluate": 0.0, "save": 0.0}
+        self.seconds: dict[str, float] = {"fit": 0.0, "evaluate": 0.0, "save": 0.0}
         self.first = 0.0
-        for name in self.seconds:
-            setattr(Trainer, name, self._timed(name, getattr(Trainer, name)))
-        step = Trainer.train_step
+        for name, kind, method in (
+            ("fit", Trainer, "fit"),
+            ("evaluate", Validation, "run"),
+            ("save", Trainer, "save"),
+        ):
+            setattr(kind, method, self._timed(name, getattr(kind, method)))
+        own = TrainStep.__call__
 
-        def first_step(trainer: Trainer, rows: Any) -> None:
+        def first_step(step: TrainStep, rows: Any) -> Any:
             self.first = time.monotonic()
-            Trainer.train_step = step  # type: ignore[method-assign]
-            trainer.train_step(rows)
+            TrainStep.__call__ = own  # type: ignore[method-assign]
+            return own(step, rows)
 
-        Trainer.train_step = first_step  # type: ignore[method-assign]
+        TrainStep.__call__ = first_step  # type: ignore[method-assign]
 
     def _timed(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -49,7 +55,7 @@ class Clock:
 
     @property
     def training(self) -> float:
-        return self.seconds["fit"] - self.seconds["_evaluate"] - self.seconds["save"]
+        return self.seconds["fit"] - self.seconds["evaluate"] - self.seconds["save"]
 
 
 def main(spec: dict[str, Any]) -> dict[str, Any]:

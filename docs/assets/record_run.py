@@ -40,7 +40,9 @@ def record() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         command = [str(Path(sys.executable).parent / "ftcli"), "train"]
         environment = os.environ | {"COLUMNS": str(WIDTH), "FTCLI_CACHE": f"{folder}/cache"}
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+        )
     return done.stdout.splitlines()
 
 
@@ -61,13 +63,17 @@ def shortened(lines: list[str]) -> list[str]:
 def draw(lines: list[str]) -> str:
     """Returns the terminal as SVG."""
     with Path(os.devnull).open("w") as nowhere:
-        console = Console(record=True, width=WIDTH, file=nowhere, force_terminal=True, color_system="truecolor")
+        console = Console(
+            record=True, width=WIDTH, file=nowhere, force_terminal=True, color_system="truecolor"
+        )
         for line in ["$ ftcli train", *lines]:
             text = Text(line)
             for pattern, style in STYLES.items():
                 text.highlight_regex(pattern, style)
             console.print(text, no_wrap=True, overflow="ellipsis")
-        frame = FONT_FACE.sub("", CONSOLE_SVG_FORMAT).replace("Fira Code", "ui-monospace, Menlo, Consolas, DejaVu Sans Mono")
+        frame = FONT_FACE.sub("", CONSOLE_SVG_FORMAT).replace(
+            "Fira Code", "ui-monospace, Menlo, Consolas, DejaVu Sans Mono"
+        )
         return console.export_svg(title="ftcli train", code_format=frame, unique_id="run")
 
 

@@ -137,7 +137,7 @@ class Encoder(Protocol):
     def config(self) -> TaskConfig:
         """The task's fields."""
 
-    def encode(self, rows: Rows, tokenizer: Any) -> TokenTable:
+    def encode(self, rows: Rows, tokenizer: Tokenizer) -> TokenTable:
         """Returns the rows as a table, labels included where there are any."""
 
 

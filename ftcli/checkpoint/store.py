@@ -1,7 +1,7 @@
 """The checkpoints of a run: best, last, the newest few; damaged ones are found and passed over.
 
 The folders are the truth and the links `best` and `last` a convenience: a kill may fall between a
-rename and its link, so links are mended from the newest intact state and never trusted.
+rename and its link, so links are repaired from the newest intact state and never trusted.
 """
 
 from __future__ import annotations
@@ -38,19 +38,25 @@ STATE = "state.json"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A verified checkpoint folder; `state` is its state.json, `files` what its manifest states."""
+    """A checkpoint folder that was verified when it was opened."""
 
     path: Path
     step: int
+    """Optimizer steps taken."""
     state: dict[str, Any]
+    """Its state.json: `train` (TrainState), `best_step`, `scaler` and `optimizer`."""
     files: dict[str, dict[str, Any]]
+    """File name -> `size` in bytes and `sha256`, as its manifest states them."""
 
     @property
     def name(self) -> str:
         return self.path.name
 
     def load(self, name: str) -> dict[str, torch.Tensor]:
-        """Returns the tensors of `<name>.safetensors` on the CPU.
+        """Returns the tensors of `<name>.safetensors` by name, on the CPU.
+
+        Args:
+            name: `model` or `optimizer`.
 
         Raises:
             CheckpointError: there is no such file, or it changed since the checkpoint was opened.
@@ -71,8 +77,8 @@ class CheckpointStore:
 
     Args:
         folder: the run's checkpoints folder.
-        keep: newest checkpoints to keep; the best is kept besides.
-        readonly: look only; nothing is swept or mended, for a training process may be at work here.
+        keep: how many of the newest checkpoints stay; the best stays besides.
+        readonly: look only; nothing is deleted and no link is repaired, for a training process may be at work here.
 
     Raises:
         RunDirError: the folder cannot be made.
@@ -100,7 +106,7 @@ class CheckpointStore:
 
         Args:
             step: optimizer steps taken.
-            tensors: file name without suffix -> tensors by name.
+            tensors: file name without suffix -> tensors by name, on any device; their dtypes are kept.
             state: JSON values; `best_step` says which checkpoint is the best when it is not this one.
             best: this one is the best so far.
 
@@ -112,9 +118,11 @@ class CheckpointStore:
 
         final = self._free_name(step)
         state = {**state, "best_step": step if best else state.get("best_step")}
+        # Contiguous copies on the CPU first, so that the space they need is known before anything is written.
         own = {name: _storable(values) for name, values in tensors.items()}
         num_bytes = sum(value.nbytes for values in own.values() for value in values.values())
         with commit(final, about={"step": step}, num_bytes=num_bytes) as stage:
+            # safetensors writes without holding the GIL.
             with ThreadPoolExecutor() as pool:
                 files = [stage / f"{name}.safetensors" for name in own]
                 list(pool.map(save_file, own.values(), files))
@@ -238,19 +246,19 @@ class CheckpointStore:
                 crash_point("between-links")
 
     def _rotate(self, newest: Checkpoint) -> None:
-        """Keeps the newest `keep` steps, one folder each, and the best.
+        """Deletes all but the newest `keep` steps, one folder each, and the best.
 
         Folders of later steps are those that were damaged when the run went on from an earlier one.
         """
-        kept = {newest.path, self._by_step(newest.state.get("best_step"))}
+        staying = {newest.path, self._by_step(newest.state.get("best_step"))}
         steps = {newest.step}
         for path in self._folders():
             step = _step(path)
             if step < newest.step and step not in steps and len(steps) < self.keep:
-                kept.add(path)
+                staying.add(path)
                 steps.add(step)
         for path in self._folders():
-            if path not in kept:
+            if path not in staying:
                 self._delete(path)
 
     def _delete(self, path: Path) -> None:
@@ -269,7 +277,7 @@ def open_checkpoint(path: Path, *, hashes: bool = True) -> Checkpoint:
 
     Args:
         path: the folder.
-        hashes: False for one that was committed just now (`commit.verify`).
+        hashes: False for one that was committed just now (see `storage.atomic.verify`).
 
     Raises:
         CheckpointError: there is none, or it is damaged.
@@ -286,7 +294,7 @@ def open_checkpoint(path: Path, *, hashes: bool = True) -> Checkpoint:
 
 
 def _order(path: Path) -> tuple[int, int]:
-    """Returns (step, how manieth save of this step)."""
+    """Returns (step, which save of this step it is, from 1)."""
     match = NAME.fullmatch(path.name)
     assert match is not None
     return int(match.group(1)), int(match.group(2) or 1)
@@ -297,7 +305,7 @@ def _step(path: Path) -> int:
 
 
 def _storable(values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Returns the tensors as safetensors wants them: contiguous, on the CPU, none sharing memory."""
+    """Returns the tensors by name as safetensors takes them: contiguous, on the CPU, none sharing memory."""
     own: dict[str, torch.Tensor] = {}
     seen: set[int] = set()
     for name, value in values.items():

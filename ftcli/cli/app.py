@@ -46,6 +46,7 @@ app = typer.Typer(
 )
 
 WORDS = {"ignore_unknown_options": True}
+"""An unknown flag is passed on as a word, so that the check of overrides can say what to type instead."""
 
 app.command("train", context_settings=WORDS)(run.train)
 app.command("resume", context_settings=WORDS)(run.resume)
@@ -75,11 +76,11 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Shared by all commands."""
+    """Options before the command's name."""
 
 
 def main() -> None:
-    """Runs the command line; every user mistake ends in one panel and a documented exit code."""
+    """Runs the command line; every error that a user can cause ends in one panel and a documented exit code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     collector.relax()
     try:
@@ -88,7 +89,7 @@ def main() -> None:
         _panel(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        # A run that trains says itself what it saved.
+        # A training run handles the signal itself and says what it saved; this is every other command.
         sys.stderr.write("\nstopped\n")
         sys.exit(130)
     except BrokenPipeError:

@@ -58,10 +58,10 @@ def check_data(
     """
     from ftcli.config.compose import load
     from ftcli.console.console import Screen
-    from ftcli.diagnostics.check_data import check_data as prove
+    from ftcli.diagnostics.check_data import check_data as check_rows
 
     screen = Screen(quiet=quiet, as_json=as_json)
-    result = prove(load(words or []), screen, write_clean=write_clean, force=force)
+    result = check_rows(load(words or []), screen, write_clean=write_clean, force=force)
     screen.result(result)
     if not result["holds"]:
         raise typer.Exit(3)

@@ -19,7 +19,7 @@ def explain(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Print the whole plan on paper: phases, groups, rates, curves, longest run, memory.
+    """Print the whole plan before training: phases, groups, rates, curves, longest run, memory.
 
     A config.json is enough: no weights, tokenizer or rows are needed.
 
@@ -27,7 +27,7 @@ def explain(
     """
     from ftcli.config.compose import load
     from ftcli.console.console import Screen
-    from ftcli.diagnostics.explain import explain as on_paper
+    from ftcli.diagnostics.explain import explain as explain_run
 
     screen = Screen(quiet=quiet, as_json=as_json)
-    screen.result(on_paper(load(words or []), output, screen, probe=probe))
+    screen.result(explain_run(load(words or []), output, screen, probe=probe))

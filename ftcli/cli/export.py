@@ -12,7 +12,7 @@ from ftcli.cli.run import Json, Quiet
 
 
 class Precision(StrEnum):
-    """Type of the weights written."""
+    """Dtype of the weights that are written."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -27,7 +27,7 @@ def export(
     ] = False,
     dtype: Annotated[
         Precision | None,
-        typer.Option("--dtype", help="Of the weights written. Default: as the run holds them."),
+        typer.Option("--dtype", help="Of the weights written. Default: as the run has them."),
     ] = None,
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", help="best, last or a name such as step-000100.")
@@ -51,7 +51,7 @@ def export(
     """
     from ftcli.console.console import Screen
     from ftcli.export.export import Wish
-    from ftcli.export.export import export as write
+    from ftcli.export.export import export as write_folder
 
     screen = Screen(quiet=quiet, as_json=as_json)
     wish = Wish(
@@ -61,4 +61,4 @@ def export(
         base=base,
         push=push,
     )
-    screen.result(write(run, folder, wish, screen))
+    screen.result(write_folder(run, folder, wish, screen))

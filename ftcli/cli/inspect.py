@@ -22,34 +22,15 @@ def list_(
 
     Example: ftcli list recipe          ftcli list optimizer
     """
-    from ftcli.config.listing import catalogue
     from ftcli.console.console import Screen
-    from ftcli.errors import ConfigError, Problem, did_you_mean
-    from ftcli.peft._compatibility import failing, support_table
+    from ftcli.report.choices import show_choices
 
-    listed = catalogue()
-    if what is not None and what not in listed:
-        raise ConfigError(Problem(what, "is nothing that can be listed", did_you_mean(what, listed)))
-    shown = {what: listed[what]} if what else listed
     screen = Screen(as_json=as_json)
-    for name, choices in shown.items():
-        if name == "peft":
-            rows = [(choice, text, failing(choice)) for choice, text in choices.items()]
-            screen.table(name, ["name", "what", "tried, and does not train"], rows)
-        else:
-            screen.table(name, ["name", "what"], choices.items())
-    if what == "peft":
-        table = support_table()
-        versions = ", ".join(f"{package} {version}" for package, version in table["versions"].items())
-        tried = sorted({name for own in table["methods"].values() for name in own["architectures"]})
-        screen.note(f"tried on {table['date']} with {versions}: {', '.join(tried)}, and every task")
-        screen.result({"peft": shown["peft"], "support": table})
-    else:
-        screen.result(shown)
+    screen.result(show_choices(what, screen))
 
 
 def config(words: Words = None, as_json: Json = False) -> None:
-    """Print the configuration that recipe and words amount to, each value with its origin.
+    """Print the configuration that recipe and overrides amount to, each value with its origin.
 
     Example: ftcli config recipe=sst2-lora optimizer.lr=5e-4
     """
@@ -79,7 +60,7 @@ def config(words: Words = None, as_json: Json = False) -> None:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check the installation, the hardware and the folders, and say how to mend what is wrong.
+    """Check the installation, the hardware and the folders, and say how to fix what is wrong.
 
     Example: ftcli doctor
     """
@@ -90,9 +71,9 @@ def doctor(as_json: Json = False) -> None:
     findings = examine()
     screen.table(
         "ftcli doctor",
-        ["", "what", "found", "to mend"],
-        [(f.mark, f.what, f.found, "" if f.ok else f.mend) for f in findings],
+        ["", "what", "found", "fix"],
+        [(f.mark, f.what, f.found, "" if f.ok else f.fix) for f in findings],
     )
-    screen.result({f.what: {"ok": f.ok, "found": f.found, "mend": f.mend} for f in findings})
+    screen.result({f.what: {"ok": f.ok, "found": f.found, "mend": f.fix} for f in findings})
     if any(not f.ok for f in findings):
         raise typer.Exit(1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from ftcli.console.console import Screen
     from ftcli.runtime.timers import Clock
 
 Words = Annotated[
@@ -81,27 +82,22 @@ def train(
         screen.result(rehearse(composed, run_dir, screen))
         return
     from ftcli.run.resume import resume_as
+    from ftcli.run.run_dir import RunDir
     from ftcli.run.train import start
     from ftcli.sweep.seeds import resume_seeds, train_seeds
 
-    if resume:
-        from ftcli.run.run_dir import RunDir
-
-        assert run_dir is not None
-        existing = RunDir.existing(run_dir)
+    # Each function is called from here, so that few frames lie between a command and the model.
+    with _exit_code_of_signal():
+        existing = RunDir.existing(run_dir) if resume and run_dir is not None else None
         if existing is not None and composed.config.seeds:
-            _run(screen, lambda: resume_seeds(composed, existing, screen))
-            return
-        if existing is not None:
-            _run(
-                screen,
-                lambda: resume_as(composed, existing, screen, allowed=_allowed(allow_change), clock=clock),
-            )
-            return
-    if composed.config.seeds:
-        _run(screen, lambda: train_seeds(composed, words or [], run_dir=run_dir, screen=screen))
-        return
-    _run(screen, lambda: start(composed, words or [], run_dir=run_dir, screen=screen, clock=clock))
+            result = resume_seeds(composed, existing, screen)
+        elif existing is not None:
+            result = resume_as(composed, existing, screen, allowed=_allowed(allow_change), clock=clock)
+        elif composed.config.seeds:
+            result = train_seeds(composed, words or [], run_dir=run_dir, screen=screen)
+        else:
+            result = start(composed, words or [], run_dir=run_dir, screen=screen, clock=clock)
+        screen.result(result)
 
 
 def resume(
@@ -131,12 +127,12 @@ def resume(
         saved = restored(found.config_yaml, words or [])
     if profile:
         _require_one_run(saved.config.seeds, False)
-    if saved.config.seeds:
-        _run(screen, lambda: resume_seeds(saved, found, screen))
-        return
-    _run(
-        screen, lambda: continue_run(found, words or [], screen, allowed=_allowed(allow_change), clock=clock)
-    )
+    with _exit_code_of_signal():
+        if saved.config.seeds:
+            result = resume_seeds(saved, found, screen)
+        else:
+            result = continue_run(found, words or [], screen, allowed=_allowed(allow_change), clock=clock)
+        screen.result(result)
 
 
 def _clock(context: typer.Context, profile: bool) -> Clock:
@@ -172,11 +168,12 @@ def _allowed(roles: list[str] | None) -> frozenset[str]:
     return frozenset(roles or [])
 
 
-def _run(screen: Screen, work: Any) -> None:
-    """Runs a training command; a signal ends it with 128 + its number after the state was saved."""
+@contextmanager
+def _exit_code_of_signal() -> Iterator[None]:
+    """A signal ends a training command with 128 + its number, after the state was saved."""
     from ftcli.trainer.signals import Interrupted
 
     try:
-        screen.result(work())
+        yield
     except Interrupted as stopped:
         raise typer.Exit(stopped.exit_code) from None

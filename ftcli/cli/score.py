@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ftcli.cli.run import Force, Json, Quiet, Words
 
-if TYPE_CHECKING:
-    from ftcli.console.console import Screen
-
 Checkpoint = Annotated[str, typer.Option("--checkpoint", help="best, last or a name such as step-000100.")]
 
 
-class Split(str, Enum):  # noqa: UP042 - typer shows the values
+class Split(StrEnum):
+    """Which rows are scored."""
+
     validation = "validation"
     test = "test"
     train = "train"
@@ -34,7 +33,7 @@ def evaluate(
     checkpoint: Checkpoint = "best",
     split: Annotated[Split, typer.Option("--split", help="Which part to score.")] = Split.validation,
     mistakes: Annotated[
-        int, typer.Option("--mistakes", min=0, help="How many of the worst mistakes to list.")
+        int, typer.Option("--mistakes", min=0, help="How many of the worst errors to list.")
     ] = 5,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="PNG or SVG file for the confusion matrix.")
@@ -42,61 +41,35 @@ def evaluate(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Score a run, or any classifier, on the rows of its configuration or of the words.
+    """Score a run, or any classifier, on the rows of its configuration or of the overrides.
 
     Several runs are scored in one table, those on one base with the base loaded once.
 
     Example: ftcli evaluate last          ftcli evaluate DIR data=sst2 data.path=DIR          ftcli evaluate RUN RUN
     """
     from ftcli.console.console import Screen
-    from ftcli.inference.load import open_predictor
-    from ftcli.inference.score import evaluate_part
+    from ftcli.inference.multi_model import evaluate_models
 
     screen = Screen(quiet=quiet, as_json=as_json)
-    runs, words = _runs_and_words(run, words or [])
-    if len(runs) > 1:
-        screen.result(_evaluate_several(runs, words, checkpoint, split.value, mistakes, output, screen))
-        return
-    loaded = open_predictor(run, checkpoint, words, with_rows=True)
-    screen.result(evaluate_part(loaded, split.value, screen, mistakes=mistakes, picture=output))
+    specs, overrides = _runs_and_overrides(run, words or [])
+    result = evaluate_models(
+        specs,
+        overrides,
+        screen,
+        checkpoint=checkpoint,
+        part=split.value,
+        num_errors=mistakes,
+        picture=output,
+    )
+    screen.result(result)
 
 
-def _runs_and_words(run: str, words: list[str]) -> tuple[list[str], list[str]]:
-    """Tells further runs from words: a word has a `=`; a flag that does not exist is left for the words' check."""
+def _runs_and_overrides(run: str, words: list[str]) -> tuple[list[str], list[str]]:
+    """Separates further runs from overrides, which have a `=`; an unknown flag is left to the check of overrides."""
     if any(word.startswith("-") for word in words):
         return [run], words
     more = [word for word in words if "=" not in word or Path(word).is_dir()]
     return [run, *more], [word for word in words if word not in more]
-
-
-def _evaluate_several(
-    runs: list[str],
-    words: list[str],
-    checkpoint: str,
-    part: str,
-    mistakes: int,
-    output: Path | None,
-    screen: Screen,
-) -> dict[str, Any]:
-    from ftcli.errors import ConfigError, Problem
-    from ftcli.inference.load import open_predictors
-    from ftcli.inference.multi_model import evaluate_several
-
-    if output is not None:
-        raise ConfigError(Problem("--output", "draws one run's confusion matrix", "name one run"))
-    opened, shared = open_predictors(runs, checkpoint, words, with_rows=True)
-    return evaluate_several(opened, shared, part, screen, mistakes=mistakes)
-
-
-def _predict_several(
-    runs: list[str], words: list[str], checkpoint: str, source: str, target: str, screen: Screen
-) -> None:
-    from ftcli.inference.load import open_predictors
-    from ftcli.inference.multi_model import predict_several, sharing
-
-    opened, shared = open_predictors(runs, checkpoint, words, with_rows=False)
-    count = predict_several(opened, source, target)
-    screen.note(f"{count} rows predicted by {', '.join(opened)}; {sharing(shared)}")
 
 
 def predict(
@@ -125,18 +98,17 @@ def predict(
     Example: ftcli predict last --input new.tsv --output scored.jsonl
     """
     from ftcli.console.console import Screen
-    from ftcli.inference.load import open_predictor
-    from ftcli.inference.row_writer import refuse_existing
-    from ftcli.inference.score import predict_file, refuse_same
+    from ftcli.inference.predict import predict as write_predictions
 
-    refuse_same(input_file, output_file)
-    refuse_existing(output_file, "--output", force=force)
-
+    # Rows on stdout stay machine-readable: nothing else is printed there.
     screen = Screen(quiet=quiet, as_json=output_file == "-")
-    runs, words = _runs_and_words(run, words or [])
-    if len(runs) > 1:
-        _predict_several(runs, words, checkpoint, input_file, output_file, screen)
-        return
-    loaded = open_predictor(run, checkpoint, words, with_rows=False)
-    count = predict_file(loaded, input_file, output_file)
-    screen.note(f"{count} rows predicted by {loaded.origin}")
+    specs, overrides = _runs_and_overrides(run, words or [])
+    write_predictions(
+        specs,
+        overrides,
+        screen,
+        source=input_file,
+        target=output_file,
+        force=force,
+        checkpoint=checkpoint,
+    )

@@ -1,4 +1,4 @@
-"""Where the files that ship with ftcli lie, installed or in a checkout."""
+"""Folders of choices and recipes: those that ship with ftcli, in an installation or a checkout, and of plugins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def bundled(name: str) -> Path:
-    """Returns the folder `conf` or `recipes`: inside the wheel, else beside the package.
+    """Returns the folder `conf` or `recipes`: inside the installed package, else beside it in a checkout.
 
     Raises:
         FileNotFoundError: neither exists; the installation is broken.
@@ -33,7 +33,11 @@ def conf_folders() -> tuple[Path, ...]:
 
 @functools.lru_cache
 def _plugins(_: tuple[str, ...]) -> list[Path]:
-    """Returns plugins' folders; to look into every installed distribution takes longer than all else here."""
+    """Returns plugins' folders.
+
+    Looking into every installed distribution takes longer than the rest of composing: it is done once for
+    each `sys.path`, the argument.
+    """
     specs = [find_spec(entry.module) for entry in entry_points(group="ftcli.conf")]
     places = [
         Path(place) / "conf" for spec in specs if spec for place in spec.submodule_search_locations or []

@@ -11,7 +11,7 @@ from ftcli.config.schema import ROLES
 
 
 def catalogue() -> dict[str, dict[str, str]]:
-    """Returns kind -> name -> the first comment line of its file (a metric: its docstring)."""
+    """Returns kind -> name -> one line: the first comment of its YAML, or the docstring of a metric."""
     listed = {"recipe": {name: _first_comment(file) for name, file in sorted(recipes().items())}}
     for role in ROLES:
         files = conf_files(role).values()

@@ -2,8 +2,10 @@
 
 `ftcli/<role>/<choice>.py` registers itself with a decorator; `conf/<role>/<choice>.yaml` gives its
 values. A YAML that shares another choice's module says `uses: <module>`, or `uses: <module>.<entry>` where
-the module registers several config classes. Nothing else is edited to add a choice. A name becomes no import path outside `ftcli/<role>/` but by the entry points of installed
-packages (groups `ftcli.<role>`, and `ftcli.conf` for their YAML).
+the module registers several config classes. Nothing else is edited to add a choice.
+
+A name is only looked up in `ftcli/<role>/` and among the entry points of installed packages (groups
+`ftcli.<role>`, and `ftcli.conf` for their YAML): no configuration can name another module to import.
 """
 
 from __future__ import annotations
@@ -40,6 +42,11 @@ def register(role: str, config_class: Any = None, *, entry: str = "") -> Callabl
 
     `sequence_classification.py` is the choice `sequence-classification`. A module that builds several
     choices, each with its config class, names them: `entry="ia3"` in `injected.py` is `injected.ia3`.
+
+    Args:
+        role: such as `optimizer`.
+        config_class: dataclass of the choice's fields, a `RoleConfig`.
+        entry: name within the module, where it registers several choices.
     """
 
     def enter(build: T) -> T:
@@ -52,7 +59,7 @@ def register(role: str, config_class: Any = None, *, entry: str = "") -> Callabl
 
 
 def names_of(role: str) -> list[str]:
-    """Returns the names of a role's modules and plugins; those that begin with an underscore are no choices."""
+    """Returns the names of a role's modules and plugins, without those that begin with an underscore."""
     package = importlib.import_module(f"ftcli.{role}")
     found = {m.name.replace("_", "-") for m in pkgutil.iter_modules(package.__path__)}
     return sorted(name for name in found | _plugins(role).keys() if not name.startswith(("_", "-")))

@@ -14,9 +14,9 @@ from ftcli.config.schema import ROLES
 
 
 def render_config(composed: Composed) -> str:
-    """Returns YAML in which every value carries `# default`, `# recipe` or `# shell`."""
+    """Returns YAML in which every value has its origin behind it: `# default`, `# recipe`, `# shell` or `# run`."""
     config = composed.config
-    values = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
+    values: Any = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
     lines = [f"recipe: {_scalar(config.recipe)}", f"seed: {config.seed}  # {composed.origins['seed']}"]
     if config.seeds:
         lines.append(f"seeds: {_scalar(config.seeds)}  # {composed.origins['seeds']}")
@@ -26,7 +26,7 @@ def render_config(composed: Composed) -> str:
             origin = f"  # {composed.origins[role]}" if name == "choices" and role in composed.origins else ""
             lines.append(f"  {role}: {_scalar(getattr(config, name)[role])}{origin}")
     for role in ROLES:
-        lines += _section(role, values[role], composed.origins, role, 0)  # type: ignore[index, call-overload]
+        lines += _section(role, values[role], composed.origins, role, 0)
     return "\n".join(lines) + "\n"
 
 
@@ -37,7 +37,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_origins(path: Path) -> dict[str, str]:
-    """Reads the origins that stand in config.yaml as trailing comments: dotted key -> origin."""
+    """Reads the origins, which are trailing comments in config.yaml: dotted key -> origin."""
     origins: dict[str, str] = {}
     trail: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -63,7 +63,8 @@ def restored(path: Path, overrides: list[str]) -> Composed:
     file, kept = getattr(composed.config.freezing, "file", None), path.parent / "schedule.yaml"
     if file is not None and not Path(file).exists() and kept.is_file():
         composed.notes.append(f"freezing.file={file} is gone: {kept} is used")
-        composed.config.freezing.file = composed.values.freezing.file = str(kept.absolute())  # type: ignore[attr-defined]
+        freezing: Any = composed.config.freezing  # only some strategies have a file
+        freezing.file = composed.values.freezing.file = str(kept.absolute())
     return composed
 
 

@@ -1,36 +1,41 @@
-"""Console output: panels, notes, progress and the closing table. Markup in data is never interpreted."""
+"""Console output: panels, notes, progress and tables. Markup and control characters in data are never interpreted."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ftcli.errors import FtcliError
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters except tab and newline, and those that change the direction of text."""
 PLAIN_LINE_SECONDS = 2.0
+"""Least time between two lines about training, where no terminal shows a progress bar."""
+LOG_WIDTH = 140
 UNLIMITED_WIDTH = 1000
 MAX_SHOWN_LABELS = 4
-"""A line of an evaluation names a figure for each label of up to so many; metrics.jsonl always has all."""
+"""Most labels whose figures a line of an evaluation shows one by one; metrics.jsonl always has all."""
 
 
 def safe(value: object) -> str:
-    """Returns text that cannot move the cursor, change colours or hide characters."""
+    """Returns the value as text in which control characters are escaped: it cannot move the cursor or change colours."""
     return CONTROL.sub(lambda m: f"\\x{ord(m.group()):02x}", str(value))
 
 
 def error_panel(error: FtcliError) -> Panel:
-    """Returns one panel: each problem's key, what came, and the next step."""
+    """Returns one panel with each problem's key, message and hint."""
     text = Text()
     for number, problem in enumerate(error.problems):
         if number:
@@ -47,37 +52,49 @@ def error_panel(error: FtcliError) -> Panel:
 
 
 class Screen:
-    """Writes for a terminal, or plain lines without one; `quiet` keeps errors only."""
+    """Writes for a terminal, or plain lines without one. It is also the trainer's Reporter.
+
+    Args:
+        quiet: write nothing but errors.
+        as_json: print the result alone, as one JSON object on stdout; implies `quiet`.
+    """
 
     def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
         self.quiet = quiet or as_json
         self.as_json = as_json
         self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), stderr=as_json)
         self._progress: Progress | None = None
-        self._task: Any = None
+        self._task: TaskID | None = None
         self._last_line = 0.0
         self._last_train: dict[str, Any] = {}
-        self._log: Any = None
+        self._log: TextIO | None = None
         self.num_phases = 1
-        """Of the run: the time left is not foretold from a phase that others follow, which go at another speed."""
+        """Of the run. The time left is shown in the last phase only: an earlier phase trains at another speed."""
 
-    def log_to(self, path: Any) -> None:
-        """Copies every line to a file from now on."""
+    def log_to(self, path: Path) -> None:
+        """Copies every line to a file from now on, also where `quiet` prints none."""
         self._log = open(path, "a", encoding="utf-8")  # noqa: SIM115, PTH123 - lives as long as the run
 
     def note(self, line: str) -> None:
-        """One line about a decision or an event."""
+        """Prints one line about a decision or an event."""
         self._write(Text(safe(line)))
 
     def notes(self, lines: Iterable[str]) -> None:
+        """Prints lines about decisions or events."""
         for line in lines:
             self.note(line)
 
     def heading(self, line: str) -> None:
+        """Prints one line in bold."""
         self._write(Text(safe(line), style="bold"))
 
     def styled(self, pieces: Iterable[tuple[str, str]], *, before: tuple[str, str] | None = None) -> None:
-        """One line of (text, style) pieces; what stands `before` it keeps its margin free where it wraps."""
+        """Prints one line of (text, style) pieces.
+
+        Args:
+            pieces: text and its rich style, such as `bold red`; an empty style for plain text.
+            before: a first column; lines that wrap start beside it, not below it.
+        """
         line = Text.assemble(*((safe(text), style) for text, style in pieces))
         if before is None:
             self._write(line)
@@ -91,29 +108,38 @@ class Screen:
     def table(
         self, title: str, columns: list[str], rows: Iterable[Iterable[object]], *, right: Iterable[int] = ()
     ) -> None:
-        """Prints a table; `right` numbers the columns that are aligned right."""
+        """Prints a table.
+
+        Args:
+            title: the line above it.
+            columns: their titles.
+            rows: cells, one for each column; they are printed by `str`.
+            right: indices of the columns that are aligned right.
+        """
+        aligned_right = set(right)
         table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
         for number, column in enumerate(columns):
             table.add_column(
-                Text(column), justify="right" if number in set(right) else "left", overflow="fold"
+                Text(column), justify="right" if number in aligned_right else "left", overflow="fold"
             )
         for row in rows:
             table.add_row(*(Text(safe(cell)) for cell in row))
         self._write(table)
 
     def whole_lines(self) -> None:
-        """From now on a row of a table is one line where no terminal limits it: a file, a pipe."""
+        """Keeps each row of a table on one line from now on, where the output is a file or a pipe."""
         if not self.console.is_terminal:
             self.console.width = max(self.console.width, UNLIMITED_WIDTH)
 
     def result(self, values: dict[str, Any]) -> None:
-        """The machine's answer, on stdout, when --json was given."""
+        """Prints the command's result as JSON on stdout, when --json was given."""
         if self.as_json:
             print(json.dumps(values, ensure_ascii=False))
 
-    # The trainer's Reporter.
+    # The methods of the trainer's Reporter: `note`, and the three below.
 
     def train(self, event: dict[str, Any], total_steps: int) -> None:
+        """Writes a `train` event to the log; without a terminal also prints it, at most every few seconds."""
         self._last_train = event
         line = train_line(event, total_steps, show_eta=event["phase"] == self.num_phases - 1)
         self._to_log(line)
@@ -126,27 +152,32 @@ class Screen:
             self.console.print(Text(line))
 
     def advance(self, step: int, total_steps: int) -> None:
+        """Moves the progress bar to a step; a terminal shows one from the first call to the last step."""
         if self.quiet or not self.console.is_terminal:
             return
-        if self._progress is None:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.completed}/{task.total} steps"),
-                *([TimeRemainingColumn()] if self.num_phases == 1 else []),
-                TextColumn("{task.fields[figures]}"),
-            )
-            self._progress = Progress(*columns, console=self.console, transient=True)
-            self._task = self._progress.add_task(
-                "training", total=total_steps, completed=step, figures=""
-            )
-            self._progress.start()
+        if self._progress is None or self._task is None:
+            self._progress, self._task = self._start_bar(step, total_steps)
         figures = short_figures(self._last_train) if self._last_train else ""
         self._progress.update(self._task, completed=step, figures=figures)
         if step >= total_steps:
             self._stop_bar()
 
+    def _start_bar(self, step: int, total_steps: int) -> tuple[Progress, TaskID]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} steps"),
+            *([TimeRemainingColumn()] if self.num_phases == 1 else []),
+            TextColumn("{task.fields[figures]}"),
+        )
+        # Transient: the bar is removed at the end, so that the terminal keeps the same lines as a log.
+        progress = Progress(*columns, console=self.console, transient=True)
+        task = progress.add_task("training", total=total_steps, completed=step, figures="")
+        progress.start()
+        return progress, task
+
     def evaluation(self, event: dict[str, Any], best: bool) -> None:
+        """Prints an `eval` event; `best`: its score is the best so far."""
         skip = ("event", "step", "epoch", "phase", "best", "seconds")
         figures = "  ".join(shown_figures({name: v for name, v in event.items() if name not in skip}))
         self.note(
@@ -154,7 +185,7 @@ class Screen:
         )
 
     def close(self) -> None:
-        """Takes the progress bar away and closes the log."""
+        """Removes the progress bar and closes the log."""
         self._stop_bar()
         if self._log is not None:
             self._log.close()
@@ -165,19 +196,20 @@ class Screen:
             self._progress.stop()
             self._progress = None
 
-    def _write(self, what: Any) -> None:
+    def _write(self, what: RenderableType) -> None:
         self._to_log(what)
         if not self.quiet:
             self.console.print(what)
 
-    def _to_log(self, what: Any) -> None:
+    def _to_log(self, what: RenderableType) -> None:
         if self._log is not None:
-            plain = Console(file=self._log, width=140, color_system=None, force_terminal=False)
+            plain = Console(file=self._log, width=LOG_WIDTH, color_system=None, force_terminal=False)
             plain.print(what if not isinstance(what, str) else Text(what), soft_wrap=True)
             self._log.flush()
 
 
 def short_figures(event: dict[str, Any]) -> str:
+    """Returns loss, lr (lowest to highest of the groups), speed and memory of a `train` event."""
     rates = sorted(set(event["lr"].values()))
     lr = f"{rates[-1]:.2e}" if len(rates) == 1 else f"{rates[0]:.1e} to {rates[-1]:.1e}"
     memory = event["memory_bytes"] / 2**30
@@ -188,7 +220,13 @@ def short_figures(event: dict[str, Any]) -> str:
 
 
 def shown_figures(figures: dict[str, float]) -> list[str]:
-    """Returns `name value` of each figure; of a figure for each of many labels only its ends and its mean."""
+    """Returns `name value` for each figure.
+
+    A metric with a figure for each of many labels, `metric/label`, becomes one text: lowest, highest and mean.
+
+    Args:
+        figures: name -> value; NaN where a label has no rows.
+    """
     groups: dict[str, dict[str, float]] = {}
     for name, value in figures.items():
         metric, _, label = name.partition("/")
@@ -198,7 +236,7 @@ def shown_figures(figures: dict[str, float]) -> list[str]:
         if len(values) <= MAX_SHOWN_LABELS:
             shown += [f"{metric}{'/' if label else ''}{label} {value:.4f}" for label, value in values.items()]
             continue
-        known = {label: value for label, value in values.items() if value == value} or values
+        known = {label: value for label, value in values.items() if not math.isnan(value)} or values
         low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
         mean = sum(known.values()) / len(known)
         shown.append(
@@ -208,6 +246,13 @@ def shown_figures(figures: dict[str, float]) -> list[str]:
 
 
 def train_line(event: dict[str, Any], total_steps: int, *, show_eta: bool) -> str:
+    """Returns a `train` event as one line; the phase is named where the learning rates are those of phases.
+
+    Args:
+        event: as metrics.jsonl has it.
+        total_steps: of the run.
+        show_eta: whether the time left follows from the seconds of a step: no later phase changes its speed.
+    """
     left = (total_steps - event["step"]) * event["seconds_per_step"]
     eta = f"  ETA {int(left // 60)}:{int(left % 60):02d}" if left and show_eta else ""
     phase = f"  phase {event['phase']}" if any(name.startswith("phase") for name in event["lr"]) else ""

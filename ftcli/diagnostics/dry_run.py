@@ -1,4 +1,4 @@
-"""`train --dry-run`: everything a run would decide. Reads rows and config.json, no weights; writes nothing."""
+"""`ftcli train --dry-run`: everything a run would decide. Reads rows and config.json, no weights; writes nothing."""
 
 from __future__ import annotations
 
@@ -18,14 +18,22 @@ from ftcli.storage.atomic import require_room
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
+    from ftcli.plan.plan import Phase, Plan
+    from ftcli.run.inputs import RunInputs
+    from ftcli.run.steps import StepCounts
     from ftcli.trainer.activation_cache.schedule import FrozenPrefix
 
 
 def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[str, Any]:
-    """Validates, prints plan, paths and step counts, and returns them.
+    """Validates, prints plan, paths and step counts, and returns them; raises what would stop the run.
 
-    The model is built on the meta device, so neither weights nor memory are touched, and rows are
-    read but not tokenised, save the training rows under a token budget: their lengths make the batches.
+    The model is built on the meta device, so neither weights nor memory are needed. Rows are read but not tokenized,
+    except the training rows under a token budget: their lengths decide the batches.
+
+    Args:
+        composed: the configuration.
+        run_dir: where the run would be written; None: a new folder under runs/.
+        screen: where it is printed.
     """
     from ftcli.run.tables import show_plan
 
@@ -35,25 +43,16 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     screen.notes(composed.notes)
     session = RunSession(config, notes=screen.notes, meta=True)
     inputs, built = session.inputs, session.built
-    assert inputs.splits is not None and inputs.splits.train is not None
     require_room(target, checkpoint_bytes(built, config))
     step_counts = session.step_counts
-    first = built.plan.phases[built.plan.start_phase]
-    curve = first.trigger.limit(
-        start=0, steps_per_epoch=step_counts.steps_per_epoch, total_steps=step_counts.total_steps
-    )
-    build_lr_lambda(first, curve, step_counts.steps_per_epoch)
+    first = _check_first_phase(built.plan, step_counts)
     show_plan(screen, built.plan)
     screen.notes(step_counts.lines())
     screen.notes(_frozen_prefix(built, find_prefixes(config, built, step_counts)))
-    paths = {"run directory": str(target), "model": inputs.source.origin}
-    for name in ("train", "validation", "test"):
-        rows = getattr(inputs.splits, name)
-        if rows is not None:
-            paths[name] = f"{rows.origin} ({len(rows):,} rows)"
+    paths = _paths(target, inputs)
     screen.table("paths", ["what", "where"], paths.items())
     screen.note(f"labels: {', '.join(inputs.labels)}; monitored: {build_monitor(config, first).name}")
-    # Attention depends on the longest row, which is not known before rows are encoded.
+    # The first decision only: attention depends on the longest row, which is not known before rows are encoded.
     screen.notes(decide_runtime(config, inputs.tokenizer.max_length).decisions[:1])
     screen.heading("dry run: nothing was written")
     return {
@@ -67,8 +66,28 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     }
 
 
+def _check_first_phase(plan: Plan, step_counts: StepCounts) -> Phase:
+    """Returns the phase that the run starts with; building its lr curve checks the scheduler's settings."""
+    first = plan.phases[plan.start_phase]
+    curve_steps = first.trigger.limit(
+        start=0, steps_per_epoch=step_counts.steps_per_epoch, total_steps=step_counts.total_steps
+    )
+    build_lr_lambda(first, curve_steps, step_counts.steps_per_epoch)
+    return first
+
+
+def _paths(target: Path, inputs: RunInputs) -> dict[str, str]:
+    """Returns what the run would read and write: name -> path or origin."""
+    paths = {"run directory": str(target), "model": inputs.source.origin}
+    for name in ("train", "validation", "test"):
+        rows = getattr(inputs.splits, name)
+        if rows is not None:
+            paths[name] = f"{rows.origin} ({len(rows):,} rows)"
+    return paths
+
+
 def _frozen_prefix(built: ModelAndPlan, prefixes: Sequence[FrozenPrefix]) -> list[str]:
-    """Says which phases may read kept activations; whether they do, a trial on the built model decides."""
+    """Returns a line about the phases that may read cached activations; a run tries on the built model whether they can."""
     from ftcli.trainer.activation_cache.cut_point import open_frame
 
     frame = open_frame(built.model, built.anatomy) if prefixes else None
@@ -82,4 +101,3 @@ def _frozen_prefix(built: ModelAndPlan, prefixes: Sequence[FrozenPrefix]) -> lis
     return [
         f"frozen prefix: activations are kept where a trial agrees: {parts} (trainer.prefix_cache=off keeps none)"
     ]
-

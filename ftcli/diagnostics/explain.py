@@ -1,4 +1,4 @@
-"""`ftcli explain`, from words to paper: config.json is enough; no weights, tokenizer or rows are needed."""
+"""`ftcli explain`: the plan of a run before it is trained. config.json is enough: no weights, tokenizer or rows are needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.config.registry import lookup
 from ftcli.config.schema import RunConfig
-from ftcli.diagnostics.timeline import Length, PhaseSpan, follow, longest_run
+from ftcli.diagnostics.timeline import PhaseSpan, RunLength, build_timeline, longest_run
 from ftcli.errors import FtcliError, Problem, RunDirError
 from ftcli.plan.memory_estimate import bytes_needed
 from ftcli.run.inputs import RunInputs, build_task, rows_seed
@@ -23,9 +23,10 @@ from ftcli.trainer.position import total_steps
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
+    from ftcli.plan.plan import Plan
 
-PIECES = 1000
-"""Steps an epoch is drawn with where its rows are not at hand."""
+ASSUMED_STEPS_PER_EPOCH = 1000
+"""Resolution of the lr curves where the number of training rows is not known."""
 
 
 def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: bool) -> dict[str, Any]:
@@ -36,8 +37,11 @@ def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: b
         output: PNG or SVG of the lr curves; None: only in the terminal.
         screen: where it is printed.
         probe: also measure one step of the largest phase on this machine.
+
+    Raises:
+        ConfigError: a setting that is wrong, or a probe of a task whose rows cannot be drawn at random.
+        RunDirError: `output` is neither PNG nor SVG, or cannot be written.
     """
-    from ftcli.diagnostics.lr_plot import draw, terminal_lines
     from ftcli.run.tables import show_plan
 
     check(composed, with_data=False)
@@ -46,31 +50,40 @@ def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: b
     config = composed.config
     screen.notes(composed.notes)
     session = RunSession(config, meta=True, stub=True)
-    inputs, built = session.inputs, session.built
-    plan = built.plan
+    inputs, plan = session.inputs, session.built.plan
     show_plan(screen, plan)
     length, note = _length(config)
-    timeline = follow(plan, length, build_lr_lambda)
-    screen.notes([note, *_longest_lines(timeline, length, longest_run(plan, length))])
+    timeline, longest = build_timeline(plan, length, build_lr_lambda), longest_run(plan, length)
+    screen.notes([note, *_longest_lines(timeline, length, longest)])
+    _show_curves(screen, timeline, length, output)
+    tokens = inputs.tokenizer.max_length
+    needs = _memory(config, inputs, session.built, tokens)
+    _show_memory(screen, needs, config, tokens)
+    measured = _measure(screen, config, inputs, plan, tokens) if probe else None
+    return _object(plan.to_json(), timeline, length, longest, needs, measured)
+
+
+def _show_curves(screen: Screen, timeline: list[PhaseSpan], length: RunLength, output: Path | None) -> None:
+    from ftcli.diagnostics.lr_plot import draw, terminal_lines
+
     screen.notes(terminal_lines(timeline, length))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         draw(timeline, length, output)
         screen.note(f"lr curves in {output}")
-    tokens = inputs.tokenizer.max_length
-    needs = _memory(config, inputs, built, tokens)
-    _show_memory(screen, needs, config, tokens)
-    measured = None
-    if probe:
-        from ftcli.diagnostics.benchmark_step import measured_step
 
-        largest = max(plan.phases, key=lambda phase: phase.num_trainable_parameters).index
-        measured = measured_step(config, inputs.hf_config, tokens, largest)
-        screen.heading(
-            f"measured: a step of phase {largest} takes {measured['seconds']:.3g} s ({measured['rows_per_s']:.3g} rows/s) on "
-            f"{measured['device']} in {measured['precision']}; peak {measured['peak_bytes'] / 2**30:.2f} GiB"
-        )
-    return _object(plan.to_json(), timeline, length, longest_run(plan, length), needs, measured)
+
+def _measure(screen: Screen, config: RunConfig, inputs: RunInputs, plan: Plan, tokens: int) -> dict[str, Any]:
+    """Measures a step of the phase with the most trainable parameters, and prints it."""
+    from ftcli.diagnostics.benchmark_step import measured_step
+
+    largest = max(plan.phases, key=lambda phase: phase.num_trainable_parameters).index
+    measured = measured_step(config, inputs.hf_config, tokens, largest)
+    screen.heading(
+        f"measured: a step of phase {largest} takes {measured['seconds']:.3g} s ({measured['rows_per_s']:.3g} rows/s) on "
+        f"{measured['device']} in {measured['precision']}; peak {measured['peak_bytes'] / 2**30:.2f} GiB"
+    )
+    return measured
 
 
 def _require_picture(output: Path) -> None:
@@ -83,33 +96,34 @@ def _require_picture(output: Path) -> None:
     require_writable(output)
 
 
-def _length(config: RunConfig) -> tuple[Length, str]:
-    """Returns the run's length, and how it was found."""
-    rows, reason = _rows_at_hand(config)
+def _length(config: RunConfig) -> tuple[RunLength, str]:
+    """Returns the run's length, and a line that says how it was found."""
+    rows, reason = _count_rows(config)
     trainer = config.trainer
-    why = f"no rows at hand{reason}"
-    if rows is not None and trainer.token_budget is not None:
-        rows, why = (
-            None,
-            "trainer.token_budget needs the rows' tokens (ftcli train --dry-run counts the steps)",
-        )
     if rows is None:
-        every = PIECES
-        total = math.ceil(trainer.epochs * PIECES)
-        note = f"{why}: lengths in epochs; the run is {trainer.epochs:g} {'epoch' if trainer.epochs == 1 else 'epochs'} at most"
-        if trainer.max_steps is not None:
-            note += f", or {trainer.max_steps} steps"
-        return Length(PIECES, total, every, None), note
+        return _length_in_epochs(config, f"no rows at hand{reason}")
+    if trainer.token_budget is not None:
+        why = "trainer.token_budget needs the rows' tokens (ftcli train --dry-run counts the steps)"
+        return _length_in_epochs(config, why)
     per_epoch = math.ceil(rows / trainer.batch_size)
     total = total_steps(trainer, per_epoch)
     note = (
         f"{rows:,} rows / batch of {trainer.batch_size} = {per_epoch} steps an epoch; {total} steps at most"
     )
-    return Length(per_epoch, total, trainer.eval_every_n_steps or per_epoch, rows), note
+    return RunLength(per_epoch, total, trainer.eval_every_n_steps or per_epoch, rows), note
 
 
-def _rows_at_hand(config: RunConfig) -> tuple[int | None, str]:
-    """Counts the training rows where they lie on this machine, or says why not; asks no hub."""
+def _length_in_epochs(config: RunConfig, why: str) -> tuple[RunLength, str]:
+    trainer = config.trainer
+    total = math.ceil(trainer.epochs * ASSUMED_STEPS_PER_EPOCH)
+    note = f"{why}: lengths in epochs; the run is {trainer.epochs:g} {'epoch' if trainer.epochs == 1 else 'epochs'} at most"
+    if trainer.max_steps is not None:
+        note += f", or {trainer.max_steps} steps"
+    return RunLength(ASSUMED_STEPS_PER_EPOCH, total, ASSUMED_STEPS_PER_EPOCH, None), note
+
+
+def _count_rows(config: RunConfig) -> tuple[int | None, str]:
+    """Counts the training rows if they are on this machine, or says why it cannot; the hub is not asked."""
     data = config.data
     bundled = getattr(data, "bundled", None)
     if data.path is None and data.files.train is None and bundled is None:
@@ -122,7 +136,7 @@ def _rows_at_hand(config: RunConfig) -> tuple[int | None, str]:
     return len(parts.train) if parts.train is not None else None, ""
 
 
-def _longest_lines(timeline: list[PhaseSpan], length: Length, longest: int) -> list[str]:
+def _longest_lines(timeline: list[PhaseSpan], length: RunLength, longest: int) -> list[str]:
     lines = [f"longest possible run: {longest / length.steps_per_epoch:.4g} epochs"
              + (f", {longest} steps" if length.rows is not None else "")]  # fmt: skip
     for span in timeline:
@@ -136,10 +150,9 @@ def _longest_lines(timeline: list[PhaseSpan], length: Length, longest: int) -> l
     return lines
 
 
-def _memory(
-    config: RunConfig, inputs: RunInputs, built: ModelAndPlan, tokens: int
-) -> list[dict[str, int]]:
-    rows = _rows_a_pass(config, tokens)
+def _memory(config: RunConfig, inputs: RunInputs, built: ModelAndPlan, tokens: int) -> list[dict[str, int]]:
+    """Returns the bytes that each phase needs, by what needs them (weights, gradients, optimizer, activations)."""
+    rows = _rows_per_forward(config, tokens)
     precision = config.trainer.precision.value
     if precision == "auto":
         precision = decide_runtime(config, tokens).precision
@@ -157,14 +170,14 @@ def _memory(
     ]
 
 
-def _rows_a_pass(config: RunConfig, tokens: int) -> int:
-    """Returns the rows of a forward pass whose rows all have `tokens` tokens; `auto` is the whole batch."""
+def _rows_per_forward(config: RunConfig, tokens: int) -> int:
+    """Returns the rows of a forward pass, all of `tokens` tokens; a micro-batch size of `auto` counts as the whole batch."""
     batch = rows_of_length(config.trainer, tokens)
     return min(config.trainer.stated_micro_batch or batch, batch)
 
 
 def _show_memory(screen: Screen, needs: list[dict[str, int]], config: RunConfig, tokens: int) -> None:
-    rows = _rows_a_pass(config, tokens)
+    rows = _rows_per_forward(config, tokens)
     table = [
         (index, *(_mib(need[name]) for name in need), _mib(sum(need.values())))
         for index, need in enumerate(needs)
@@ -180,11 +193,21 @@ def _mib(count: int) -> str:
 def _object(
     plan: dict[str, Any],
     timeline: list[PhaseSpan],
-    length: Length,
+    length: RunLength,
     longest: int,
     needs: list[dict[str, int]],
-    measured: Any,
+    measured: dict[str, Any] | None,
 ) -> dict[str, Any]:
+    """Returns the plan as JSON, with memory and timeline added to each phase and the run's length to the whole.
+
+    Args:
+        plan: of `Plan.to_json`.
+        timeline: of `build_timeline`.
+        length: of the run.
+        longest: steps of the longest possible run.
+        needs: bytes of each phase, by what needs them.
+        measured: of `measured_step`; None without a probe.
+    """
     by_phase = {span.phase.index: span for span in timeline}
     for phase, need in zip(plan["phases"], needs, strict=True):
         span = by_phase.get(phase["index"])

@@ -1,4 +1,4 @@
-"""The two curves of overfit-batch: as PNG, and as characters for a terminal."""
+"""Draws the two curves of overfit-batch: as PNG, and as characters for a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def spark(values: list[float], width: int = 60) -> str:
-    """Returns one line of block characters, lowest to highest value, at most `width` long."""
+    """Returns one line of block characters, `▁` for the lowest value and `█` for the highest; NaN counts as the lowest.
+
+    Args:
+        values: in their order.
+        width: most characters; more values than that are sampled evenly.
+    """
     if len(values) > width:
         values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
     known = [v for v in values if not math.isnan(v)] or [0.0]
@@ -32,7 +37,12 @@ def terminal_lines(verdict: Verdict) -> list[str]:
 
 
 def draw(verdict: Verdict, path: Path) -> None:
-    """Writes the batch's loss and the validation score over steps as PNG."""
+    """Writes the batch's loss and the validation score over steps as PNG.
+
+    Args:
+        verdict: with both curves.
+        path: of the PNG; its folder exists.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""overfit-batch: can this setup fit one batch? A verdict with a diagnosis.
+"""`ftcli overfit-batch`: can this setup fit one batch? A verdict with a diagnosis.
 
 The check is Karpathy's ("A Recipe for Training Neural Networks", 2019): a correct pipeline drives
 the loss of one batch to its floor in a few hundred steps, while the validation score falls.
@@ -20,11 +20,14 @@ from ftcli.trainer.context import TrainerContext
 from ftcli.trainer.trainer import Trainer
 
 if TYPE_CHECKING:
+    from ftcli.console.console import Screen
     from ftcli.task.base import Task
 
 MAX_STEPS = 500
 READ_EVERY = 5
+"""Steps between two readings of the batch's loss in eval mode."""
 VALIDATE_EVERY = 25
+"""Steps between two scores of the validation rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +41,32 @@ class Diagnosis:
 
 @dataclass(slots=True)
 class Verdict:
-    """Outcome: `passed` is true only for a fit without any diagnosis.
-
-    `batch_curve` holds (step, loss in eval mode, accuracy), the accuracy None for a task in which
-    nothing is right or wrong; `validation_curve` (step, score).
-    """
+    """The outcome of overfit-batch."""
 
     passed: bool
+    """True only for a fit without any diagnosis."""
     steps: int
     loss: float
+    """Of the batch in eval mode, at the end."""
     floor: float
+    """The lowest loss that is possible; above 0 under label smoothing."""
     accuracy: float | None
+    """None for a task in which nothing is right or wrong."""
     score_name: str
+    """Of the monitored metric."""
     batch_curve: list[tuple[int, float, float | None]]
+    """(step, loss of the batch in eval mode, accuracy)"""
     validation_curve: list[tuple[int, float]]
+    """(step, monitored score)"""
     diagnoses: list[Diagnosis] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
+        """Returns all fields by name."""
         return dataclasses.asdict(self)
 
 
 class _Silent:
-    """Takes the trainer's events; this check draws its own curves."""
+    """Takes the trainer's events and drops them: this check shows its own curves."""
 
     def log(self, event: dict[str, Any]) -> None:
         """Drops a log line."""
@@ -92,14 +99,14 @@ def silent() -> Any:
     return _Silent()
 
 
-def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, screen: Any) -> Verdict:
+def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, screen: Screen) -> Verdict:
     """Trains on `rows` until they are fitted or MAX_STEPS have passed, and says why not.
 
     Args:
         trainer: at step 0, its lr constant.
         rows: (batch,) row numbers of the batch.
-        fresh: names of newly created tensors, the head's.
-        screen: gets one `advance` a step.
+        fresh: names of newly initialized tensors, the head's.
+        screen: shows the progress.
     """
     context = trainer.context
     floor, tolerance = _task(context).fit_goal(context.train, rows)
@@ -116,7 +123,7 @@ def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, screen
             stopped = str(error)
             break
         step += 1
-        screen.advance(trainer.state, MAX_STEPS)
+        screen.advance(step, MAX_STEPS)
         if step % READ_EVERY == 0:
             loss, accuracy = read_batch(trainer, rows)
             batch_curve.append((step, loss, accuracy))
@@ -145,7 +152,12 @@ def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, screen
 
 @torch.no_grad()
 def read_batch(trainer: Trainer, rows: np.ndarray) -> tuple[float, float | None]:
-    """Returns (training loss, accuracy where there is one) of the batch in eval mode, dropout off."""
+    """Returns training loss per target, and accuracy where there is one, of the batch in eval mode, dropout off.
+
+    Args:
+        trainer: its model is left in eval mode.
+        rows: (batch,) row numbers.
+    """
     context, forward = trainer.context, trainer.context.forward
     context.model.eval()
     batch = forward.collate(context.train, rows)
@@ -172,7 +184,7 @@ def _task(context: TrainerContext) -> Task:
 def _static(
     context: TrainerContext, rows: np.ndarray, fresh: frozenset[str], trained: set[str]
 ) -> list[Diagnosis]:
-    """What is wrong before the first step: in the plan or in the batch's labels."""
+    """Returns what is wrong before the first step: in the plan or in the batch's labels."""
     found = []
     frozen_head = sorted(fresh - trained)
     if frozen_head:

@@ -1,4 +1,4 @@
-"""What overfit-batch and generate-schedule build, from words to verdict."""
+"""What overfit-batch and generate-schedule build: from a configuration to a verdict or a schedule."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ MAX_VALIDATION_ROWS = 256
 
 
 def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
-    """Builds the run's objects, fits its first batch, draws the curves and prints the verdict."""
+    """Builds the run's objects, fits its first batch, draws the curves and prints the verdict.
+
+    Args:
+        composed: the configuration.
+        output: PNG of both curves.
+        screen: where progress and verdict are printed.
+
+    Raises:
+        FtcliError: whatever would stop the run before its first step; a batch that is not fitted is a verdict.
+    """
     from ftcli.diagnostics.overfit import MAX_STEPS, nothing_trains, overfit, silent
     from ftcli.run.run_dir import require_writable
     from ftcli.trainer.micro_batch_search import find_micro_batch_size
@@ -57,7 +66,7 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
 
 
 def _head_or_fresh(config: RunConfig, built: ModelAndPlan) -> frozenset[str]:
-    """Returns what must train because it is new: with random weights everything is, and only the head counts."""
+    """Returns the tensors that must train because they are new; where all weights are random, the head's."""
     if config.model.weights is Weights.random:
         return frozenset(built.anatomy.head.tensors)
     return built.fresh
@@ -82,7 +91,13 @@ def _report(verdict: Verdict, output: Path, screen: Screen) -> Verdict:
 
 
 def schedule_text(composed: Composed, *, by: str = "block", phases: int | None = None) -> str:
-    """Returns the default unfreezing schedule as YAML, from config.json alone."""
+    """Returns the default unfreezing schedule as YAML, from config.json alone.
+
+    Args:
+        composed: the configuration.
+        by: `block`, `depth` or `pair`: what one phase unfreezes.
+        phases: merge neighbours into this many phases; None: as many as there are.
+    """
     from ftcli.plan.anatomy import read_anatomy
     from ftcli.plan.from_config import scaled_lr
     from ftcli.plan.schedule import write_schedule

@@ -1,4 +1,4 @@
-"""How long each phase can last, and the learning rates on the way: a plan's longest timeline."""
+"""A plan's timeline: how long each phase can last, and its learning rates over the steps."""
 
 from __future__ import annotations
 
@@ -7,53 +7,53 @@ from dataclasses import dataclass
 
 from ftcli.plan.plan import Phase, Plan
 
-POINTS = 120
-"""Samples of a phase's lr curve."""
+MAX_SAMPLES = 120
+"""Most samples of a phase's lr curve."""
 
 
 @dataclass(frozen=True, slots=True)
-class Length:
-    """The run's length: in steps where the rows are known, else in epochs of `steps_per_epoch` pieces."""
+class RunLength:
+    """The run's length: in steps where the rows are known, else in epochs of `steps_per_epoch` assumed steps."""
 
     steps_per_epoch: int
     total_steps: int
     steps_per_evaluation: int
     rows: int | None
-    """None: no data is at hand, an epoch is drawn as if it had `steps_per_epoch` steps."""
+    """Training rows. None: there is no data on this machine, and an epoch is assumed to have `steps_per_epoch` steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseSpan:
-    """One phase of the timeline."""
+    """A phase's part of the timeline, in optimizer steps."""
 
     phase: Phase
     start: int
-    """Step of the run after which it begins."""
+    """Step of the run after which the phase begins."""
     steps: int
-    """Steps drawn; 0 where the run is over before."""
+    """Steps shown; 0 where the run ends before the phase begins."""
     longest: int
-    """The most steps it could take from there: the length of its lr curve."""
+    """The most steps the phase can take from there: the length of its lr curve."""
     curve: tuple[tuple[int, float, float], ...]
-    """(step of the run, lowest, highest lr of its groups)."""
+    """(step of the run, lowest lr of the phase's parameter groups, highest lr) for each sample."""
 
     @property
     def by_scores(self) -> bool:
-        """It is drawn at its earliest end, for only scores end it."""
+        """Whether only scores end the phase, so that it is shown with its earliest end."""
         return self.steps < self.longest
 
 
-def follow(
-    plan: Plan, length: Length, factor_of: Callable[[Phase, int, int], Callable[[int], float]]
+def build_timeline(
+    plan: Plan, length: RunLength, lr_lambda_of: Callable[[Phase, int, int], Callable[[int], float]]
 ) -> list[PhaseSpan]:
-    """Returns the phases one after the other, each as long as its counts let it.
+    """Returns the phases one after the other, each as long as its step and epoch limits allow.
 
-    A phase that only scores can end, with others behind it, is drawn at its earliest end: `patience + 1`
-    evaluations, or as many as its slope is fitted to.
+    A phase that only scores can end, with others after it, is shown with its earliest end: after `patience + 1`
+    evaluations, or after as many as the plateau's slope is fitted to.
 
     Args:
         plan: the plan.
         length: of the run.
-        factor_of: (phase, steps of its curve, steps an epoch) -> multiplier of its lr by step.
+        lr_lambda_of: (phase, steps of its curve, steps per epoch) -> multiplier of its lr at a 0-based step.
     """
     timeline, at = [], 0
     for phase in plan.phases[plan.start_phase :]:
@@ -63,16 +63,16 @@ def follow(
         longest = phase.trigger.limit(
             start=at, steps_per_epoch=length.steps_per_epoch, total_steps=length.total_steps
         )
-        steps = longest if phase is plan.phases[-1] else min(longest, _earliest(phase, length))
+        steps = longest if phase is plan.phases[-1] else min(longest, _earliest_end(phase, length))
         own = phase.curve_steps(longest)
-        factor = factor_of(phase, own, length.steps_per_epoch)
-        timeline.append(PhaseSpan(phase, at, steps, longest, _curve(phase, factor, at, steps)))
+        lr_lambda = lr_lambda_of(phase, own, length.steps_per_epoch)
+        timeline.append(PhaseSpan(phase, at, steps, longest, _curve(phase, lr_lambda, at, steps)))
         at += steps
     return timeline
 
 
-def longest_run(plan: Plan, length: Length) -> int:
-    """Returns the most steps the run can take, whatever the scores say."""
+def longest_run(plan: Plan, length: RunLength) -> int:
+    """Returns the most steps the run can take, whatever the scores are."""
     at = 0
     for phase in plan.phases[plan.start_phase :]:
         if at >= length.total_steps:
@@ -83,7 +83,8 @@ def longest_run(plan: Plan, length: Length) -> int:
     return min(at, length.total_steps)
 
 
-def _earliest(phase: Phase, length: Length) -> int:
+def _earliest_end(phase: Phase, length: RunLength) -> int:
+    """Returns after how many steps scores can end a phase at the earliest; a phase with counts ends by those."""
     trigger = phase.trigger
     counts = (trigger.max_steps, trigger.max_epochs, trigger.max_transition_epoch)
     if any(count is not None for count in counts):
@@ -97,18 +98,19 @@ def _earliest(phase: Phase, length: Length) -> int:
 
 
 def _curve(
-    phase: Phase, factor: Callable[[int], float], start: int, steps: int
+    phase: Phase, lr_lambda: Callable[[int], float], start: int, steps: int
 ) -> tuple[tuple[int, float, float], ...]:
+    """Samples the lr of a phase evenly, its first and last step included; see `PhaseSpan.curve`."""
     rates = [group.lr for group in phase.groups] or [0.0]
-    places = (
-        sorted({round(i * (steps - 1) / (POINTS - 1)) for i in range(POINTS)})
-        if steps > POINTS
+    samples = (
+        sorted({round(i * (steps - 1) / (MAX_SAMPLES - 1)) for i in range(MAX_SAMPLES)})
+        if steps > MAX_SAMPLES
         else range(steps)
     )
-    return tuple((start + k, min(rates) * factor(k), max(rates) * factor(k)) for k in places)
+    return tuple((start + k, min(rates) * lr_lambda(k), max(rates) * lr_lambda(k)) for k in samples)
 
 
-def spans(timeline: Sequence[PhaseSpan], width: int) -> list[int]:
-    """Returns how many of `width` columns each span gets, at least one where it has steps."""
+def column_widths(timeline: Sequence[PhaseSpan], width: int) -> list[int]:
+    """Returns how many of `width` characters each phase gets, at least one where it has steps."""
     total = sum(s.steps for s in timeline) or 1
     return [max(round(width * s.steps / total), 1) if s.steps else 0 for s in timeline]

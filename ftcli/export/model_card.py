@@ -117,6 +117,8 @@ def _data(recorded: dict[str, Any]) -> str:
         file = plain(Path(str(part["origin"])).name)
         rows.append(f"| {plain(name)} | {file} | {part['rows']:,} | {plain(part['sha256'])} |")
     labels = recorded.get("labels", [])
+    if not labels:  # a task whose outputs have no names, such as a vocabulary
+        return "\n".join(rows)
     more = f" and {len(labels) - SHOWN_LABELS} more" if len(labels) > SHOWN_LABELS else ""
     named = ", ".join(plain(label) for label in labels[:SHOWN_LABELS])
     return "\n".join(rows) + f"\n\nOutputs, in order: {named}{more}."
@@ -212,8 +214,9 @@ def _limits(facts: Facts) -> str:
         lines.append("- One row at a time, without padding: with soft prompts, plain peft reads this classifier's answer off the last column of a batch, PAD or not. It was compared in this way only.")  # fmt: skip
     if facts.made.dtype != "float32":
         lines.append(f"- The weights are rounded to {facts.made.dtype}: scores are not those of the run to the last digit.")  # fmt: skip
-    lines.append(
-        "- It knows the outputs above and nothing else: a row that fits none of them still gets one."
-    )
+    if facts.finished.labels:
+        lines.append(
+            "- It knows the outputs above and nothing else: a row that fits none of them still gets one."
+        )
     lines.append("- Not tested on other domains or languages than the data's, nor for fairness or adversarial rows.")  # fmt: skip
     return "\n".join(lines)

@@ -47,7 +47,9 @@ def download(name: str, revision: str | None, patterns: list[str]) -> Path:
                 local_files_only=unreachable is not None,
             )
     except errors.HFValidationError as error:
-        problem = Problem("model.id", f"{name!r} is no hub id; expected NAME or OWNER/NAME", local_hint(name))
+        problem = Problem(
+            "model.id", f"{name!r} is not a hub id; expected NAME or OWNER/NAME", local_hint(name)
+        )
         raise ConfigError(problem) from error
     except failures as error:
         raise SourceError(_why_not(name, revision, unreachable or error)) from error
@@ -84,10 +86,12 @@ def _why_not(name: str, revision: str | None, error: Exception) -> Problem:
         return Problem("model.id", f"the hub has no model {name}, or it is private", local_hint(name))
     if constants.HF_HUB_OFFLINE:
         cache = constants.HF_HUB_CACHE
-        message = f"{name} is not whole in the hub's cache {cache}, and HF_HUB_OFFLINE=1 forbids a download"
+        message = (
+            f"{name} is not complete in the hub's cache {cache}, and HF_HUB_OFFLINE=1 forbids a download"
+        )
         return Problem("model.id", message, local_hint(name))
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    message = f"{name} cannot be fetched from the hub, and its cache does not hold it whole: {reason}"
+    message = f"{name} cannot be fetched from the hub, and its cache does not have all of its files: {reason}"
     return Problem("model.id", message, local_hint(name))
 
 

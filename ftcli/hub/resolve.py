@@ -205,7 +205,7 @@ def _from_hub(config: ModelConfig, wanted: bool) -> Source:
     if wanted and not has_weights(snapshot) and config.revision is None and (ref := hub.conversion(name)):
         snapshot = hub.download(name, ref, _SMALL_FILES + _LARGE_FILES)
         decisions = (
-            f"{name} holds pickled weights: their conversion by the hub is used, model.revision={ref}",
+            f"{name} has pickled weights: their conversion by the hub is used, model.revision={ref}",
         )
     if wanted and not has_weights(snapshot):
         message = f"{name} has no {SINGLE}; weights in pickle files (pytorch_model.bin) are never loaded"

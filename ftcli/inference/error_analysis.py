@@ -90,7 +90,7 @@ def show_errors(screen: Screen, errors: Sequence[dict[str, Any]], error_name: st
 
 def _differing(label: Any, found: Any) -> tuple[str, str]:
     if isinstance(label, list) and len(label) == len(found):
-        pairs = [(a, b) for a, b in zip(label, found, strict=True) if a != b]
+        pairs = [(str(a), str(b)) for a, b in zip(label, found, strict=True) if a != b]
         more = f" and {len(pairs) - MAX_TAGS} more" if len(pairs) > MAX_TAGS else ""
         return " ".join(a for a, _ in pairs[:MAX_TAGS]) + more, " ".join(b for _, b in pairs[:MAX_TAGS])
     return _short(label), _short(found)

@@ -1,4 +1,4 @@
-"""A trained model ready to score: out of a run directory, a Hugging Face folder or a hub id."""
+"""Loads a trained model: from a run directory, a Hugging Face folder or a hub id."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftcli.config.check import check
 from ftcli.config.compose import Composed, load
@@ -26,82 +26,114 @@ if TYPE_CHECKING:
 
 CHANGEABLE = ("data.", "task.metrics", "trainer.device", "trainer.precision", "trainer.eval_batch_size", "trainer.threads",
               "tokenizer.max_length", "model.path", "seed")  # fmt: skip
-"""Words an evaluation of a run accepts: other rows, other metrics, another machine."""
+"""Keys that may change when a finished run is scored: other rows, other metrics, another machine."""
 STAMPED = re.compile(r"\d{8}-\d{6}-([0-9a-f]{6})")
-"""Name of a run's folder: when it began, and its id."""
+"""Name of a run's folder: when it started, and its id."""
 
 
 @dataclass(slots=True)
 class LoadedModel:
-    """A model ready to score, with its inputs and evaluator; `origin` is printed, `labels` order the probabilities."""
+    """A model ready to score and predict, with all that belongs to it."""
 
     composed: Composed
     inputs: RunInputs
     runtime: Runtime
     model: torch.nn.Module
+    """In eval mode, on the runtime's device; a ModuleList of the members for an ensemble."""
     evaluator: Evaluator
     origin: str
+    """How messages name it: the run's path with the checkpoint, a folder or a hub id."""
     built: ModelAndPlan | None = None
-    """What the model was built as; None for a folder or an ensemble."""
+    """The model with its plan and adapters; None for a folder or an ensemble."""
 
     @property
     def labels(self) -> list[str]:
+        """Names of the labels, in the order of the probabilities."""
         return self.inputs.labels
 
 
 def load_run(run: RunDir, checkpoint: str, overrides: list[str], *, with_rows: bool) -> LoadedModel:
     """Loads a checkpoint of a run, with the rows of its configuration or of the overrides.
 
+    Args:
+        run: of one model, or of an ensemble of seeds.
+        checkpoint: `best`, `last` or a name such as `step-000100`.
+        overrides: those that begin with one of CHANGEABLE.
+        with_rows: False where rows come from elsewhere, as in `ftcli predict`.
+
     Raises:
-        ConfigError: a word that would change the model.
-        RunDirError: the model's own files changed since training.
+        ConfigError: an override that would change the model.
+        RunDirError: the base model's files changed since training.
     """
     from ftcli.checkpoint.store import CheckpointStore
     from ftcli.trainer.state_dict import load_tensors
 
     composed = restored(run.path / "config.yaml", overrides)
-    if composed.config.seeds:
-        return _load_ensemble(run, composed.config.seeds, checkpoint, overrides, with_rows=with_rows)
-    for key in sorted(composed.changed):
-        if not key.startswith(CHANGEABLE):
-            raise ConfigError(
-                Problem(
-                    key,
-                    "cannot change in a finished run",
-                    "words may change data.*, task.metrics and the device",
-                )
-            )
-    if hasattr(composed.config.freezing, "start_from"):
-        composed.config.freezing.start_from = None  # what the run began with is in its checkpoints
+    config = composed.config
+    if config.seeds:
+        return _load_ensemble(run, config.seeds, checkpoint, overrides, with_rows=with_rows)
+    _require_changeable(composed)
+    if hasattr(config.freezing, "start_from"):
+        config.freezing.start_from = None  # the tensors that the run began with are in its checkpoints
     check(composed, with_data=with_rows)
     recorded = json.loads(run.data_json.read_text(encoding="utf-8"))
-    decided = json.loads(run.environment_json.read_text(encoding="utf-8"))["decisions"]
-    found = CheckpointStore(
-        run.checkpoints, keep=composed.config.trainer.keep_checkpoints, readonly=True
-    ).find(checkpoint)
-    asked = composed.changed
-    kept = {"attention": decided["attention"]}
-    if not asked & {"trainer.device", "trainer.precision"}:
-        kept["precision"] = decided["precision"]
-    if "trainer.threads" not in asked:
-        kept["threads"] = decided["threads"]
-    session = RunSession(composed.config, labels=recorded["labels"], with_rows=with_rows, recorded=kept)
+    kept = _recorded_decisions(run, composed.changed)
+    store = CheckpointStore(run.checkpoints, keep=config.trainer.keep_checkpoints, readonly=True)
+    found = store.find(checkpoint)
+    session = RunSession(config, labels=recorded["labels"], with_rows=with_rows, recorded=kept)
     inputs = session.inputs
-    if inputs.source.fingerprint() != recorded["model"]["fingerprint"]:
-        raise RunDirError(Problem(inputs.source.origin, "the model's files changed since this run was trained",
-                                  "type model.path=DIR with the folder it was trained from"))  # fmt: skip
+    _require_same_base(inputs, recorded["model"]["fingerprint"])
     runtime, built = session.runtime, session.built
     load_tensors(built.model, found.load("model"))
     if (shared := current()) is not None:
         shared.adopt(built.model, runtime.device)
     model = built.model.to(runtime.device).eval()
-    return LoadedModel(composed, inputs, runtime, model, session.evaluator, f"{run.path} ({found.name})", built)
+    return LoadedModel(
+        composed, inputs, runtime, model, session.evaluator, f"{run.path} ({found.name})", built
+    )
+
+
+def _require_changeable(composed: Composed) -> None:
+    """Raises ConfigError for an override that would make another model than the one that was trained."""
+    for key in sorted(composed.changed):
+        if not key.startswith(CHANGEABLE):
+            hint = "overrides may change data.*, task.metrics and the device"
+            raise ConfigError(Problem(key, "cannot change in a finished run", hint))
+
+
+def _recorded_decisions(run: RunDir, changed: frozenset[str]) -> dict[str, Any]:
+    """Returns decisions of the training run that scoring repeats, unless an override asks for something else.
+
+    Attention, precision and the number of threads change figures in the last digits.
+    """
+    decided = json.loads(run.environment_json.read_text(encoding="utf-8"))["decisions"]
+    kept = {"attention": decided["attention"]}
+    if not changed & {"trainer.device", "trainer.precision"}:
+        kept["precision"] = decided["precision"]
+    if "trainer.threads" not in changed:
+        kept["threads"] = decided["threads"]
+    return kept
+
+
+def _require_same_base(inputs: RunInputs, fingerprint: str) -> None:
+    """Raises RunDirError where the base model's files are not those of the training run.
+
+    A checkpoint of an adapter has only the adapter's tensors: the rest comes from these files.
+    """
+    if inputs.source.fingerprint() != fingerprint:
+        message = "the model's files changed since this run was trained"
+        hint = "type model.path=DIR with the folder it was trained from"
+        raise RunDirError(Problem(inputs.source.origin, message, hint))
 
 
 def _load_ensemble(
     run: RunDir, seeds: list[int], checkpoint: str, overrides: list[str], *, with_rows: bool
 ) -> LoadedModel:
-    """Loads every member; rows, tokenizer and evaluator are those of the first."""
+    """Loads every member of an ensemble; rows, tokenizer and evaluator are those of the first.
+
+    Raises:
+        RunDirError: the members have different labels, so their probabilities cannot be averaged.
+    """
     import torch
 
     members = [
@@ -121,15 +153,20 @@ def _load_ensemble(
 
 
 def load_folder(spec: str, overrides: list[str]) -> LoadedModel:
-    """Loads a Hugging Face folder or hub id that already has its head; data and task come from overrides.
+    """Loads a Hugging Face folder or hub id that has a trained head; data and task come from overrides.
+
+    Args:
+        spec: the folder or hub id.
+        overrides: as for training.
 
     Raises:
-        ConfigError: the checkpoint holds no trained head for the task.
+        ConfigError: label names that do not fit the head.
+        SourceError: the model has no trained head for the task.
     """
-    place = f"model.path={spec}" if Path(spec).expanduser().is_dir() else f"model.id={spec}"
+    source = f"model.path={spec}" if Path(spec).expanduser().is_dir() else f"model.id={spec}"
     if not any(word.startswith("model=") for word in overrides):
         overrides = ["model=local", *overrides]
-    composed = load([*overrides, place])
+    composed = load([*overrides, source])
     check(composed)
     names = composed.config.data.label_names
     session = RunSession(composed.config, labels=names or [])
@@ -147,7 +184,18 @@ def load_folder(spec: str, overrides: list[str]) -> LoadedModel:
 
 
 def open_predictor(spec: str, checkpoint: str, overrides: list[str], *, with_rows: bool) -> LoadedModel:
-    """Opens whatever `ftcli evaluate` is given: a run, a folder with a model, or a hub id."""
+    """Opens what `ftcli evaluate` is given: a run, a folder with a model, or a hub id.
+
+    Args:
+        spec: path of a run, a part of its id or `last`; a folder with config.json; or a hub id such as OWNER/NAME.
+        checkpoint: of a run: `best`, `last` or a name.
+        overrides: other rows, metrics or hardware; for a folder or hub id also the task.
+        with_rows: False where rows come from elsewhere, as in `ftcli predict`.
+
+    Raises:
+        RunDirError: no run matches, and `spec` cannot be a hub id.
+        ConfigError: an override that would change the model.
+    """
     path = Path(spec).expanduser()
     if path.is_dir() and (path / "config.json").is_file():
         return load_folder(spec, overrides)
@@ -163,11 +211,17 @@ def open_predictor(spec: str, checkpoint: str, overrides: list[str], *, with_row
 def open_predictors(
     specs: list[str], checkpoint: str, overrides: list[str], *, with_rows: bool
 ) -> tuple[dict[str, LoadedModel], SharedWeights]:
-    """Opens several, those on one base with the base's weights read and held once.
+    """Opens several models; of those with the same base model the weights are read and kept in memory once.
+
+    Args:
+        specs: as `open_predictor` takes them.
+        checkpoint: of the runs: `best`, `last` or a name.
+        overrides: for all of them.
+        with_rows: False where rows come from elsewhere.
 
     Returns:
-        name -> predictor, in the order of `specs`; a name is the last part of a run's path or of an id.
-        What is shared.
+        name -> model, in the order of `specs`; a name is the last part of a run's path or of an id.
+        The weights they share.
 
     Raises:
         ConfigError: two have the same name.
@@ -186,7 +240,7 @@ def open_predictors(
 
 
 def _name(spec: str) -> str:
-    """Returns the name of what was opened, for columns and rows: of a run `<time>-<id>` the id."""
+    """Returns the name of a model for columns and rows of a table: of a run `<time>-<id>` the id."""
     path = Path(spec).expanduser()
     try:
         name = path.resolve().name if path.is_dir() else RunDir.find(spec).path.resolve().name

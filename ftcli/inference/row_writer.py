@@ -1,4 +1,4 @@
-"""Rows to a file: jsonl, tsv or csv, all at once under its name or not at all."""
+"""Writes rows to a file: jsonl, tsv or csv. The file appears under its name when all rows are written, or not at all."""
 
 from __future__ import annotations
 
@@ -20,20 +20,28 @@ FORMATS = (".jsonl", ".tsv", ".csv")
 
 
 def format_of(target: str, key: str) -> str:
-    """Returns the suffix that says how to write a file; `-`, stdout, is jsonl.
+    """Returns the suffix that says how to write a file; stdout, `-`, gets jsonl.
+
+    Args:
+        target: a file, or `-`.
+        key: the flag that names it, for messages.
 
     Raises:
-        ConfigError: none of the formats.
+        ConfigError: the suffix is not one of FORMATS.
     """
     suffix = ".jsonl" if target == "-" else Path(target).suffix
     if suffix not in FORMATS:
         expected = f"expected one of {', '.join(FORMATS)}" + (", or -" if key == "--output" else "")
-        raise ConfigError(Problem(key, f"{suffix or 'no suffix'!r} is no format", expected))
+        raise ConfigError(Problem(key, f"{suffix or 'no suffix'!r} is not a format", expected))
     return suffix
 
 
 def refuse_existing(target: str | Path, key: str, *, force: bool) -> None:
-    """Raises ConfigError where a file is there already and nothing says that it may go; a device or pipe takes rows."""
+    """Refuses to replace a file that exists, unless `force`; devices and pipes are written to.
+
+    Raises:
+        ConfigError: the file exists.
+    """
     path = Path(target)
     if not force and str(target) != "-" and path.is_file():
         message = f"{target} exists already, and would be replaced"
@@ -42,7 +50,15 @@ def refuse_existing(target: str | Path, key: str, *, force: bool) -> None:
 
 @contextmanager
 def opened(target: str, key: str = "--output") -> Iterator[TextIO]:
-    """Yields stdout, or a file that appears under its name only when all rows are in it."""
+    """Yields stdout, or a file that appears under its name only when the block ends without an error.
+
+    Args:
+        target: a file, or `-`.
+        key: the flag that names it, for messages.
+
+    Raises:
+        RunDirError: the file cannot be written.
+    """
     if target == "-":
         yield sys.stdout
         return
@@ -61,7 +77,14 @@ def opened(target: str, key: str = "--output") -> Iterator[TextIO]:
 
 
 class RowWriter:
-    """Rows as jsonl, tsv or csv: the input's columns, then those that the task adds."""
+    """Writes rows as jsonl, tsv or csv: the input's columns, then added ones.
+
+    Args:
+        file: where rows go.
+        suffix: one of FORMATS.
+        rows: any of the rows; their columns are written, except those that a reader derived.
+        added: names of the columns that follow; one that the input has too gets an underscore.
+    """
 
     def __init__(self, file: TextIO, suffix: str, rows: Rows, added: list[str]) -> None:
         self.file, self.suffix = file, suffix
@@ -74,6 +97,15 @@ class RowWriter:
             file.write("\t".join(_one_cell(name) for name in [*self.names, *self.added]) + "\n")
 
     def write(self, rows: Rows, added: list[list[Any]]) -> None:
+        """Writes rows.
+
+        Args:
+            rows: with the columns that the constructor was given.
+            added: cells of the added columns, a list for each row.
+
+        Raises:
+            DataError: a value with a tab or a line break, for tsv.
+        """
         for own, new in zip(
             zip(*(rows.columns[name] for name in self.names), strict=True), added, strict=True
         ):
@@ -88,26 +120,28 @@ class RowWriter:
 
 
 def _flat(cell: Any) -> Any:
-    """Lists and objects have no form of their own in a table: they are written as JSON."""
+    """Returns a cell's value for tsv and csv, which have no lists and objects: those are written as JSON."""
     return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell
 
 
 def _free(name: str, taken: Iterable[str]) -> str:
-    """Returns a name no column of the input has."""
+    """Returns the name, with as many underscores as make it differ from the columns of the input."""
     return _free(f"{name}_", taken) if name in taken else name
 
 
 def _inert(cell: Any) -> Any:
-    """A spreadsheet must not run a cell: text that would start a formula gets a leading quote."""
+    """Returns text that a spreadsheet does not run as a formula: one that could start one gets a leading quote."""
     return "'" + cell if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _one_cell(cell: Any) -> str:
+    """Returns a cell of tsv, which has no quoting.
+
+    Raises:
+        DataError: a tab or a line break in it.
+    """
     text = "" if cell is None else str(cell)
     if "\t" in text or "\n" in text or "\r" in text:
-        raise DataError(
-            Problem(
-                "--output", "a value holds a tab or a line break, which tsv cannot", "write .jsonl or .csv"
-            )
-        )
+        message = "a value contains a tab or a line break, which tsv cannot"
+        raise DataError(Problem("--output", message, "write .jsonl or .csv"))
     return text

@@ -18,7 +18,7 @@ class JsonlLog:
 
     Args:
         path: metrics.jsonl.
-        keep: keep this many lines, those the checkpoint knew of; None starts with what is there.
+        keep: how many lines stay, those the checkpoint knew of; None: all that are there.
 
     Raises:
         RunDirError: from every method, when the disk is full or cannot be written.
@@ -35,6 +35,7 @@ class JsonlLog:
             self._file = path.open("ab", buffering=0)
 
     def log(self, event: dict[str, Any]) -> None:
+        """Appends an event as one line of JSON."""
         line = (json.dumps(_strict(event), allow_nan=False) + "\n").encode()
         with self._explained():
             while line:
@@ -46,6 +47,7 @@ class JsonlLog:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
+        """Closes the file."""
         self._file.close()
 
 
@@ -58,12 +60,20 @@ def build(
     resume_step: int | None,
     resume_events: int | None,
 ) -> JsonlLog:
-    """Returns the log of metrics.jsonl alone."""
+    """Returns the log of metrics.jsonl alone.
+
+    Args:
+        config: the logger role's.
+        metrics_path: metrics.jsonl.
+        tensorboard_dir: not written by this logger.
+        resume_step: not needed by this logger.
+        resume_events: events that the checkpoint of a resume knew of; None: a new run.
+    """
     return JsonlLog(metrics_path, resume_events)
 
 
 def cut_after(path: Path, keep: int) -> None:
-    """Keeps the first lines: what came later, or was torn by a kill, happens again."""
+    """Cuts a file after its first `keep` lines: what came later, or was torn by a kill, happens again."""
     from ftcli.storage.atomic import write_atomic
 
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")

@@ -16,6 +16,13 @@ class TensorboardLog:
 
     A resume purges scalars of steps after `resume_step` with TensorBoard's own purge_step.
 
+    Args:
+        config: the logger role's.
+        metrics_path: metrics.jsonl.
+        tensorboard_dir: folder of the event files.
+        resume_step: step of the checkpoint that a resume continues; None: a new run.
+        resume_events: events that this checkpoint knew of; None: a new run.
+
     Raises:
         RunDirError: from every method, when the disk is full or cannot be written.
     """
@@ -41,6 +48,7 @@ class TensorboardLog:
             self._writer = SummaryWriter(str(tensorboard_dir), purge_step=purge)
 
     def log(self, event: dict[str, Any]) -> None:
+        """Writes an event to metrics.jsonl, and its numbers as scalars at its step."""
         self._lines.log(event)
         with self._explained():
             for name, value in event.items():
@@ -55,11 +63,13 @@ class TensorboardLog:
                         self._writer.add_scalar(tag, number, event["step"])
 
     def flush(self) -> None:
+        """Makes the events so far durable."""
         self._lines.flush()
         with self._explained():
             self._writer.flush()
 
     def close(self) -> None:
+        """Closes the files."""
         self._lines.close()
         with self._explained():
             self._writer.close()

@@ -56,7 +56,7 @@ class Metric:
         return f"{cls.__name__} takes nothing behind an @, got {parameter!r}" if parameter is not None else ""
 
     def kind(self, offered: Sequence[str]) -> str:
-        """Returns which of a task's kinds of predictions the metric takes."""
+        """Returns which of a task's kinds of predictions the metric takes: the first of its own that is offered."""
         return next(kind for kind in self.kinds if kind in offered)
 
     def reset(self) -> None:
@@ -64,7 +64,12 @@ class Metric:
         raise NotImplementedError
 
     def update(self, predictions: Any, labels: Any) -> None:
-        """Counts a batch, in the form of one of the metric's kinds."""
+        """Counts a batch, in the form of one of the metric's kinds.
+
+        Args:
+            predictions: (n, num_labels), (n,) or n lists, as the module's docstring says for each kind.
+            labels: of the same rows, likewise.
+        """
         raise NotImplementedError
 
     def compute(self) -> float | dict[str, float]:

@@ -37,7 +37,12 @@ class LabelCounts(Metric):
         """(3, num_labels) int64: both, predicted, labelled."""
 
     def update(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:
-        """Counts a batch of the kind `classes` or `multilabel`."""
+        """Counts a batch of the kind `classes`, `ids` or `multilabel`.
+
+        Args:
+            predictions: probabilities (n, num_labels), or ids (n,).
+            labels: ids (n,), or 0 and 1 (n, num_labels).
+        """
         import torch
 
         if labels.ndim == 2:
@@ -69,11 +74,17 @@ class LabelCounts(Metric):
         return float(figures[occurs].mean()) if bool(occurs.any()) else 0.0
 
     def figures(self, both: torch.Tensor, found: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Returns the figure of each label."""
+        """Returns the figure of each label.
+
+        Args:
+            both: (num_labels,) fp64, rows that have the label and are predicted to have it; () for @micro.
+            found: of the same shape, rows predicted to have it.
+            right: of the same shape, rows that have it.
+        """
         raise NotImplementedError
 
     def occurs(self, found: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Returns which labels the mean is over: those labelled or predicted anywhere, as in scikit-learn."""
+        """Returns which labels the mean is over, (num_labels,) bool: those labelled or predicted anywhere, as in scikit-learn."""
         return found + right > 0
 
 
@@ -88,14 +99,19 @@ class ConfusionMatrix(Metric):
         """(num_labels, num_labels) int64: row = label, column = prediction."""
 
     def update(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:
-        """Counts a batch of the kind `classes` or `ids`; of equal probabilities the first is the prediction."""
+        """Counts a batch of the kind `classes` or `ids`; of equal probabilities the first is the prediction.
+
+        Args:
+            predictions: probabilities (n, num_labels), or ids (n,).
+            labels: ids (n,).
+        """
         width = len(self.labels) or predictions.shape[-1]
         pairs = labels * width + predicted_ids(predictions)
         counts = pairs.bincount(minlength=width * width).view(width, width)
         self.counts = counts if self.counts is None else self.counts + counts
 
     def counted(self) -> torch.Tensor:
-        """Returns the counts as fp64 on the CPU.
+        """Returns the counts, (num_labels, num_labels) fp64 on the CPU: row = label, column = prediction.
 
         Raises:
             ValueError: nothing was counted.
@@ -114,14 +130,15 @@ class Mean(Metric):
         self.rows = 0
 
     def update(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:
-        """Adds a batch."""
+        """Adds a batch, in the form of one of the metric's kinds."""
         figures = self.figures(predictions, labels)
+        # MPS has no fp64.
         total = figures.double().sum() if figures.device.type != "mps" else figures.sum()
         self.sum = total if self.sum is None else self.sum + total
         self.rows += figures.numel()
 
     def figures(self, predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Returns the figure of each row (or target)."""
+        """Returns the figure of each row (or target), (n,) or (n, num_labels)."""
         raise NotImplementedError
 
     def compute(self) -> float:
@@ -136,7 +153,7 @@ class Mean(Metric):
 
 
 def predicted_ids(predictions: torch.Tensor) -> torch.Tensor:
-    """Returns the ids of the most probable labels, (n,); ids stay as they are."""
+    """Returns the ids of the most probable labels, (n,) int64: (n, num_labels) probabilities, or ids (n,) as they are."""
     return predictions.argmax(-1) if predictions.ndim == 2 else predictions
 
 
@@ -144,6 +161,10 @@ def rank(probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Returns the place of the label among the probabilities, (n,) int64, 0 for the highest.
 
     Of equal probabilities the earlier one stands first, as in argmax.
+
+    Args:
+        probabilities: (n, num_choices).
+        labels: (n,) int64, the place of the right one.
     """
     import torch
 

@@ -21,7 +21,7 @@ class Sums(Metric):
         self.inner: Any = None
 
     def update(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:
-        """Adds a batch of the kind `values`."""
+        """Adds a batch of the kind `values`: numbers (n,) and numbers (n,)."""
         import torch
         import torchmetrics.regression as library
 

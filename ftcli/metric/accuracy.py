@@ -16,7 +16,7 @@ class Accuracy(Mean):
     kinds = ("classes", "ranking", "multilabel", "ids")
 
     def figures(self, predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Returns 1.0 for each row that is right."""
+        """Returns 1.0 for each row that is right, (n,)."""
         if labels.ndim == 2:
             return ((predictions >= THRESHOLD) == (labels > 0)).all(1).float()
         return (predicted_ids(predictions) == labels).float()

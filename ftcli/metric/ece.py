@@ -26,7 +26,7 @@ class ECE(Metric):
         """(3, BINS): rows, sum of confidences, right ones."""
 
     def update(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:
-        """Adds a batch."""
+        """Adds a batch: probabilities (n, num_labels), and the right ones' places (n,)."""
         import torch
 
         confidence, found = predictions.max(-1)

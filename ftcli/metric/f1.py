@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 @register("metric")
 class F1(LabelCounts):
     def figures(self, both: torch.Tensor, found: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Returns F1 of each label, 0 for one that occurs nowhere."""
+        """Returns F1 of each label, (num_labels,), 0 for one that occurs nowhere."""
         return 2 * both / (found + right).clamp(min=1)

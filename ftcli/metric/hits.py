@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 @register("metric")
 class Hits(TopK):
     def figures(self, predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Returns 1.0 for each row that hits."""
+        """Returns 1.0 for each row that hits, (n,)."""
         return (rank(predictions, labels) < self.k).float()

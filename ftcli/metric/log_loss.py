@@ -17,7 +17,7 @@ class LogLoss(Mean):
     higher_is_better = False
 
     def figures(self, predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Returns the loss of each row, in nats; probabilities below the type's epsilon count as that, as in scikit-learn."""
+        """Returns the loss of each row, (n,) or (n, num_labels), in nats; probabilities below the type's epsilon count as that, as in scikit-learn."""
         import torch
 
         low = torch.finfo(predictions.dtype).eps

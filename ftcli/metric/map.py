@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 @register("metric")
 class MAP(TopK):
     def figures(self, predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Returns the average precision at k of each row; as there is one right answer, its reciprocal place."""
+        """Returns the average precision at k of each row, (n,); as there is one right answer, its reciprocal place."""
         place = rank(predictions, labels)
         return (place < self.k) / (place + 1).double()

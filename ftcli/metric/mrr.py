@@ -16,5 +16,5 @@ class MRR(Mean):
     kinds = ("ranking", "classes")
 
     def figures(self, predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Returns 1 / place of each row's right answer, 1 for the most probable."""
+        """Returns 1 / place of each row's right answer, (n,), 1 for the most probable."""
         return 1 / (rank(predictions, labels) + 1).double()

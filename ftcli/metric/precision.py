@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 @register("metric")
 class Precision(LabelCounts):
     def figures(self, both: torch.Tensor, found: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Returns the precision of each label, 0 for one that is never predicted."""
+        """Returns the precision of each label, (num_labels,), 0 for one that is never predicted."""
         return both / found.clamp(min=1)

@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 @register("metric")
 class Recall(LabelCounts):
     def figures(self, both: torch.Tensor, found: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Returns the recall of each label, 0 for one that no row has."""
+        """Returns the recall of each label, (num_labels,), 0 for one that no row has."""
         return both / right.clamp(min=1)

@@ -34,7 +34,7 @@ def load_config(config: ModelConfig, source: Source) -> PreTrainedConfig:
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         raise SourceError(_unknown_architecture(source, kind, "auto_map" in values))
     if values.get("quantization_config") and config.weights is Weights.pretrained:
-        message = f"{source.origin} holds quantised weights; expected float32, float16 or bfloat16"
+        message = f"{source.origin} has quantised weights; expected float32, float16 or bfloat16"
         raise SourceError(Problem(source.key, message, "use the model that is not quantised"))
     try:
         with quiet_transformers():

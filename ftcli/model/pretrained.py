@@ -226,4 +226,4 @@ def _compare_labels(labels: list[str], before: list[str], require_head: bool) ->
     if require_head and sorted(before) == sorted(labels):
         message = f"the model's labels are {names_before}, in this order; the data has {names}"
         raise ConfigError(Problem("data.label_names", message, f"set data.label_names=[{','.join(before)}]"))
-    return f"the head comes from the files; its labels {names_before} now stand for {names}"
+    return f"the head comes from the files; its labels {names_before} now mean {names}"

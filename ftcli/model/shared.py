@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftcli.console.units import size_text
+
 if TYPE_CHECKING:
     import torch
 
@@ -91,6 +93,12 @@ def shared_weights() -> Iterator[SharedWeights]:
         yield shared
     finally:
         _current.reset(token)
+
+
+def sharing_line(shared: SharedWeights) -> str:
+    """Returns a line for the user: how often weights were read, and how much memory sharing saves."""
+    times = "once" if shared.reads == 1 else f"{shared.reads} times"
+    return f"weights were read {times}; sharing them saves {size_text(shared.num_bytes)} of memory"
 
 
 def current() -> SharedWeights | None:

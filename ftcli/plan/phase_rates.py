@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ftcli.config.choice import Choice, typed_choice
+from ftcli.config.foreign_words import metric_hint
 from ftcli.config.schema import (
     LayerwiseConfig,
     LayerwiseKind,
@@ -91,7 +92,7 @@ def _monitor_problems(config: RunConfig, spec: PhaseSpec) -> list[Problem]:
     monitors = ["loss", *config.task.metrics]
     if spec.monitor is None or spec.monitor in monitors:
         return []
-    hint = did_you_mean(spec.monitor, monitors)
+    hint = metric_hint(spec.monitor, monitors)
     return [Problem(spec.at("monitor"), f"{spec.monitor!r} is not scored", hint)]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,9 +20,7 @@ from ftcli.plan.duration import parse_duration
 from ftcli.plan.lightning import translate
 from ftcli.plan.patterns import raise_problems
 from ftcli.plan.phase_spec import ChoiceSpec, Entry, PhaseSpec
-
-_INT = re.compile(r"[-+]?\d+")
-_FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+from ftcli.plan.yaml_nodes import INT, compose_yaml, scalar
 
 
 def parse_schedule(text: str, origin: str) -> tuple[PhaseSpec, ...]:
@@ -37,15 +34,7 @@ def parse_schedule(text: str, origin: str) -> tuple[PhaseSpec, ...]:
         PlanError: every unknown, duplicate or missing key and every value that is not what it should
             be, each with its line.
     """
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise PlanError(
-            Problem(f"{origin}:{line}", f"is not YAML: {error.problem or error.context}")
-        ) from error
-    except yaml.YAMLError as error:
-        raise PlanError(Problem(origin, f"is not YAML: {' '.join(str(error).split())}")) from error
+    root = compose_yaml(text, origin)
     reader = _Reader(origin)
     numbered = reader.numbered(root)
     specs = [reader.phase(index, *numbered[index]) for index in sorted(numbered)]
@@ -76,7 +65,7 @@ class _Reader:
         for key, node in root.value:
             where = self.at(key)
             name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            if not _INT.fullmatch(name) or int(name) < 0:
+            if not INT.fullmatch(name) or int(name) < 0:
                 message = f"{name!r} is not the number of a phase"
                 self.problems.append(Problem(where, message, f"write {form}"))
             elif int(name) in found:
@@ -141,7 +130,7 @@ class _Reader:
             return found
         if isinstance(node, yaml.SequenceNode):
             return [self.plain(item) for item in node.value]
-        return _scalar(node)
+        return scalar(node)
 
     def refuse(self, key: str, came: Any, expected: str) -> None:
         """Collects the problem of a value that is not what it should be."""
@@ -183,7 +172,7 @@ class _Reader:
         return None
 
     def length(self, node: yaml.Node, key: str) -> str | None:
-        text = str(_scalar(node)) if isinstance(node, yaml.ScalarNode) else ""
+        text = str(scalar(node)) if isinstance(node, yaml.ScalarNode) else ""
         try:
             parse_duration(text, key=key)
         except ConfigError as error:
@@ -211,20 +200,6 @@ def as_yaml(problems: Iterable[Problem]) -> list[Problem]:
         hint = problem.hint.replace(f"{problem.key}=", f"{key}: ")
         found.append(Problem(problem.key, problem.message, hint))
     return found
-
-
-def _scalar(node: yaml.Node) -> Any:
-    """Reads a plain scalar by YAML 1.2's core schema; a quoted one is text."""
-    text = node.value
-    if not isinstance(node, yaml.ScalarNode) or node.style in ("'", '"', "|", ">"):
-        return text
-    if text in ("", "~", "null", "Null", "NULL"):
-        return None
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    if _INT.fullmatch(text):
-        return int(text)
-    return float(text) if _FLOAT.fullmatch(text) else text
 
 
 def _number(low: float, *, whole: bool = False, off: float | None = None, strict: bool = False) -> _ReadField:

@@ -1,4 +1,4 @@
-"""ftcli compare, from the names of runs to what is known of them: one object, printed as tables or JSON."""
+"""ftcli compare: from the names of runs to one object, printed as tables or JSON."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ftcli.errors import ConfigError, Problem, RunDirError
 from ftcli.report.row_diff import compare_pairs
 from ftcli.report.summary import (
     Summary,
+    as_mapping,
+    as_number,
     best_checkpoint_bytes,
     bytes_on_disk,
-    mapping,
-    number,
+    json_safe,
     peak_memory,
-    plain,
     read_summary,
 )
 from ftcli.report.tables import show_comparison
@@ -25,18 +25,22 @@ if TYPE_CHECKING:
 
 
 def compare(names: list[str], part: str, screen: Screen) -> dict[str, Any]:
-    """Prints what runs have reached, what it cost, how they differ, and what their predictions show.
+    """Prints figures and costs of runs, the settings that differ, and what their predictions show.
 
     Args:
-        names: RUN as typed, two or more.
+        names: the RUN arguments, two or more.
         part: `validation` or `test`, whose predictions are compared.
-        screen: where the tables go.
+        screen: where the tables are printed.
+
+    Returns:
+        The same as one object, for JSON.
 
     Raises:
         ConfigError: fewer than two runs, or one run twice.
-        RunDirError: a name fits no run, or a file of a run cannot be read.
+        RunDirError: a name matches no run, or a file of a run cannot be read.
     """
     summaries = _open(names)
+    # A, B, ..., Z, AA, BB, ...: columns stay narrow, however long the names of runs are.
     letters = [chr(65 + place % 26) * (1 + place // 26) for place in range(len(summaries))]
     records = [
         {"letter": letter, **figures(summary)} for letter, summary in zip(letters, summaries, strict=True)
@@ -49,6 +53,7 @@ def compare(names: list[str], part: str, screen: Screen) -> dict[str, Any]:
 
 
 def _open(names: list[str]) -> list[Summary]:
+    """Reads every run first, so that all that cannot be read are reported at once."""
     if len(names) < 2:
         raise ConfigError(
             Problem("RUN", "one run has nothing to be compared with", "type two or more: ftcli runs")
@@ -73,34 +78,39 @@ def _open(names: list[str]) -> list[Summary]:
 
 
 def rows_alike(summaries: list[Summary], letters: list[str]) -> list[list[str]]:
-    """Returns the runs' letters, those together whose validation rows are the same; a run that does not say is left out."""
+    """Returns groups of letters: the runs of a group were scored on the same validation rows.
+
+    Args:
+        summaries: of the runs; one without a digest of its rows is left out.
+        letters: of the runs, in the same order.
+    """
     groups: dict[str, list[str]] = {}
     for summary, letter in zip(summaries, letters, strict=True):
-        digest = mapping(mapping(summary.data.get("parts")).get("validation")).get("sha256")
+        digest = as_mapping(as_mapping(summary.data.get("parts")).get("validation")).get("sha256")
         if isinstance(digest, str):
             groups.setdefault(digest, []).append(letter)
     return list(groups.values())
 
 
 def figures(summary: Summary) -> dict[str, Any]:
-    """Returns the figures of one run; None where its files do not say."""
+    """Returns the figures of one run; None where its files do not have one."""
     result, run = summary.result, summary.run
-    trainable = number(result.get("trainable_parameters", summary.plan.get("num_trainable_parameters")))
-    total = number(result.get("total_parameters"))
+    trainable = as_number(result.get("trainable_parameters", summary.plan.get("num_trainable_parameters")))
+    total = as_number(result.get("total_parameters"))
     share = trainable / total if trainable is not None and total else summary.plan.get("trainable_share")
     return {
         "run": summary.name,
-        "path": plain(str(run.path)),
+        "path": json_safe(str(run.path)),
         "recipe": summary.settings.get("recipe"),
         "state": summary.state,
         "steps": summary.steps(),
-        "best_step": number(result.get("best_step")),
-        "metrics": mapping(result.get("metrics")),
-        "test": mapping(result.get("test")),
+        "best_step": as_number(result.get("best_step")),
+        "metrics": as_mapping(result.get("metrics")),
+        "test": as_mapping(result.get("test")),
         "total_parameters": total,
         "trainable_parameters": trainable,
-        "trainable_share": number(share),
-        "rows_per_s": number(mapping(result.get("train")).get("rows_per_s")),
+        "trainable_share": as_number(share),
+        "rows_per_s": as_number(as_mapping(result.get("train")).get("rows_per_s")),
         "wall_seconds": summary.wall_seconds(),
         "peak_memory_bytes": peak_memory(run),
         "run_bytes": bytes_on_disk(run.path),
@@ -109,7 +119,7 @@ def figures(summary: Summary) -> dict[str, Any]:
 
 
 def differing(settings: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Returns dotted key -> a value a run, for every key whose values are not all the same."""
+    """Returns dotted key -> the value of each run, for every key whose values are not all the same."""
     keys = dict.fromkeys(key for values in settings for key in values)
     rows = {key: [values.get(key) for values in settings] for key in keys}
     return {key: values for key, values in rows.items() if any(value != values[0] for value in values)}

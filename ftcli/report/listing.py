@@ -1,4 +1,4 @@
-"""The runs in a folder, newest first, with those that are broken or half-written."""
+"""The runs in a folder, newest first, including those that are broken or incomplete."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from pathlib import Path
 from typing import Any
 
 from ftcli.errors import Problem, RunDirError
-from ftcli.report.summary import BROKEN, RUNNING, Summary, plain, read_summary
+from ftcli.report.summary import BROKEN, RUNNING, Summary, json_safe, read_summary
 from ftcli.run.run_dir import LEFTOVERS, MARK, ROOT, STAMP, RunDir
 
 MARKS = LEFTOVERS | {MARK, "result.json", "checkpoints", "metrics.jsonl"}
-"""A folder with one of these is a run, or was to become one."""
+"""A folder with one of these is a run, or the start of one."""
 
 
 def list_runs(root: Path | None) -> list[dict[str, Any]]:
-    """Returns a record a run, newest first.
+    """Returns a record for each run, newest first.
 
     Args:
-        root: where runs are looked for, `./runs` when None.
+        root: folder to search; None: `./runs`, which need not exist.
 
     Raises:
-        RunDirError: a root that was named is no folder, or cannot be read.
+        RunDirError: a root that was named is not a folder, or cannot be read.
     """
     if root is not None and not root.is_dir():
-        raise RunDirError(Problem(f"--runs-dir {root}", "is no folder", "name the folder that holds runs"))
-    place = ROOT if root is None else root
+        raise RunDirError(Problem(f"--runs-dir {root}", "is not a folder", "name the folder with the runs"))
+    folder = ROOT if root is None else root
     try:
-        found = _candidates(place) if place.is_dir() else []
+        found = _candidates(folder) if folder.is_dir() else []
     except OSError as error:
-        raise RunDirError(Problem(str(place), f"cannot be read: {error.strerror}")) from error
+        raise RunDirError(Problem(str(folder), f"cannot be read: {error.strerror}")) from error
     dated = [(_began(run), str(run.path), run) for run in found]
     records = [_record(run, began) for (began, _), _, run in sorted(dated, key=lambda d: d[:2], reverse=True)]
-    return _named(records, typed_by_id=root is None)
+    return _with_names(records, typed_by_id=root is None)
 
 
 def _candidates(root: Path) -> list[RunDir]:
@@ -54,7 +54,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _is_run_like(path: Path) -> bool:
-    """Returns whether a folder is named as a run is, or holds what a run leaves."""
+    """Returns whether a folder has the name of a run, or contains files that a run writes."""
     try:
         return bool(STAMP.match(path.name)) or any(entry.name in MARKS for entry in path.iterdir())
     except OSError:
@@ -64,12 +64,13 @@ def _is_run_like(path: Path) -> bool:
 def _began(run: RunDir) -> tuple[str, int]:
     try:
         return run.began()
-    except OSError:  # deleted while we look
+    except OSError:  # deleted in the meantime
         return "", 0
 
 
 def _record(run: RunDir, began: str) -> dict[str, Any]:
-    record = {"path": plain(str(run.path)), "recipe": plain(run.path.parent.name), "when": _when(began), "problem": None,
+    """Returns what the listing shows of a run; a run that cannot be read has the reason as `problem`."""
+    record = {"path": json_safe(str(run.path)), "recipe": json_safe(run.path.parent.name), "when": _when(began), "problem": None,
               "monitor": None, "best": None, "steps": None, "wall_seconds": None, "model": None, "data": None}  # fmt: skip
     if not run.config_yaml.is_file():
         half = "has no config.yaml: its start did not get that far"
@@ -95,25 +96,30 @@ def _record(run: RunDir, began: str) -> dict[str, Any]:
 
 
 def _source(summary: Summary, role: str) -> str:
-    """Returns the choice, and the name of what it was pointed at."""
+    """Returns the choice of a role, with the file, folder or id that was given to it."""
     choice = str(summary.settings.get(role))
-    place = summary.settings.get(f"{role}.path") or summary.settings.get(f"{role}.files.train")
-    if place:
-        return f"{choice}: {Path(str(place)).name}"
+    path = summary.settings.get(f"{role}.path") or summary.settings.get(f"{role}.files.train")
+    if path:
+        return f"{choice}: {Path(str(path)).name}"
     source = summary.settings.get(f"{role}.id")
     return f"{choice}: {source}" if source and choice in ("local", "text") else choice
 
 
 def _when(stamp: str) -> str | None:
-    """Returns the stamp of a run's name, which is UTC, for reading."""
+    """Returns the time in a run's name, `20260131-235959` in UTC, as `2026-01-31 23:59:59`."""
     try:
         return datetime.strptime(stamp, "%Y%m%d-%H%M%S").isoformat(sep=" ")
     except ValueError:
         return None
 
 
-def _named(records: list[dict[str, Any]], *, typed_by_id: bool) -> list[dict[str, Any]]:
-    """Adds as `run` the shortest text that names a run on the command line: a piece of its id, or its path."""
+def _with_names(records: list[dict[str, Any]], *, typed_by_id: bool) -> list[dict[str, Any]]:
+    """Adds as `run` the shortest text that names a run on the command line: its id, or its path.
+
+    Args:
+        records: of all runs found; an id must match one of them only.
+        typed_by_id: whether the command line looks for ids in this folder, which is `./runs`.
+    """
     names = [Path(record["path"]).name for record in records]
     ends = [name.rpartition("-")[2] for name in names]
     named = []

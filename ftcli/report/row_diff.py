@@ -1,4 +1,4 @@
-"""Two runs row by row: whether their predictions are of the same rows, and what they show."""
+"""Two runs compared row by row: whether their predictions are of the same rows, and what the difference shows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ftcli.report.significance import Paired, compare_paired, holm
-from ftcli.report.summary import FINISHED, Summary, mapping, number, plain
+from ftcli.report.summary import FINISHED, Summary, as_mapping, as_number, json_safe
 
 SIGNIFICANT = 0.05
 
@@ -20,41 +20,50 @@ class NotComparable(Exception):
 
 @dataclass(slots=True)
 class Predictions:
-    """The saved predictions of one part."""
+    """The saved predictions of one part, in row order."""
 
     labels: list[Any]
     right: np.ndarray
-    """(num_rows,) bool"""
+    """(num_rows,) bool: whether the whole row is predicted correctly."""
 
 
 def compare_pairs(summaries: list[Summary], letters: list[str], part: str) -> list[dict[str, Any]]:
     """Returns a record for each run after the first: statistics and a sentence, or why there are none.
 
-    The p values are corrected for their number, and only a corrected one supports a claim.
+    Several comparisons make a small p value likely by chance alone, so the p values are corrected for their number
+    (Holm), and only a corrected one supports a claim.
+
+    Args:
+        summaries: of the runs; each is compared with the first.
+        letters: of the runs, in the same order.
+        part: `validation` or `test`.
     """
     records: list[dict[str, Any]] = []
     found: dict[int, Paired] = {}
-    for place in range(1, len(summaries)):
-        record: dict[str, Any] = {"first": letters[0], "second": letters[place], "part": part}
+    for index in range(1, len(summaries)):
+        record: dict[str, Any] = {"first": letters[0], "second": letters[index], "part": part}
         try:
-            first, second = _same_rows(summaries[0], summaries[place], letters[0], letters[place], part)
+            first, second = _same_rows(summaries[0], summaries[index], letters[0], letters[index], part)
             found[len(records)] = compare_paired(first.right, second.right)
         except NotComparable as reason:
-            record |= {"compared": False, "sentence": f"{letters[0]} and {letters[place]} are not compared row by row: {reason}."}  # fmt: skip
+            record |= {"compared": False, "sentence": f"{letters[0]} and {letters[index]} are not compared row by row: {reason}."}  # fmt: skip
         records.append(record)
     corrected = holm([paired.p_value for paired in found.values()])
-    for (place, paired), p_value in zip(found.items(), corrected, strict=True):
-        record = records[place]
-        told = sentence(paired, record["first"], record["second"], p_value, len(found))
-        record |= {"compared": True, **asdict(paired), "p_value_corrected": p_value, "sentence": told}
+    for (index, paired), p_value in zip(found.items(), corrected, strict=True):
+        record = records[index]
+        text = sentence(paired, record["first"], record["second"], p_value, len(found))
+        record |= {"compared": True, **asdict(paired), "p_value_corrected": p_value, "sentence": text}
     return records
 
 
 def sentence(paired: Paired, first: str, second: str, p_corrected: float, num_pairs: int = 1) -> str:
-    """Returns what the test allows to be said, and no more.
+    """Returns the conclusion that the statistics support.
+
+    A difference is claimed only if the corrected p value is below 0.05 and the interval excludes 0: the test and the
+    bootstrap can disagree near the limit.
 
     Args:
-        paired: what the two did.
+        paired: counts, difference, interval and p value.
         first: name of the first run.
         second: name of the second.
         p_corrected: the p value corrected for the number of pairs; it decides.
@@ -77,7 +86,7 @@ def sentence(paired: Paired, first: str, second: str, p_corrected: float, num_pa
     if p_corrected >= SIGNIFICANT:
         return f"{head}: no difference that {rows} could show {figures}."
     if low <= 0 <= high:
-        return f"{head}: no difference is claimed, because the interval holds 0 {figures}."
+        return f"{head}: no difference is claimed, because the interval contains 0 {figures}."
     more, points = "more" if paired.difference > 0 else "less", f"{100 * abs(paired.difference):.1f} points"
     return f"{head}: {second} is {more} accurate by {points} on {rows}, more than chance would explain {figures}."
 
@@ -86,7 +95,7 @@ def _same_rows(first: Summary, second: Summary, a: str, b: str, part: str) -> tu
     """Returns the predictions of two runs on the same rows.
 
     Raises:
-        NotComparable: they are not known to be of the same rows, or cannot be read.
+        NotComparable: the rows are not known to be the same, or the predictions cannot be read.
     """
     digests = [_digest(summary, letter, part) for summary, letter in ((first, a), (second, b))]
     if digests[0] != digests[1]:
@@ -101,9 +110,10 @@ def _same_rows(first: Summary, second: Summary, a: str, b: str, part: str) -> tu
 
 
 def _digest(summary: Summary, letter: str, part: str) -> str:
+    """Returns the sha256 of the part's rows as data.json has it."""
     if summary.state != FINISHED:
         raise NotComparable(f"{letter} is not finished")
-    known = mapping(mapping(summary.data.get("parts")).get(part)).get("sha256")
+    known = as_mapping(as_mapping(summary.data.get("parts")).get(part)).get("sha256")
     if not isinstance(known, str):
         raise NotComparable(f"{letter} has no {part} part in data.json")
     return known
@@ -112,8 +122,13 @@ def _digest(summary: Summary, letter: str, part: str) -> str:
 def read_predictions(summary: Summary, letter: str, part: str) -> Predictions:
     """Returns the saved predictions of one part; every row must have a label and a prediction.
 
+    Args:
+        summary: of the run.
+        letter: of the run, for messages.
+        part: `validation` or `test`.
+
     Raises:
-        NotComparable: there are none, or a line is not of this kind.
+        NotComparable: there are none, a line has no label or prediction, or their number is not that of data.json.
     """
     path = summary.run.predictions / f"{part}.jsonl"
     where = f"predictions/{part}.jsonl of {letter}"
@@ -127,9 +142,9 @@ def read_predictions(summary: Summary, letter: str, part: str) -> Predictions:
     pairs = [_label_and_prediction(line, f"{where}, line {n}") for n, line in enumerate(lines, start=1)]
     if not pairs:
         raise NotComparable(f"{where} is empty")
-    said = number(mapping(mapping(summary.data.get("parts")).get(part)).get("rows"))
-    if said is not None and said != len(pairs):
-        raise NotComparable(f"{where} holds {len(pairs)} rows, data.json says {said}")
+    recorded = as_number(as_mapping(as_mapping(summary.data.get("parts")).get(part)).get("rows"))
+    if recorded is not None and recorded != len(pairs):
+        raise NotComparable(f"{where} has {len(pairs)} rows, data.json says {recorded}")
     return Predictions(
         [label for label, _ in pairs], np.array([_is_right(label, guess) for label, guess in pairs])
     )
@@ -139,15 +154,18 @@ def _label_and_prediction(line: str, where: str) -> tuple[Any, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        raise NotComparable(f"{where} is no JSON") from None
+        raise NotComparable(f"{where} is not JSON") from None
     for key in ("label", "prediction"):
-        if not isinstance(mapping(row).get(key), str | int | list):
+        if not isinstance(as_mapping(row).get(key), str | int | list):
             raise NotComparable(f"{where} has no {key} that is right or wrong")
-    return plain(row["label"]), plain(row["prediction"])
+    return json_safe(row["label"]), json_safe(row["prediction"])
 
 
 def _is_right(label: Any, guess: Any) -> bool:
-    """Whether a row is right as a whole: all of its tags or labels, or one of its answers (none: an empty one)."""
+    """Whether a row is right as a whole: all of its tags or labels, or one of its answers.
+
+    An answer is text and its label a list of the accepted texts; an empty list means that there is no answer.
+    """
     if isinstance(label, list) and isinstance(guess, str):
         return guess in label if label else not guess
     return bool(label == guess)

@@ -1,6 +1,6 @@
-"""Two classifiers on the same rows: what their hits and misses say about a difference.
+"""Significance of the difference between two classifiers on the same rows.
 
-Every function is pure: boolean arrays in, numbers out, the same numbers every time.
+Every function is pure: boolean arrays in, numbers out, and the same numbers for the same input.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import numpy as np
 
 NUM_RESAMPLES = 10_000
 SEED = 0
+"""Fixed, so that comparing the same runs again prints the same interval."""
 LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """What one pair of classifiers did on the rows they share."""
+    """How often two classifiers are right on the same rows, and the statistics of their difference."""
 
     num_rows: int
     both_right: int
@@ -26,8 +27,8 @@ class Paired:
     difference: float
     """Accuracy of the second minus accuracy of the first, -1 to 1."""
     interval: tuple[float, float] | None
-    """Bootstrap interval of the difference. None where no row tells the two apart: it would be 0 to 0,
-    which says nothing about other rows."""
+    """Bootstrap interval of the difference. None where no row is discordant: resampling would give 0 to 0, which
+    says nothing about other rows."""
     p_value: float
     """McNemar's exact test, two-sided."""
 
@@ -107,9 +108,13 @@ def bootstrap_interval(
 def mcnemar_exact(only_first: int, only_second: int) -> float:
     """Returns the two-sided p value of McNemar's exact test; 1 where no row is discordant.
 
-    McNemar, "Note on the sampling error of the difference between correlated proportions" (1947), with
-    the binomial distribution in place of the chi-square: if neither were better, each discordant row
-    would fall to either with probability 1/2.
+    McNemar, "Note on the sampling error of the difference between correlated proportions" (1947), with the
+    binomial distribution instead of the chi-square, which needs many discordant rows. Under the null hypothesis each
+    discordant row is the first's or the second's with probability 1/2.
+
+    Args:
+        only_first: rows that only the first classifier gets right.
+        only_second: rows that only the second gets right.
     """
     from scipy.stats import binomtest
 
@@ -120,10 +125,13 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
 def holm(p_values: list[float]) -> list[float]:
     """Returns the p values corrected for their number, in the order they came.
 
-    Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
+    Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979). It controls the same error rate as
+    Bonferroni's correction (any false claim among all pairs) and rejects at least as often.
     """
     values = np.asarray(p_values, dtype=float)
     order = np.argsort(values, kind="stable")
+    # The smallest p value is multiplied by the number of tests, the next one by one less, and so on; the running
+    # maximum keeps their order.
     factors = len(values) - np.arange(len(values))
     corrected = np.empty_like(values)
     corrected[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1.0)

@@ -1,4 +1,4 @@
-"""What a run directory says about its run. Only files are read; nothing is composed or loaded."""
+"""What a run directory says about its run. Only files are read: no configuration is composed, no model loaded."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FINISHED, STOPPED, RUNNING, BROKEN = "finished", "stopped", "running", "broken"
 
 @dataclass(slots=True)
 class Summary:
-    """A run as its files tell it; what a file does not say is None or empty."""
+    """A run as its files describe it; what no file says is None or empty."""
 
     run: RunDir
     state: str
     settings: dict[str, Any]
-    """Dotted key -> value, with the choice of a role under the role's name, as one types it."""
+    """Dotted key -> value, with the choice of a role under the role's name, as overrides are typed."""
     result: dict[str, Any]
     """result.json; empty until the run is finished."""
     plan: dict[str, Any] = field(default_factory=dict)
@@ -36,43 +36,43 @@ class Summary:
 
     @property
     def name(self) -> str:
-        return plain(self.run.path.name)
+        return json_safe(self.run.path.name)
 
     def steps(self) -> int | None:
-        """Returns the optimizer steps taken, up to the last line of metrics.jsonl in a run that goes on."""
+        """Returns the optimizer steps taken; of an unfinished run those up to the last line of metrics.jsonl."""
         if self.result:
-            return number(self.result.get("steps"))
-        return max((step for event in events(self.run) if (step := number(event.get("step")))), default=0)
+            return as_number(self.result.get("steps"))
+        return max((step for event in events(self.run) if (step := as_number(event.get("step")))), default=0)
 
     def best(self) -> tuple[str, Any]:
-        """Returns the monitored figure and its best value so far, None without an evaluation."""
+        """Returns the name of the monitored metric and its best value so far, None without an evaluation."""
         if self.result:
             monitor = str(self.result.get("monitor"))
-            return monitor, mapping(self.result.get("metrics")).get(monitor)
+            return monitor, as_mapping(self.result.get("metrics")).get(monitor)
         named, metrics = self.settings.get("trainer.monitor"), self.settings.get("task.metrics")
         monitor = str(named or (metrics[0] if isinstance(metrics, list) and metrics else "loss"))
         best = [e for e in events(self.run) if e.get("event") == "eval" and e.get("best") is True]
         return monitor, best[-1].get(monitor) if best else None
 
     def wall_seconds(self) -> float | None:
-        """Returns the seconds of the run, up to its last checkpoint in one that is not finished."""
+        """Returns the seconds of the run; of an unfinished run those up to its last checkpoint."""
         if self.result:
-            return number(self.result.get("wall_seconds"))
+            return as_number(self.result.get("wall_seconds"))
         try:
             state = read_object(self.run.checkpoints / "last" / "state.json")
         except RunDirError:
             return None
-        return number(mapping(state.get("train")).get("wall_seconds"))
+        return as_number(as_mapping(state.get("train")).get("wall_seconds"))
 
     def recorded(self) -> dict[str, Any]:
-        """Returns facts that no word sets: what was decided, the hardware, digests of what was read."""
-        decided = mapping(self.environment.get("decisions"))
+        """Returns facts that no setting states: what was decided, the hardware, digests of what was read."""
+        decided = as_mapping(self.environment.get("decisions"))
         facts = {f"recorded.{key}": value for key, value in decided.items()}
         facts |= {f"recorded.{key}": self.environment.get(key) for key in ("cpu", "gpu")}
-        train = mapping(mapping(self.data.get("parts")).get("train"))
+        train = as_mapping(as_mapping(self.data.get("parts")).get("train"))
         facts["recorded.train_rows"] = _digest(train.get("sha256"))
         for role in ("tokenizer", "model"):
-            facts[f"recorded.{role}"] = _digest(mapping(self.data.get(role)).get("fingerprint"))
+            facts[f"recorded.{role}"] = _digest(as_mapping(self.data.get(role)).get("fingerprint"))
         return facts
 
 
@@ -99,32 +99,32 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Returns config.yaml as dotted key -> value.
 
     Raises:
-        RunDirError: it cannot be read, or is no configuration of a run.
+        RunDirError: it cannot be read, or is not the configuration of a run.
     """
     try:
         saved = read_config(path)
         if not isinstance(saved, dict) or not isinstance(saved.get("choices"), dict):
-            raise ValueError("no configuration of a run")
-        flat = {key: plain(value) for key, value in leaves(saved)}
+            raise ValueError("not the configuration of a run")
+        flat = {key: json_safe(value) for key, value in leaves(saved)}
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise _unreadable(path, error) from error
     return {
-        plain(key.removeprefix("choices.")): value
+        json_safe(key.removeprefix("choices.")): value
         for key, value in flat.items()
         if not key.startswith("uses.")
     }
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Returns a JSON file of the run; empty where there is none.
+    """Returns the object of a JSON file; an empty one where there is no file.
 
     Raises:
-        RunDirError: the file cannot be read or holds no object.
+        RunDirError: the file cannot be read or is not an object.
     """
     try:
         if not path.exists():
             return {}
-        values = plain(json.loads(path.read_text(encoding="utf-8")))
+        values = json_safe(json.loads(path.read_text(encoding="utf-8")))
         if not isinstance(values, dict) or not values:
             raise ValueError("no JSON object")
     except (OSError, ValueError, RecursionError) as error:
@@ -133,7 +133,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def events(run: RunDir) -> Iterator[dict[str, Any]]:
-    """Yields the lines of metrics.jsonl; a line torn by a kill is passed over."""
+    """Yields the events of metrics.jsonl; a line that a kill left incomplete is skipped."""
     try:
         with run.metrics_jsonl.open(encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -142,43 +142,43 @@ def events(run: RunDir) -> Iterator[dict[str, Any]]:
                 except (ValueError, RecursionError):
                     continue
                 if isinstance(event, dict):
-                    yield plain(event)
+                    yield json_safe(event)
     except OSError:
         return
 
 
 def peak_memory(run: RunDir) -> int | None:
     """Returns the largest `memory_bytes` that was logged."""
-    seen = (number(event.get("memory_bytes")) for event in events(run))
+    seen = (as_number(event.get("memory_bytes")) for event in events(run))
     return max((value for value in seen if value is not None), default=None)
 
 
 def bytes_on_disk(folder: Path) -> int:
-    """Returns the bytes of all files in a folder, a file of several names once, links not followed."""
+    """Returns the bytes of all files in a folder. Hard links to one file count once; symbolic links are not followed."""
     sizes: dict[tuple[int, int], int] = {}
     for place, _, names in os.walk(folder):
         for name in names:
             try:
                 stat = Path(place, name).lstat()
-            except OSError:  # a run that goes on deletes old checkpoints
+            except OSError:  # a run in progress deletes old checkpoints
                 continue
             sizes[stat.st_dev, stat.st_ino] = stat.st_size
     return sum(sizes.values())
 
 
 def best_checkpoint_bytes(run: RunDir) -> int | None:
-    """Returns the bytes of the checkpoint that `best` names; None where it names none of the run's own."""
+    """Returns the bytes of the checkpoint that the link `best` points to; None where it is not one of the run."""
     target = (run.checkpoints / "best").resolve()
     inside = target.parent == run.checkpoints.resolve() and target.is_dir()
     return bytes_on_disk(target) if inside else None
 
 
-def plain(value: Any) -> Any:
-    """Returns what strict JSON and every terminal can take: NaN and stray bytes become text."""
+def json_safe(value: Any) -> Any:
+    """Returns a value that strict JSON and every terminal can take: NaN, infinities and undecodable bytes become text."""
     if isinstance(value, dict):
-        return {plain(str(key)): plain(inner) for key, inner in value.items()}
+        return {json_safe(str(key)): json_safe(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [plain(inner) for inner in value]
+        return [json_safe(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if value is None or isinstance(value, bool | int | float):
@@ -186,13 +186,13 @@ def plain(value: Any) -> Any:
     return str(value).encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
-def number(value: Any) -> Any:
-    """Returns a number, or None for anything else."""
+def as_number(value: Any) -> Any:
+    """Returns the value if it is a number (not a bool), else None."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def mapping(value: Any) -> dict[str, Any]:
-    """Returns a dictionary, or an empty one for anything else."""
+def as_mapping(value: Any) -> dict[str, Any]:
+    """Returns the value if it is a dictionary, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
@@ -202,4 +202,6 @@ def _digest(value: Any) -> str | None:
 
 def _unreadable(path: Path, error: Exception) -> RunDirError:
     reason = error.strerror if isinstance(error, OSError) else str(error).split("\n")[0]
-    return RunDirError(Problem(plain(str(path)), f"cannot be read: {plain(reason)}", "leave this run out"))
+    return RunDirError(
+        Problem(json_safe(str(path)), f"cannot be read: {json_safe(reason)}", "leave this run out")
+    )

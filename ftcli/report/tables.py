@@ -1,4 +1,4 @@
-"""Tables of runs: one line a run in a listing, one column a run in a comparison."""
+"""Tables of runs: a listing has a line for each run, a comparison a column for each run."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.console.units import size_text
-from ftcli.report.summary import BROKEN, FINISHED, number
+from ftcli.report.summary import BROKEN, FINISHED, as_number
 from ftcli.run.run_dir import ROOT
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
 
-NOTHING = "-"
+MISSING = "-"
 
 
 def show_runs(screen: Screen, records: list[dict[str, Any]], root: Path | None) -> None:
-    """Prints a line a run, or what to type when there is none.
+    """Prints a line for each run, or what to type when there is none.
 
     Args:
-        screen: where it goes.
+        screen: where the table is printed.
         records: what `list_runs` returned.
         root: the folder that was named, None for ./runs.
     """
@@ -31,16 +31,16 @@ def show_runs(screen: Screen, records: list[dict[str, Any]], root: Path | None) 
     rows = [
         (
             record["run"],
-            cell(record["recipe"]),
-            cell(record["when"]),
+            format_cell(record["recipe"]),
+            format_cell(record["when"]),
             record["state"],
-            NOTHING
+            MISSING
             if record["best"] is None
-            else f"{record['monitor']} {cell(record['best'], '{:.4f}'.format)}",
-            cell(record["steps"], "{:,}".format),
-            cell(record["wall_seconds"], duration),
-            cell(record["model"]),
-            cell(record["data"]),
+            else f"{record['monitor']} {format_cell(record['best'], '{:.4f}'.format)}",
+            format_cell(record["steps"], "{:,}".format),
+            format_cell(record["wall_seconds"], duration),
+            format_cell(record["model"]),
+            format_cell(record["data"]),
         )
         for record in records
     ]
@@ -50,21 +50,26 @@ def show_runs(screen: Screen, records: list[dict[str, Any]], root: Path | None) 
 
 
 def duration(seconds: float) -> str:
-    """Returns seconds for reading: `12.3 s`, `2 min 05 s`, `1 h 02 min`."""
+    """Returns seconds as text: `12.3 s`, `2 min 05 s`, `1 h 02 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def cell(value: Any, form: Callable[[Any], str] = str) -> str:
-    """Returns a value of a table; text such as NaN, and what is not there, take no format."""
+def format_cell(value: Any, form: Callable[[Any], str] = str) -> str:
+    """Returns the text of a table cell.
+
+    Args:
+        value: text, such as NaN from `json_safe`, is printed as it is, None as `-`.
+        form: formats a number.
+    """
     if value is None:
-        return NOTHING
-    return form(value) if number(value) is not None else str(value)
+        return MISSING
+    return form(value) if as_number(value) is not None else str(value)
 
 
-ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
+FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "total_parameters": ("parameters", "{:,}".format),
     "trainable_parameters": ("parameters that train", "{:,}".format),
     "trainable_share": ("share that trains", lambda share: f"{100 * share:.3g}%"),
@@ -76,7 +81,7 @@ ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "run_bytes": ("run directory", size_text),
     "best_checkpoint_bytes": ("best checkpoint", size_text),
 }
-"""Key of `figures` -> its line in the table."""
+"""Key of `ftcli.report.compare.figures` -> its title in the table, and its format."""
 
 
 def show_comparison(
@@ -86,38 +91,55 @@ def show_comparison(
     pairs: list[dict[str, Any]],
     alike: list[list[str]],
 ) -> None:
-    """Prints figures, settings that differ, and a sentence a pair.
+    """Prints figures, settings that differ, and a sentence for each pair.
 
     Args:
-        screen: where they go.
+        screen: where they are printed.
         records: the runs.
-        settings: key -> a value a run.
+        settings: key -> the value of each run.
         pairs: what `compare_pairs` returned.
-        alike: letters of the runs, those together that were scored on the same validation rows.
+        alike: groups of letters; the runs of a group were scored on the same validation rows.
     """
     screen.whole_lines()
-    letters = [record["letter"] for record in records]
-    columns = range(1, len(letters) + 1)
-    rows: list[list[str]] = [[key, *(cell(r[key]) for r in records)] for key in ("run", "recipe", "state")]
-    for key, part in (("metrics", "validation"), ("test", "test")):
-        for name in dict.fromkeys(name for record in records for name in record[key]):
-            rows.append([f"{part} {name}", *(cell(r[key].get(name), "{:.4f}".format) for r in records)])
-    rows += [[title, *(cell(r[key], form) for r in records)] for key, (title, form) in ROWS.items()]
-    screen.table("figures of the best checkpoints", ["", *letters], rows, right=columns)
+    _show_figures(screen, records)
     if len(alike) > 1:
         groups = " | ".join(" and ".join(group) for group in alike)
         screen.note(f"not the same validation rows ({groups}): figures of different rows do not compare")
-    differences = [[key, *map(cell, values)] for key, values in settings.items()]
-    if differences:
-        screen.table("settings that differ", ["", *letters], differences, right=columns)
-    else:
+    _show_settings(screen, [record["letter"] for record in records], settings)
+    _show_pairs(screen, pairs)
+    screen.notes(
+        f"{r['letter']} is {r['state']} at step {r['steps']}: its figures are not final"
+        for r in records
+        if r["state"] != FINISHED
+    )
+
+
+def _show_figures(screen: Screen, records: list[dict[str, Any]]) -> None:
+    letters = [record["letter"] for record in records]
+    rows = [[key, *(format_cell(r[key]) for r in records)] for key in ("run", "recipe", "state")]
+    for key, part in (("metrics", "validation"), ("test", "test")):
+        for name in dict.fromkeys(name for record in records for name in record[key]):
+            values = (format_cell(r[key].get(name), "{:.4f}".format) for r in records)
+            rows.append([f"{part} {name}", *values])
+    rows += [[title, *(format_cell(r[key], form) for r in records)] for key, (title, form) in FIGURES.items()]
+    screen.table("figures of the best checkpoints", ["", *letters], rows, right=range(1, len(letters) + 1))
+
+
+def _show_settings(screen: Screen, letters: list[str], settings: dict[str, list[Any]]) -> None:
+    if not settings:
         screen.note("no setting differs")
-    screen.heading(f"{pairs[0]['part']}, row by row")
+        return
+    rows = [[key, *map(format_cell, values)] for key, values in settings.items()]
+    screen.table("settings that differ", ["", *letters], rows, right=range(1, len(letters) + 1))
+
+
+def _show_pairs(screen: Screen, pairs: list[dict[str, Any]]) -> None:
+    part = pairs[0]["part"]
+    screen.heading(f"{part}, row by row")
     screen.notes(pair["sentence"] for pair in pairs)
     if any(pair["compared"] for pair in pairs):
-        chose = ", and these rows also chose the checkpoints" if pairs[0]["part"] == "validation" else ""
+        # The test covers the sampling of rows, not that of seeds: training again gives other weights.
+        chose = ", and these rows also chose the checkpoints" if part == "validation" else ""
         screen.note(
             f"This is about these checkpoints, not their settings: another seed is another run{chose}."
         )
-    screen.notes(f"{r['letter']} is {r['state']} at step {r['steps']}: its figures are not final"
-                 for r in records if r["state"] != FINISHED)  # fmt: skip

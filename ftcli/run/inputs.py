@@ -108,7 +108,7 @@ def room_for_rows(config: RunConfig, hf_config: PreTrainedConfig) -> tuple[int |
 
 
 def build_task(config: RunConfig, labels: list[str] | None = None) -> Task:
-    task_class = lookup("task", config.uses["task"]).build
+    task_class: type[Task] = lookup("task", config.uses["task"]).build
     return task_class(config.task, columns=config.data.columns, label_names=labels or config.data.label_names)
 
 

@@ -84,11 +84,12 @@ def build_meta_model(config: RunConfig) -> torch.nn.Module:
         attention="eager",
         meta=True,
     )
-    return built.model
+    model: torch.nn.Module = built.model
+    return model
 
 
 def _heads_of_all_tasks() -> list[str]:
     """Returns the transformers classes of every task that can be chosen, each once."""
     known = names_of("task")
     tasks = (lookup("task", name).build for name in conf_files("task") if name in known)
-    return list(dict.fromkeys(head.auto_class for task in tasks for head in task.heads))  # type: ignore[attr-defined]
+    return list(dict.fromkeys(head.auto_class for task in tasks for head in task.heads))

@@ -6,7 +6,7 @@ import json
 import math
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftcli.errors import CheckpointError, Problem
 from ftcli.storage.atomic import write_atomic
@@ -14,6 +14,7 @@ from ftcli.storage.atomic import write_atomic
 if TYPE_CHECKING:
     import numpy as np
 
+    from ftcli.batching.protocols import PredictingTask
     from ftcli.batching.rows import Rows
     from ftcli.batching.token_table import TokenTable
     from ftcli.trainer.evaluation import Evaluator, Scores
@@ -41,9 +42,17 @@ def save_predictions(path: Path, evaluator: Evaluator, table: TokenTable, rows: 
 
 
 def write_predictions(
-    path: Path, task: Any, table: TokenTable, rows: Rows, records: list[np.ndarray]
+    path: Path, task: PredictingTask, table: TokenTable, rows: Rows, records: list[np.ndarray]
 ) -> None:
-    """Writes one JSON line a row: row, label, prediction, probabilities; what they are is the task's."""
+    """Writes one JSON line a row: row, label, prediction, probabilities; what they are is the task's.
+
+    Args:
+        path: the file; its folder is made.
+        task: of the model.
+        table: the rows as tokens.
+        rows: the rows as they were read.
+        records: of `task.records`, one a row; the shape is the task's own, such as (num_labels,).
+    """
     path.parent.mkdir(exist_ok=True)
     lines = (
         json.dumps({"row": row, **task.prediction_row(record, table, rows, row)}, ensure_ascii=False)

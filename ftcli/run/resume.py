@@ -9,7 +9,7 @@ from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.config.saved import differences, render_config, restored
 from ftcli.errors import ConfigError, Problem, RunDirError
-from ftcli.plan.plan import plan_differences
+from ftcli.plan.differences import plan_differences
 from ftcli.run.encode import describe_data
 from ftcli.run.model import ModelAndPlan, checkpoint_bytes
 from ftcli.run.run_dir import RunDir

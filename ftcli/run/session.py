@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack
 
 from ftcli.run.build import build_evaluator, build_forward, build_trainer
 from ftcli.run.encode import encode_parts, require_trainable_rows
@@ -22,10 +22,25 @@ from ftcli.runtime.timers import OFF, Clock, Section
 
 if TYPE_CHECKING:
     from ftcli.batching.token_table import TokenTable
+    from ftcli.checkpoint.store import CheckpointStore
     from ftcli.config.schema import RunConfig
     from ftcli.run.data_checks.contract import Contract
+    from ftcli.trainer.context import EventLog, Reporter
     from ftcli.trainer.evaluation import Evaluator
+    from ftcli.trainer.micro_batching import MicroBatching
+    from ftcli.trainer.signals import StopFlag
     from ftcli.trainer.trainer import Trainer
+
+
+class TrainerOptions(TypedDict):
+    """What a trainer needs beside the session's stages; `run.build.build_trainer` says what each is."""
+
+    store: CheckpointStore | None
+    events: EventLog
+    reporter: Reporter
+    stop: StopFlag
+    micro_batching: NotRequired[MicroBatching | None]
+
 
 Notes = Callable[[Iterable[str]], None]
 """Takes lines to print: what a stage decided for the user."""
@@ -138,9 +153,9 @@ class RunSession:
 
         return check_contract(self.inputs, self.tables, self.built.model.to(self.runtime.device))
 
-    def trainer(self, **options: Any) -> Trainer:
-        """Returns a trainer at step 0; `options` are those of `run.build.build_trainer`."""
-        return build_trainer(self.config, self.inputs, self.runtime, self.built, self.step_counts, self.tables, **options)  # fmt: skip
+    def trainer(self, **options: Unpack[TrainerOptions]) -> Trainer:
+        """Returns a trainer at step 0."""
+        return build_trainer(self.config, self.inputs, self.runtime, self.built, self.step_counts, self.tables, clock=self.clock, **options)  # fmt: skip
 
     def _longest(self) -> int:
         """Returns the tokens of the longest row, or the most a row may have where none is encoded."""

@@ -126,7 +126,7 @@ def training(
         try:
             with clock(Section.building):
                 splits = recorded_micro_batching(composed.config.trainer, run.pieces_json)
-                trainer = session.trainer(store=store, events=events, reporter=screen, stop=stop, clock=clock, micro_batching=splits)  # fmt: skip
+                trainer = session.trainer(store=store, events=events, reporter=screen, stop=stop, micro_batching=splits)  # fmt: skip
                 if checkpoint is not None:
                     trainer.restore(checkpoint, changed_plan=changed_plan)
             _announce(session, trainer, checkpoint, screen, resume=resume)

@@ -17,11 +17,17 @@ class Runtime:
     """What the hardware decided; recorded with the run and used again by a resume."""
 
     device: str
+    """`cpu`, `cuda` or `mps`."""
     precision: str
+    """`fp32`, `bf16` or `fp16`."""
     attention: str
+    """`eager` or `sdpa`: transformers' attn_implementation."""
     threads: int
+    """torch's intra-op threads on the CPU."""
     fast_paths: bool = False
+    """Dropout masks of random words and sparse gradients of embeddings, on the CPU."""
     first_token: bool = False
+    """The top block trains on the first token alone where the head reads no other."""
     decisions: list[str] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
@@ -32,11 +38,15 @@ class Runtime:
 
 
 def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | None = None) -> Runtime:
-    """Device, precision, attention kind and threads: a rule of config and hardware, never a timing.
+    """Decides device, precision, attention kind and threads; also sets torch's number of threads.
 
     Args:
+        config: the run's.
         longest: tokens of the longest row.
         recorded: decisions of the run that is continued; they win, so that bytes stay the same.
+
+    Raises:
+        ConfigError: the device asked for is not here.
     """
     from ftcli.runtime.device import decide_device, decide_precision, set_threads
 

@@ -36,7 +36,12 @@ def decide_device(asked: Device) -> str:
 
 
 def decide_precision(asked: Precision, device: str) -> tuple[str, str]:
-    """Returns (precision, reason). A rule of hardware, never a timing."""
+    """Returns (precision, reason): a rule of the hardware, so that a run decides the same each time.
+
+    Args:
+        asked: trainer.precision.
+        device: `cpu`, `cuda` or `mps`.
+    """
     import torch
 
     if asked is not Precision.auto:
@@ -89,6 +94,11 @@ def seed_step(seed: int, step: int, micro: int = 0) -> None:
 
     The generators are seeded one by one: before CUDA is in use `torch.manual_seed` also walks the
     Python stack, 0.3 ms each time.
+
+    Args:
+        seed: of the run.
+        step: 0-based optimizer step.
+        micro: 0-based number of the micro-batch in its step.
     """
     import torch
 
@@ -128,10 +138,11 @@ def grad_scaler(device: str, precision: str) -> torch.amp.GradScaler:
 
 
 def memory_used(device: str) -> int:
-    """Returns peak bytes: of the process on the CPU, of the allocator on CUDA."""
+    """Returns the peak in bytes: of the process's resident memory on the CPU, of torch's allocator on CUDA."""
     if device == "cuda":
         import torch
 
         return int(torch.cuda.max_memory_allocated())
+    # ru_maxrss is in bytes on macOS, in KiB on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -1,4 +1,4 @@
-"""What a run records of where and how it was started: versions, hardware, the words, no secrets."""
+"""What a run records of where and how it was started: versions, hardware, the overrides, no secrets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,12 @@ PACKAGES = (
 
 
 def command_line(command: str, words: list[str]) -> str:
-    """Returns the words to type again, secrets masked."""
+    """Returns the command to type again, secrets masked.
+
+    Args:
+        command: such as `train`.
+        words: its arguments.
+    """
     return shlex.join(["ftcli", command, *(mask_secret(word) for word in words)])
 
 

@@ -7,7 +7,7 @@ import gc
 
 USUAL = gc.get_threshold()
 STARTING = 50_000
-"""New objects between two collections; with the usual 700 a tenth of the start goes into looking at modules."""
+"""New objects between two collections; with the usual 700 a tenth of the start goes into scanning modules."""
 
 
 def relax() -> None:

@@ -1,7 +1,7 @@
-"""Where a command's time goes: wall seconds of named parts, each without the parts inside it.
+"""Where a command's time goes: wall seconds of named sections, each without the sections inside it.
 
-The parts add up to the whole because there is one mark that moves on: whatever happens between two moments belongs
-to exactly one part, and what no part claims is `other`. Without --profile `OFF` stands in, which times nothing.
+The sections add up to the whole because there is one mark that moves on: whatever happens between two moments belongs
+to exactly one section, and what no section claims is `other`. Without --profile `OFF` stands in, which times nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Section(Enum):
-    """What time is spent on, in the order of a run; the value is what the table says."""
+    """What time is spent on, in the order of a run; the value is its name in the profile."""
 
     imports = "imports and composing"
     data = "reading data and tokenising"
@@ -42,8 +42,15 @@ class Section(Enum):
     other = "other"
 
 
-STEP = (Section.collate, Section.activation_read, Section.forward, Section.backward, Section.optimizer, Section.step)
-"""The parts that an optimizer step consists of."""
+STEP = (
+    Section.collate,
+    Section.activation_read,
+    Section.forward,
+    Section.backward,
+    Section.optimizer,
+    Section.step,
+)
+"""The sections that an optimizer step consists of."""
 
 _NOTHING = nullcontext()
 
@@ -53,8 +60,8 @@ class Clock:
 
     on = False
 
-    def __call__(self, part: Section) -> AbstractContextManager[None]:
-        """Returns a context whose time belongs to `part`."""
+    def __call__(self, section: Section) -> AbstractContextManager[None]:
+        """Returns a context whose time belongs to the section."""
         return _NOTHING
 
     def begin_steps(self, left: int) -> None:
@@ -71,7 +78,7 @@ OFF = Clock()
 
 
 class RunningClock(Clock):
-    """Times the parts of one command.
+    """Times the sections of one command.
 
     Args:
         began: `time.perf_counter()` of the command's beginning; what went before now counts as imports.
@@ -100,7 +107,11 @@ class RunningClock(Clock):
             import transformers  # noqa: F401
 
     def watch(self, device: str, folder: Path) -> None:
-        """From now on a part of a run on a GPU ends when its kernels have; a trace will be written.
+        """From now on a section of a run on a GPU ends when its kernels have; a trace will be written.
+
+        Args:
+            device: `cpu`, `cuda` or `mps`.
+            folder: where trace.json goes.
 
         Raises:
             RunDirError: the folder cannot be made or written.
@@ -110,8 +121,8 @@ class RunningClock(Clock):
         self._device = device
         self.window = Window(folder, device)
 
-    def __call__(self, part: Section) -> AbstractContextManager[None]:
-        return _Timed(self, part)
+    def __call__(self, section: Section) -> AbstractContextManager[None]:
+        return _Timed(self, section)
 
     def begin_steps(self, left: int) -> None:
         if self.window is not None:
@@ -130,21 +141,24 @@ class RunningClock(Clock):
                 self.window.end()
 
     def read(self) -> dict[Section, float]:
-        """Returns the seconds of each part up to now; their sum is the time since the command began."""
+        """Returns the seconds of each section up to now; their sum is the time since the command began."""
         self._charge()
         return dict(self.seconds)
 
-    def enter(self, part: Section) -> None:
+    def enter(self, section: Section) -> None:
+        """A section begins inside the current one."""
         self._charge()
-        self._stack.append(part)
-        self.calls[part] += 1
+        self._stack.append(section)
+        self.calls[section] += 1
 
     def leave(self) -> None:
+        """The innermost section ends."""
         self._charge()
         self._stack.pop()
 
     def _charge(self) -> None:
-        """Gives the time since the mark to the innermost part."""
+        """Gives the time since the mark to the innermost section."""
+        # Kernels run behind Python: without waiting, their time would be charged to whatever comes next.
         if self._device != "cpu":
             import torch
 
@@ -155,16 +169,16 @@ class RunningClock(Clock):
 
 
 class _Timed:
-    """One stay in a part; while a trace is recorded it is a named range there."""
+    """One stay in a section; while a trace is recorded it is a named range there."""
 
-    def __init__(self, clock: RunningClock, part: Section) -> None:
-        self.clock, self.part = clock, part
+    def __init__(self, clock: RunningClock, section: Section) -> None:
+        self.clock, self.section = clock, section
         self.range: AbstractContextManager[Any] = _NOTHING
 
     def __enter__(self) -> None:
-        self.clock.enter(self.part)
-        if self.clock.window is not None and self.part is not Section.profiling:
-            self.range = self.clock.window.range(self.part.value)
+        self.clock.enter(self.section)
+        if self.clock.window is not None and self.section is not Section.profiling:
+            self.range = self.clock.window.range(self.section.value)
         self.range.__enter__()
 
     def __exit__(

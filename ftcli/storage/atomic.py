@@ -25,7 +25,7 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 STAGE, TRASH = ".stage-", ".trash-"
 SEALERS = 4
-"""Waits for the disk and hashes of a stage at a time."""
+"""Threads that hash a stage's files and wait for the disk."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -39,8 +39,8 @@ def commit(final: Path, *, about: dict[str, Any] | None = None, num_bytes: int =
 
     Args:
         final: the folder to make.
-        about: plain values kept in the manifest, which `verify` returns.
-        num_bytes: what the block will write, refused before it begins when it cannot fit.
+        about: plain values for the manifest, which `verify` returns.
+        num_bytes: what the block will write; refused before it begins when it cannot fit.
 
     Raises:
         RunDirError: the disk is full or the folder cannot be written; nothing is left behind.
@@ -84,6 +84,12 @@ def verify(folder: Path, *, hashes: bool = True) -> dict[str, Any]:
 def verify_file(folder: Path, name: str, stated: dict[str, Any], *, hashes: bool = True) -> None:
     """Compares one file with what its manifest states of it.
 
+    Args:
+        folder: where it lies.
+        name: of the file.
+        stated: `size` in bytes and `sha256`.
+        hashes: False: compare the size alone.
+
     Raises:
         CheckpointError: names the file and what is wrong with it.
     """
@@ -106,11 +112,11 @@ def sweep(parent: Path, *, alone: bool = False) -> None:
     Args:
         parent: the folder to clean.
         alone: the caller holds a lock on the folder, so that nothing there is of a living process,
-            also where a dead one's number was given away again.
+            also where a dead one's process id is in use again.
     """
     for leftover in [*parent.glob(f"{STAGE}*"), *parent.glob(f"{TRASH}*")]:
         owner = leftover.name.rpartition("-")[2]
-        # Our own number is a dead process's too: in a container every run may be process 1.
+        # Our own process id is a dead process's too: in a container every run may be process 1.
         alive = owner.isdigit() and int(owner) != os.getpid() and _is_alive(int(owner))
         if alone or leftover.name.startswith(TRASH) or not alive:
             if leftover.is_dir() and not leftover.is_symlink():
@@ -165,6 +171,10 @@ def write_atomic(path: Path, text: str) -> None:
 def explained(path: Path, num_bytes: int = 0) -> Iterator[None]:
     """Turns an error of the disk into one that names the path and the bytes that were needed.
 
+    Args:
+        path: what is written.
+        num_bytes: how much; 0: not known.
+
     Raises:
         RunDirError: whatever failed to be written inside the block.
     """
@@ -204,7 +214,7 @@ def require_room(folder: Path, num_bytes: int) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Returns the hex sha256 of a file's bytes, read in pieces."""
+    """Returns the hex sha256 of a file's bytes, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

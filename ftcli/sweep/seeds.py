@@ -1,7 +1,7 @@
-"""One run a seed under one parent, their mean and spread, and the ensemble of them all.
+"""One run for each seed in one parent directory, their mean and spread, and the ensemble of all of them.
 
 The parent is a run directory too: config.yaml with the seeds, seed-N/ for each member, and the ensemble's own
-predictions and result.json, so that evaluate, predict, compare and runs take it for one predictor.
+predictions and result.json. So evaluate, predict, compare and runs treat it as one model.
 """
 
 from __future__ import annotations
@@ -29,46 +29,61 @@ if TYPE_CHECKING:
 def train_seeds(
     composed: Composed, overrides: list[str], *, run_dir: Path | None, screen: Screen
 ) -> dict[str, Any]:
-    """Trains a new run for each seed and scores the ensemble; returns the parent's result."""
+    """Trains a new run for each seed and scores the ensemble.
+
+    Args:
+        composed: the configuration, with two seeds or more.
+        overrides: as typed; command.txt repeats them.
+        run_dir: of the parent; None: a new one under runs/.
+        screen: where everything is printed.
+
+    Returns:
+        The parent's result.json.
+    """
     check(composed)
     with RunDir.create(composed.config.recipe, run_dir=run_dir) as parent:
         parent.write_text("command.txt", command_line("train", overrides) + "\n")
         parent.write_text("config.yaml", render_config(composed))
-        return _members(composed, parent, screen)
+        return _train_members(composed, parent, screen)
 
 
 def resume_seeds(composed: Composed, parent: RunDir, screen: Screen) -> dict[str, Any]:
-    """Continues the members that are not loaded, begins those that are not there, scores the ensemble."""
+    """Resumes the members that are not finished, starts those that do not exist, and scores the ensemble."""
     check(composed)
     with parent.locked():
-        return _members(composed, parent, screen)
+        return _train_members(composed, parent, screen)
 
 
-def member(parent: RunDir, seed: int) -> Path:
-    """Returns where the run of a seed lies."""
+def member_dir(parent: RunDir, seed: int) -> Path:
+    """Returns the run directory of one seed."""
     return parent.path / f"seed-{seed}"
 
 
-def _members(composed: Composed, parent: RunDir, screen: Screen) -> dict[str, Any]:
+def _train_members(composed: Composed, parent: RunDir, screen: Screen) -> dict[str, Any]:
+    """Trains or resumes one member after the other, then the ensemble is scored; returns the parent's result."""
     results: dict[int, dict[str, Any]] = {}
     for seed in composed.config.seeds:
         screen.heading(f"seed {seed}: {len(results) + 1} of {len(composed.config.seeds)}")
-        own, place = _with_seed(composed, seed), member(parent, seed)
-        existing = RunDir.existing(place)
+        own, folder = _with_seed(composed, seed), member_dir(parent, seed)
+        existing = RunDir.existing(folder)
         results[seed] = (
-            start(own, _member_overrides(parent, own), run_dir=place, screen=screen)
+            start(own, _member_overrides(parent, own), run_dir=folder, screen=screen)
             if existing is None
             else resume_as(own, existing, screen)
         )
+    # A resume may have changed settings: the members have them now, so the parent's file follows.
     parent.write_text("config.yaml", render_config(composed))
-    return _close(parent, results, screen)
+    return _finish(parent, results, screen)
 
 
 def _member_overrides(parent: RunDir, own: Composed) -> list[str]:
     """Returns the overrides that train one member by itself: the parent's, with the member's seeds."""
+    # Without the first two words, `ftcli train`.
     overrides = shlex.split(parent.command_txt.read_text(encoding="utf-8"))[2:]
     kept = [
-        word for word in overrides if word.partition("=")[0] not in ("seed", "seeds", "num_seeds", "data.seed")
+        word
+        for word in overrides
+        if word.partition("=")[0] not in ("seed", "seeds", "num_seeds", "data.seed")
     ]
     return [*kept, f"seed={own.config.seed}", f"data.seed={own.config.data.seed}"]
 
@@ -78,15 +93,44 @@ def _with_seed(composed: Composed, seed: int) -> Composed:
     values = copy.deepcopy(composed.values)
     values.seed, values.seeds, values.num_seeds = seed, [], 1
     # All members are trained and scored on the same rows.
-    drawn_by = composed.config.seed if composed.config.data.seed is None else composed.config.data.seed
-    values.data.seed = drawn_by
-    data = dataclasses.replace(composed.config.data, seed=drawn_by)
+    data_seed = composed.config.seed if composed.config.data.seed is None else composed.config.data.seed
+    values.data.seed = data_seed
+    data = dataclasses.replace(composed.config.data, seed=data_seed)
     config = dataclasses.replace(composed.config, seed=seed, seeds=[], data=data)
     return dataclasses.replace(composed, config=config, values=values)
 
 
-def _close(parent: RunDir, results: dict[int, dict[str, Any]], screen: Screen) -> dict[str, Any]:
-    """Scores the ensemble, saves its predictions, writes result.json and prints members, mean and spread."""
+def _finish(parent: RunDir, results: dict[int, dict[str, Any]], screen: Screen) -> dict[str, Any]:
+    """Scores the ensemble, writes result.json and prints members, mean and spread; returns result.json."""
+    scored = _score_ensemble(parent)
+    members = {str(seed): result["metrics"] for seed, result in results.items()}
+    mean, deviation = spread_of(list(members.values()))
+    first = next(iter(results.values()))
+    # The keys that one run has too mean the same for the parent, so evaluate, compare and runs read both.
+    result = {
+        "metrics": scored["validation"],
+        "version": 1,
+        "run": parent.path.name,
+        "recipe": first["recipe"],
+        "monitor": first["monitor"],
+        "seeds": list(results),
+        "members": members,
+        "mean": mean,
+        "standard_deviation": deviation,
+        "test": scored.get("test"),
+        "steps": _total(results, "steps"),
+        "train": first["train"],
+        "wall_seconds": _total(results, "wall_seconds"),
+        "trainable_parameters": _total(results, "trainable_parameters"),
+        "total_parameters": _total(results, "total_parameters"),
+    }
+    parent.write_json("result.json", result)
+    _show(result, parent, screen)
+    return result
+
+
+def _score_ensemble(parent: RunDir) -> dict[str, dict[str, float]]:
+    """Scores all members together and saves their predictions; returns part -> metric -> value."""
     from ftcli.inference.load import load_run
     from ftcli.inference.score import score_part
     from ftcli.run.encode import describe_data
@@ -102,30 +146,24 @@ def _close(parent: RunDir, results: dict[int, dict[str, Any]], screen: Screen) -
                 path = parent.predictions / f"{part}.jsonl"
                 save_predictions(path, loaded.evaluator, tables[part], rows, scores)
     parent.write_json("data.json", describe_data(loaded.inputs, tables))
-    members = {str(seed): result["metrics"] for seed, result in results.items()}
-    first = next(iter(results.values()))
-    table = {name: np.array([one[name] for one in members.values()]) for name in first["metrics"]}
-    spread = {name: float(values.std(ddof=1)) for name, values in table.items()} if len(members) > 1 else {}
-    result = {
-        "metrics": scored["validation"],
-        "version": 1,
-        "run": parent.path.name,
-        "recipe": first["recipe"],
-        "monitor": first["monitor"],
-        "seeds": list(results),
-        "members": members,
-        "mean": {name: float(values.mean()) for name, values in table.items()},
-        "standard_deviation": spread,
-        "test": scored.get("test"),
-        "steps": sum(one["steps"] for one in results.values()),
-        "train": first["train"],
-        "wall_seconds": sum(one["wall_seconds"] for one in results.values()),
-        "trainable_parameters": sum(one["trainable_parameters"] for one in results.values()),
-        "total_parameters": sum(one["total_parameters"] for one in results.values()),
-    }
-    parent.write_json("result.json", result)
-    _show(result, parent, screen)
-    return result
+    return scored
+
+
+def spread_of(members: list[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Returns mean and sample standard deviation (divided by n - 1) of each metric; no deviation of one member.
+
+    Args:
+        members: metric -> value of each seed's best checkpoint.
+    """
+    values = {name: np.array([one[name] for one in members]) for name in members[0]}
+    mean = {name: float(own.mean()) for name, own in values.items()}
+    if len(members) == 1:
+        return mean, {}
+    return mean, {name: float(own.std(ddof=1)) for name, own in values.items()}
+
+
+def _total(results: dict[int, dict[str, Any]], key: str) -> Any:
+    return sum(result[key] for result in results.values())
 
 
 def _show(result: dict[str, Any], parent: RunDir, screen: Screen) -> None:

@@ -126,6 +126,6 @@ def _try_batches(trainer: Trainer, batches: list[np.ndarray], parts: int) -> Non
         for micro_batch in (rows[:size], rows[size : 2 * size]):
             if len(micro_batch):
                 batch = forward.collate(context.train, micro_batch)
-                forward.loss(context.model, batch, train=True).loss_sum.backward()
+                forward.loss(context.model, batch, train=True).loss_sum.backward()  # type: ignore[no-untyped-call]
         trainer.optimizer.zero_grad(set_to_none=True)
     del optimizer_state

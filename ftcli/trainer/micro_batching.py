@@ -152,7 +152,9 @@ def recorded_micro_batching(trainer: TrainerConfig, path: Path) -> MicroBatching
     if path.exists():
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))["splits"]
-            micro_batching.splits = [Split(int(e["step"]), max(int(e["parts"]), 1), str(e["why"])) for e in entries]
+            micro_batching.splits = [
+                Split(int(e["step"]), max(int(e["parts"]), 1), str(e["why"])) for e in entries
+            ]
         except (OSError, ValueError, LookupError, TypeError) as error:
             message = f"is no record of how batches were split: {error}"
             raise RunDirError(Problem(str(path), message, "start a new run")) from error

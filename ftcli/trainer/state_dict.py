@@ -1,4 +1,4 @@
-"""A model's tensors by name: put in place, and compared."""
+"""A model's tensors by name: read, loaded and compared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ def tensors_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def load_tensors(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Copies named tensors into the model's parameters and buffers, in place."""
+    """Copies named tensors into the model's parameters and buffers, in place.
+
+    Args:
+        model: has a tensor of each of these names.
+        tensors: by name, each of its tensor's shape, on any device.
+    """
     own = tensors_of(model)
     with torch.no_grad():
         for name, tensor in tensors.items():
@@ -19,6 +24,22 @@ def load_tensors(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> No
 
 
 def holds(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> bool:
-    """Returns whether the model's tensors of these names have these values."""
+    """Returns whether the model's tensors of these names have these values, bit for bit but for -0.0 and NaN.
+
+    Args:
+        model: has a tensor of each of these names.
+        tensors: by name, on the CPU.
+    """
     own = tensors_of(model)
     return all(torch.equal(own[name].detach().cpu(), tensor) for name, tensor in tensors.items())
+
+
+def running_statistics(model: torch.nn.Module) -> list[torch.Tensor]:
+    """Returns the buffers that a forward in train mode changes: those of batch normalisation."""
+    return [
+        buffer
+        for module in model.modules()
+        if "running_mean" in module._buffers
+        for buffer in module._buffers.values()
+        if buffer is not None
+    ]

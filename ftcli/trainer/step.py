@@ -26,12 +26,16 @@ from ftcli.trainer.oom import (
 )
 from ftcli.trainer.sparse_embedding_grad import SparseEmbeddingGradients
 from ftcli.trainer.state import StepResult, TrainState, Window
+from ftcli.trainer.state_dict import running_statistics
 from ftcli.trainer.train_log import TrainLog
 
 
 @dataclass(slots=True)
-class _Sums:
-    """What one try of a step adds up."""
+class _Attempt:
+    """One try of a step: the micro-batch at work, and the sums over all of them.
+
+    Whatever holds activations is a field here, so that dropping the object after a failed try frees their memory.
+    """
 
     lrs: list[float]
     """Of each parameter group."""
@@ -41,6 +45,10 @@ class _Sums:
     correct: int | None = 0
     tokens: int = 0
     started: float = field(default_factory=time.perf_counter)
+    batch: Batch = field(init=False)
+    output: StepOutput = field(init=False)
+    loss: torch.Tensor = field(init=False)
+    """() the micro-batch's part of the step's mean loss."""
 
 
 class TrainStep:
@@ -99,78 +107,78 @@ class TrainStep:
             NoRoomError: a single row does not fit; nothing was applied.
         """
         context, forward, step = self.context, self.context.forward, self.state.step
-        batch: Batch | None = None
-        output: StepOutput | None = None
-        loss: torch.Tensor | None = None
-        reading: AbstractContextManager[None] | None = None
         for split in context.micro_batching.at(step):
             self.log.split(split, len(rows), recorded=True)
         statistics = [statistic.clone() for statistic in self.statistics]
         while True:
+            attempt = self._begin(rows)
             try:
-                sums = self._begin(rows)
                 for number, micro_batch in enumerate(context.micro_batching.cut(rows, step)):
-                    seed_step(context.seed, step, number)
-                    with self.clock(Section.collate):
-                        batch = forward.collate(context.train, micro_batch)
-                    with self.clock(Section.activation_read):
-                        reading = forward.reading(context.train, micro_batch, batch)
-                    with self.clock(Section.forward), forward.autocast(), reading:
+                    attempt.batch = self._collate(micro_batch, number)
+                    with self.clock(Section.forward), forward.autocast(), self._reading(micro_batch, attempt):
                         # Not through Forward.loss, which would be a frame more between a command and the model.
-                        output = forward.task.compute_loss(context.model, batch, train=True)
-                        loss = self._mean_loss(output, sums, first=number == 0)
-                    self._backward(loss, output, batch, sums)
-                    sums.tokens += int(context.train.lengths[micro_batch].sum())
-                return self._finish(rows, sums)
+                        attempt.output = forward.task.compute_loss(context.model, attempt.batch, train=True)
+                        attempt.loss = self._mean_loss(attempt, first=number == 0)
+                    self._backward(micro_batch, attempt)
+                return self._finish(rows, attempt)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-            # Outside of the except block, whose error holds the frames of the failed forward and their activations;
-            # these names hold the rest of them.
-            batch = output = loss = reading = None
+            # Only here, after the except block: its error holds the frames of the failed forward.
+            del attempt
             self._undo(statistics)
             self._split_finer(rows, step)
 
-    def _begin(self, rows: np.ndarray) -> _Sums:
-        """Sets the step's lr and returns empty sums."""
-        lr_factor, targets = self.objects.lr_lambda(self.state.phase_step), self.context.task.num_targets
+    def _begin(self, rows: np.ndarray) -> _Attempt:
+        """Sets the step's lr and returns an attempt without attempt."""
+        lr_factor = self.objects.lr_lambda(self.state.phase_step)
         lrs = [lr * lr_factor for lr in self.base_lrs]
         for group, lr in zip(self.objects.optimizer.param_groups, lrs, strict=True):
             group["lr"] = lr
-        return _Sums(lrs, targets(self.context.train, rows))
+        return _Attempt(lrs, self.context.task.num_targets(self.context.train, rows))
 
-    def _mean_loss(self, output: StepOutput, sums: _Sums, *, first: bool) -> torch.Tensor:
-        """Returns a micro-batch's part of the step's mean loss, (); regularisers are added once a step."""
-        loss = output.loss_sum / sums.targets
+    def _collate(self, micro_batch: np.ndarray, number: int) -> Batch:
+        """Returns the tensors of the micro-batch of this number, and seeds its dropout.
+
+        The seed depends on nothing before it, so a resume needs no state of the generators.
+        """
+        seed_step(self.context.seed, self.state.step, number)
+        with self.clock(Section.collate):
+            return self.context.forward.collate(self.context.train, micro_batch)
+
+    def _reading(self, micro_batch: np.ndarray, attempt: _Attempt) -> AbstractContextManager[None]:
+        """Returns a context in which the forward begins at cached activations, where the phase has any."""
+        with self.clock(Section.activation_read):
+            return self.context.forward.reading(self.context.train, micro_batch, attempt.batch)
+
+    def _mean_loss(self, attempt: _Attempt, *, first: bool) -> torch.Tensor:
+        """Returns the micro-batch's part of the step's mean loss, (); regularisers are added once a step."""
+        loss = attempt.output.loss_sum / attempt.targets
         if first:
             for regulariser in self.context.regularisers:
                 loss = loss + regulariser(self.context.model)
         return loss
 
-    def _backward(self, loss: torch.Tensor, output: StepOutput, batch: Batch, sums: _Sums) -> None:
-        """Adds the gradients of a micro-batch, and what it counts to the sums.
-
-        Args:
-            loss: () its part of the step's mean loss.
-            output: of its forward.
-            batch: its tensors.
-            sums: of the step.
-        """
+    def _backward(self, micro_batch: np.ndarray, attempt: _Attempt) -> None:
+        """Adds the gradients of the micro-batch, and what it counts to the attempt."""
+        output = attempt.output
         loss_sum = float(output.loss_sum.detach())
         self._require_finite("the loss", loss_sum)
         with self.clock(Section.backward):
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        sums.loss_sum += loss_sum
-        correct = self.context.task.num_correct(output, batch)
-        sums.correct = None if correct is None or sums.correct is None else sums.correct + correct
+            self.scaler.scale(attempt.loss).backward()  # type: ignore[no-untyped-call]
+        attempt.loss_sum += loss_sum
+        correct = self.context.task.num_correct(output, attempt.batch)
+        both = correct is not None and attempt.correct is not None
+        attempt.correct = (attempt.correct or 0) + (correct or 0) if both else None
+        attempt.tokens += int(self.context.train.lengths[micro_batch].sum())
 
-    def _finish(self, rows: np.ndarray, sums: _Sums) -> StepResult:
+    def _finish(self, rows: np.ndarray, attempt: _Attempt) -> StepResult:
         """Applies the gradients, counts the step and clears up."""
         context, state, optimizer = self.context, self.state, self.objects.optimizer
         hint = "type peft=lora to train fewer parameters, or optimizer=sgd"
         with self.clock(Section.optimizer), raise_on_oom("the optimizer's step", hint):
             norm, applied = self._apply()
-        done = Window(1, sums.loss_sum, sums.targets, sums.correct, len(rows), sums.tokens)
+        done = Window(1, attempt.loss_sum, attempt.targets, attempt.correct, len(rows), attempt.tokens)
         state.count_step(done)
         if applied:
             # Before the gradients are cleared: AdaLoRA ranks its values by them.
@@ -178,12 +186,12 @@ class TrainStep:
                 work(context.model, state.step, self.total_steps)
         self.gradients.clear()
         optimizer.zero_grad(set_to_none=True)
-        done.seconds = time.perf_counter() - sums.started
+        done.seconds = time.perf_counter() - attempt.started
         state.train_seconds += done.seconds
         state.window.add(done)
         names = [group.get("name", str(i)) for i, group in enumerate(optimizer.param_groups)]
         scale = self.scaler.get_scale() if self.scaler.is_enabled() else None
-        return StepResult(norm, dict(zip(names, sums.lrs, strict=True)), scale)
+        return StepResult(norm, dict(zip(names, attempt.lrs, strict=True)), scale)
 
     def _apply(self) -> tuple[float, bool]:
         """Clips and steps; returns the gradients' global L2 norm before clipping, and whether they were applied."""
@@ -245,14 +253,3 @@ class TrainStep:
                 gradient_checkpointing=self.config.gradient_checkpointing,
             )
         self.log.split(finer, len(rows))
-
-
-def running_statistics(model: torch.nn.Module) -> list[torch.Tensor]:
-    """Returns the buffers that a forward in train mode changes: those of batch normalisation."""
-    return [
-        buffer
-        for module in model.modules()
-        if "running_mean" in module._buffers
-        for buffer in module._buffers.values()
-        if buffer is not None
-    ]

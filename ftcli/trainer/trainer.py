@@ -16,7 +16,6 @@ from ftcli.batching.epochs import plan_epochs
 from ftcli.checkpoint.store import Checkpoint
 from ftcli.config.schema import TrainerConfig
 from ftcli.plan.optimizer_state import adopt_named_state, named_state
-from ftcli.plan.plan import Phase
 from ftcli.runtime.timers import Section
 from ftcli.storage.crash_points import crash_point
 from ftcli.trainer.checkpointing import Checkpointing
@@ -128,11 +127,6 @@ class Trainer:
     # Phases
 
     @property
-    def phase(self) -> Phase:
-        """The phase that trains now."""
-        return self.position.phase
-
-    @property
     def objects(self) -> PhaseObjects:
         """Optimizer, lr_lambda, monitor and frozen modules of the phase."""
         return self.train_step.objects
@@ -149,7 +143,7 @@ class Trainer:
 
     def _enter(self) -> None:
         """Builds the objects of the phase the state stands in: what does not train leaves the optimizer."""
-        objects = self.context.enter(self.phase, self.position.curve_steps)
+        objects = self.context.enter(self.position.phase, self.position.curve_steps)
         if self.context.activation_cache is not None:
             self.context.activation_cache.leave()
         self.validation.best_scores = None
@@ -182,7 +176,7 @@ class Trainer:
         state.phase_step, state.phase_start = 0, state.step
         state.phase_scores, state.phase_ended, state.curve = [], "", {}
         state.bad_evaluations = 0
-        rules = self.phase.transition
+        rules = self.position.phase.transition
         restored = state.best_step if rules.restore_best and state.best_step != state.step else None
         if restored is not None:
             checkpoint = self.context.required_store.find("best")
@@ -210,7 +204,7 @@ class Trainer:
             "phase": state.phase,
             "steps": state.phase_step,
             "epochs": round(state.phase_step / self.steps_per_epoch, 4),
-            "trainable_parameters": self.phase.num_trainable_parameters,
+            "trainable_parameters": self.position.phase.num_trainable_parameters,
             "monitor": self.monitor.name,
             "best": (max if self.monitor.higher_is_better else min)(scores, default=None),
             "wall_seconds": seconds - state.phase_seconds,

@@ -100,7 +100,7 @@ class Validation:
         if cache is not None:
             cache.leave()
             if self.state.best_from_prefix:
-                step.objects.frozen_modules = context.enter(phase, 1).frozen_modules
+                step.objects.frozen_modules = context.enter(phase, self.position.total_steps).frozen_modules
                 step.set_train_mode()
                 cache.enter(phase.index)
         with raise_on_oom(*OOM):

@@ -97,7 +97,7 @@ def test_explain_and_overfit_batch_take_a_budget(ftcli, words):
 
 
 def test_a_run_that_ran_out_of_memory_is_resumed_in_its_pieces(ftcli, words, monkeypatch):
-    """Found splits are in pieces.json; the resume reads them and finds nothing anew."""
+    """Found splits are in pieces.json; the resume reads them and searches nothing again."""
     from transformers import BertForSequenceClassification
 
     forward = BertForSequenceClassification.forward

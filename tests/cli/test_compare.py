@@ -38,8 +38,8 @@ def right(run: str) -> list[bool]:
 def test_two_runs_as_one_object(two):
     done = two("compare", "abc", "last", "--json")
     assert done.code == 0 and done.err == ""
-    told = json.loads(done.out)
-    first, second = told["runs"]
+    shown = json.loads(done.out)
+    first, second = shown["runs"]
     result = json.loads((Path(FIRST) / "result.json").read_text())
     assert first["path"] == FIRST and second["path"] == SECOND
     assert first["metrics"] == result["metrics"] and first["test"] == result["test"] == result["metrics"]
@@ -52,10 +52,10 @@ def test_two_runs_as_one_object(two):
     assert first["best_checkpoint_bytes"] == sum(best)
     everything = [f.stat().st_size for f in Path(FIRST).rglob("*") if f.is_file() and "best" not in f.parts and "last" not in f.parts]  # fmt: skip
     assert first["run_bytes"] == sum(everything)
-    assert told["settings"]["optimizer.lr"] == [3e-3, 3e-2] and told["settings"]["seed"] == [42, 7]
-    assert told["settings"]["freezing"] == ["none", "head-only"] and "data.path" not in told["settings"]
-    assert "uses.freezing" not in told["settings"] and "recorded.cpu" not in told["settings"]
-    (pair,) = told["pairs"]
+    assert shown["settings"]["optimizer.lr"] == [3e-3, 3e-2] and shown["settings"]["seed"] == [42, 7]
+    assert shown["settings"]["freezing"] == ["none", "head-only"] and "data.path" not in shown["settings"]
+    assert "uses.freezing" not in shown["settings"] and "recorded.cpu" not in shown["settings"]
+    (pair,) = shown["pairs"]
     ours, theirs = right(FIRST), right(SECOND)
     assert pair["only_first"] == sum(a and not b for a, b in zip(ours, theirs, strict=True))
     assert pair["only_second"] == sum(b and not a for a, b in zip(ours, theirs, strict=True))
@@ -79,9 +79,9 @@ def test_a_resumed_run_is_not_judged_by_its_former_predictions(two):
     done = two("compare", FIRST, SECOND)
     assert done.code == 0 and "B is not finished" in done.out and "B is stopped at step 6" in done.out
     with RunDir(Path(SECOND)).locked():
-        told = json.loads(two("compare", FIRST, SECOND, "--json").out)
-    assert told["runs"][1]["state"] == "running" and told["runs"][1]["metrics"] == {}
-    assert told["runs"][1]["trainable_parameters"] > 0 and not told["pairs"][0]["compared"]
+        shown = json.loads(two("compare", FIRST, SECOND, "--json").out)
+    assert shown["runs"][1]["state"] == "running" and shown["runs"][1]["metrics"] == {}
+    assert shown["runs"][1]["trainable_parameters"] > 0 and not shown["pairs"][0]["compared"]
 
 
 def test_runs_of_different_rows(two, tiny, tmp_path):
@@ -181,13 +181,13 @@ def test_runs_elsewhere_and_nowhere(ftcli, two, tmp_path):
     assert done.code == 0 and done.out.strip() == "no runs under runs/: type ftcli train"
     assert json.loads(ftcli("runs", "--json").out) == {"runs": []}
     for folder in (tmp_path / "kept", tmp_path / "kept" / "quickstart"):
-        told = json.loads(ftcli("runs", "--runs-dir", str(folder), "--json").out)["runs"]
-        assert [Path(record["run"]).name for record in told] == [Path(SECOND).name, Path(FIRST).name]
-        assert all(RunDir.existing(Path(record["run"])) for record in told)
+        shown = json.loads(ftcli("runs", "--runs-dir", str(folder), "--json").out)["runs"]
+        assert [Path(record["run"]).name for record in shown] == [Path(SECOND).name, Path(FIRST).name]
+        assert all(RunDir.existing(Path(record["run"])) for record in shown)
     alone = tmp_path / "kept" / Path(FIRST).relative_to("runs")
-    told = json.loads(ftcli("runs", "--runs-dir", str(alone), "--json").out)["runs"]
-    assert [record["path"] for record in told] == [str(alone)]
-    refused(ftcli("runs", "--runs-dir", "nowhere"), "--runs-dir nowhere", "is no folder")
+    shown = json.loads(ftcli("runs", "--runs-dir", str(alone), "--json").out)["runs"]
+    assert [record["path"] for record in shown] == [str(alone)]
+    refused(ftcli("runs", "--runs-dir", "nowhere"), "--runs-dir nowhere", "is not a folder")
 
 
 @pytest.mark.parametrize("command", ["runs", "compare"])

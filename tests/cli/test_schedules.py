@@ -124,9 +124,9 @@ def test_a_dry_run_says_which_activations_will_be_kept(ftcli, tiny):
     words = [*without(tiny), "freezing=gradual", "trainer.epochs=8"]
     shown = " ".join(ftcli("train", *words, "--dry-run").out.split())
     done = " ".join(ftcli("train", *words, "--run-dir", "run").out.split())
-    foretold = re.findall(r"those of (.+?) in phase (\d)", shown)
-    assert len(foretold) >= 2
-    for what, phase in foretold:
+    announced = re.findall(r"those of (.+?) in phase (\d)", shown)
+    assert len(announced) >= 2
+    for what, phase in announced:
         assert f"phase {phase} reads the activations of {what}" in done
     assert "frozen prefix" not in ftcli("train", *words, "trainer.prefix_cache=off", "--dry-run").out
     # A phase that others follow does not tell how long they take.
@@ -191,3 +191,14 @@ def test_a_warmup_longer_than_its_phase_names_the_phase_and_its_line(ftcli, tiny
 def test_curves_are_drawn_into_a_folder_that_is_not_there_yet(ftcli, tiny):
     assert ftcli("explain", *tiny, "-o", "new/lr.png").code == 0
     assert Path("new/lr.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_best_of_an_earlier_phase_is_scored_though_its_warmup_counts_steps(ftcli, words):
+    """No curve is needed for that: a warmup of 2 steps used to be refused as longer than a curve of 1 step."""
+    Path("s.yaml").write_text(
+        "0: {params: [head], max_epochs: 2, lr: 1e-2, warmup: 2st}\n"
+        "1: {params: [rest], max_epochs: 1, min_delta: 1}\n"
+    )
+    done = ftcli("train", *words, "trainer.epochs=3", "trainer.prefix_cache=auto", "--run-dir", "run")
+    assert done.code == 0, done.err
+    assert json.loads(Path("run/result.json").read_text())["best_step"] <= 12

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -374,3 +375,23 @@ def test_commands_by_other_names(ftcli):
     assert done.code == 2 and "type ftcli train" in done.err
     assert command_hint("eval") == "type ftcli evaluate RUN"
     assert command_hint("nothing-like-it") == ""
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "coming-from.md"
+
+
+def table_rows() -> list[tuple[str, str]]:
+    """Returns (other tools' settings, ours) of each row of the tables on the page for newcomers."""
+    rows = [line.strip("|").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    return [(" ".join(cells[:-1]), cells[-1]) for cells in rows]
+
+
+@pytest.mark.parametrize(("theirs", "ours"), table_rows())
+def test_the_page_for_newcomers_says_what_the_panel_says(theirs, ours):
+    codes = " ".join(re.findall(r"`([^`]+)`", theirs)).replace(": ", "=")
+    settings = [word.split("=", 1) for word in codes.split() if "(" not in word]
+    typed = {plain(key): "".join(value).strip("\"'") for key, *value in settings}
+    for key, value in typed.items():
+        answer = answer_key(key, value, typed)
+        for word in answer.words if answer else ():
+            assert word.partition("=")[0] in ours, (key, word)

@@ -10,10 +10,10 @@ What a writer of a page has to know:
 * `ftcli` runs in this process. Whatever else may be run is in SHELL; what is not run (installations, `make`) is in NOT_RUN,
   with the reason. Pipes, `>`, `<`, `VARIABLE=value`, comments, heredocs and a `\\` at a line's end work as in a shell.
 * `pip install -e ./DIR` of a folder that the page wrote is done: its entry points are there for the page's commands.
-* Big models and data sets have stand-ins; the words stay as typed. A command runs with `model.path=` of a tiny model as deep as the one that it names, and `trainer.max_steps=2`, where the page
-  does not set these. Files and folders that `data.path=`, `data.files.*=`, `model.path=` and `--input` name and that the page
-  did not make are filled with tiny rows in the columns that the configuration asks for. So `data.path=DIR` and
-  `data.files.train=train.csv` just work.
+* Big models and data sets have stand-ins; the words stay as typed. A command runs with `model.path=` of a tiny model (of 6 blocks at
+  most; `explain` and `generate-schedule` get as many as the real one has) and `trainer.max_steps=2`, where the page does not set these.
+  Files and folders that `data.path=`, `data.files.*=`, `model.path=` and `--input` name and that the page did not make are filled with
+  a tiny model, or tiny rows in the columns that the configuration asks for. So `data.path=DIR` and `data.files.train=train.csv` just work.
 * RUN, run ids such as `3f2a91`, and `last` mean runs of the page, newest first; where the page has trained none, a tiny one is made.
   `ftcli export` proves its folder in this process.
 * `trainer.device=cuda`, `trainer.precision=fp16` and their kin are left out, for tests run on a CPU; so is `--push ID`.
@@ -110,6 +110,14 @@ def test_commands_run(file, page):
     assert not wrong, "\n\n".join(wrong)
 
 
+def test_every_command_is_on_a_page():
+    from ftcli.cli.app import app
+
+    steps = [step.text for file in PAGES for step in doc_pages.steps_of(file.read_text(encoding="utf-8"))]
+    shown = {word for text in steps for word in re.findall(r"\bftcli ([\w-]+)", text)}
+    assert {command.name for command in app.registered_commands} <= shown
+
+
 class Refused(Exception):
     """A step that the tests cannot take."""
 
@@ -149,12 +157,12 @@ class Page:
         if text.startswith("pip install -e ."):
             self._install(Path(shlex.split(text, comments=True)[-1]))
             return True
-        reason = next((begins for begins in NOT_RUN if text.startswith(begins)), "")
-        if reason.endswith("benchmarks/"):
-            file = text[len(reason) - len("benchmarks/") :].split()[0]
+        begins = next((begins for begins in NOT_RUN if text.startswith(begins)), "")
+        if begins.endswith("benchmarks/"):
+            file = text[len(begins) - len("benchmarks/") :].split()[0]
             if not (doc_pages.ROOT / file).is_file():
                 raise Refused(f"there is no {file}")
-        return bool(reason)
+        return bool(begins)
 
     def _install(self, folder: Path) -> None:
         """Makes a folder with a pyproject.toml an installed distribution, as importlib.metadata finds it on the path."""
@@ -270,7 +278,7 @@ class Page:
         if named is None:
             return {"model.path": str(folder)}
         target = Path(named) if not named.endswith(".json") else Path(named).parent
-        if target.is_symlink() or str(target) in self.filled:
+        if target.is_symlink():  # another command's stand-in
             target.unlink()
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)

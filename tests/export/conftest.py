@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -33,24 +32,5 @@ def train(ftcli, place, monkeypatch):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """Lets the reloading script run here: a process of its own takes seconds to begin."""
-    from ftcli.export import parity as proof
-    from ftcli.export import reload
-    from ftcli.hub.resolve import quiet_transformers
-
-    reports: list[dict] = []
-
-    def here(folder, finished, inputs, ways):
-        import tempfile
-
-        with tempfile.TemporaryDirectory() as room:
-            file = Path(room) / "inputs.safetensors"
-            inputs.save(file)
-            entry = json.loads(json.dumps(proof.entry_of(folder, finished, inputs, ways, file)))
-            with quiet_transformers():  # its log would go to a stream that an earlier test has closed
-                outputs, report = reload.run(entry)
-        reports.append(report)
-        return {name: tensor.numpy() for name, tensor in outputs.items()}, report
-
-    monkeypatch.setattr(proof, "in_fresh_process", here)
-    return reports
+    """Lets the reloading script run here; the value is the list of its reports."""
+    return tiny_exports.reload_in_process(monkeypatch)

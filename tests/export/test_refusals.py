@@ -159,9 +159,7 @@ def test_a_method_of_our_own_is_refused_by_name(train, ftcli, tmp_path, monkeypa
 
     def own(*arguments):
         finished, missing = open_run(*arguments)
-        finished.built.peft = finished.built.peft.__class__(
-            finished.model, finished.built.peft.adapter_names
-        )
+        finished.built.peft = finished.built.peft.__class__(finished.model, finished.built.peft.adapter_names)
         return finished, missing
 
     monkeypatch.setattr(session, "_open", own)

@@ -1,4 +1,4 @@
-"""Sources: which of path, package and id wins, what is refused, and how fast a missing network is told."""
+"""Sources: which of path, package and id wins, what is refused, and how fast a missing network is noticed."""
 
 from __future__ import annotations
 

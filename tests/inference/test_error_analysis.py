@@ -1,4 +1,4 @@
-"""Worst mistakes and the confusion matrix: by hand, and from the command line."""
+"""Worst errors and the confusion matrix: by hand, and from the command line."""
 
 import json
 

@@ -10,7 +10,7 @@ import torch
 
 from ftcli.config.compose import load
 from ftcli.errors import FtcliError
-from ftcli.run import meta as paper
+from ftcli.run import meta
 from ftcli.run.inputs import load_inputs
 from ftcli.run.model import build_model
 
@@ -79,12 +79,12 @@ def test_a_model_without_the_task_head_is_refused(tmp_path):
     config = load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clap"}))
     with pytest.raises(FtcliError, match="without the task head"):
-        paper.build_meta_model(config)
+        meta.build_meta_model(config)
     # An image classifier's schedule can be generated; a text task on it is refused.
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
-    assert paper.build_meta_model(config).device.type == "meta"
+    assert meta.build_meta_model(config).device.type == "meta"
     with pytest.raises(FtcliError, match="without the task head"):
-        build_model(paper.stub_inputs(config), meta=True)
+        build_model(meta.stub_inputs(config), meta=True)
 
 
 def test_code_in_a_config_is_never_run(tmp_path):
@@ -92,7 +92,7 @@ def test_code_in_a_config_is_never_run(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(fields))
     (tmp_path / "evil.py").write_text("raise SystemExit('ran')")
     with pytest.raises(FtcliError, match="never run"):
-        paper.build_meta_model(load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config)
+        meta.build_meta_model(load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config)
 
 
 def test_a_hub_id_comes_from_the_local_cache(encoder, tmp_path, monkeypatch):

@@ -53,7 +53,7 @@ def test_a_batch_scores_each_row_as_alone(scored):
     together = logits(scored, TEXTS)
     alone = torch.cat([logits(scored, [text]) for text in TEXTS])
     assert (together - alone).abs().max() <= 1e-5
-    assert (together[0] - together[1]).abs().max() > 1e-4, "the rows are told apart"
+    assert (together[0] - together[1]).abs().max() > 1e-4, "the rows differ"
 
 
 def test_an_empty_text_has_finite_logits(scored):

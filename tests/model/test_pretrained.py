@@ -127,9 +127,7 @@ def test_a_trained_head_is_kept(tmp_path: Path, models: ModuleType) -> None:
 
 def test_other_label_names_are_told(tmp_path: Path, models: ModuleType) -> None:
     result = built(models.write_model(tmp_path, "bert", head=True), labels=["no", "yes"])
-    assert result.decisions == [
-        "the head comes from the files; its labels LABEL_0, LABEL_1 now stand for no, yes"
-    ]
+    assert result.decisions == ["the head comes from the files; its labels LABEL_0, LABEL_1 now mean no, yes"]
 
 
 def test_the_same_labels_in_another_order_are_not_scored(tmp_path: Path, models: ModuleType) -> None:

@@ -73,10 +73,10 @@ def values(model) -> dict[str, torch.Tensor]:
 
 
 def logits(trainer, rows) -> torch.Tensor:
-    parts = trainer.context
-    batch = parts.task.collate(parts.train, rows, pad_id=parts.pad_id, padding_side=parts.padding_side)
+    context = trainer.context
+    batch = context.forward.collate(context.train, rows)
     with torch.inference_mode():
-        return parts.task.compute_loss(parts.model.eval(), batch, train=False).logits
+        return context.task.compute_loss(context.model.eval(), batch, train=False).logits
 
 
 @pytest.mark.parametrize(("method", "architecture"), PAIRS)

@@ -14,6 +14,8 @@ def meta_model(tmp_path_factory):
 
     def make(architecture: str):
         folder = models.write_model(tmp_path_factory.mktemp("models") / architecture, architecture)
-        return paper.build_meta_model(load(["model=local", f"model.path={folder}", "model.weights=random"]).config)
+        return paper.build_meta_model(
+            load(["model=local", f"model.path={folder}", "model.weights=random"]).config
+        )
 
     return make

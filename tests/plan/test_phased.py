@@ -13,8 +13,9 @@ from plan_values import make_rates
 from ftcli.config.schema import LayerwiseConfig, LayerwiseKind
 from ftcli.errors import PlanError
 from ftcli.plan.anatomy import read_anatomy
+from ftcli.plan.differences import plan_differences
 from ftcli.plan.phased import Defaults, stages_of
-from ftcli.plan.plan import Plan, Trigger, plan_differences
+from ftcli.plan.plan import Plan, Trigger
 from ftcli.plan.planner import make_plan
 from ftcli.plan.rates import layerwise_problems, multipliers
 from ftcli.plan.selectors import select
@@ -196,7 +197,10 @@ def test_a_changed_plan_is_named(anatomy):
         ("0: {params: [head], max_steps: 5}", "2 phases were planned"),
         ("0: {params: [head], max_steps: 6}\n1: {params: [rest]}", "trigger.max_steps was 5, is 6"),
         ("0: {params: [head, final], max_steps: 5}\n1: {params: [rest]}", "2 tensors more train"),
-        ("0: {params: [head], max_steps: 5}\n1: {params: [rest], lr: 1e-5}", "optimizer_values.lr was 0.001, is 1e-05"),
+        (
+            "0: {params: [head], max_steps: 5}\n1: {params: [rest], lr: 1e-5}",
+            "optimizer_values.lr was 0.001, is 1e-05",
+        ),
         ("0: {params: [head], max_steps: 5}\n1: {params: [rest], best: reset}", "transition.keep_best"),
     ):
         assert word in "\n".join(plan_differences(first, plan_of(anatomy, text).to_json())), text

@@ -7,8 +7,8 @@ from plan_values import make_rates
 
 from ftcli.errors import PlanError
 from ftcli.plan.anatomy import read_anatomy
+from ftcli.plan.differences import plan_differences
 from ftcli.plan.patterns import Selection
-from ftcli.plan.plan import plan_differences
 from ftcli.plan.planner import one_phase
 
 

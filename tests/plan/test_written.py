@@ -144,30 +144,8 @@ def test_a_file_of_finetuning_scheduler():
     assert all(word in said for word in ("read as optimizer=sgd", "lr=0.002", "T_max=3", "pl_lrs_cfg"))
 
 
-def test_layerwise_mistakes_are_named_with_their_own_line():
-    from ftcli.plan.phase_rates import parse_layerwise
-
-    text = "0:\n  params: [head]\n  layerwise: {kind: geometric, decay: 2}\n"
-    (spec,) = parse_schedule(text, "s.yaml")
-    _, problems = parse_layerwise(spec.layerwise, spec.at("layerwise"))
-    assert [(p.key, p.hint) for p in problems] == [("s.yaml:3: layerwise.decay", "layerwise.decay: 0.8")]
-
-
 def test_a_length_without_a_unit_is_answered_in_the_file_s_own_words():
     with pytest.raises(PlanError) as caught:
         parse_schedule("0:\n  params: [head]\n  warmup: 3\n", "s.yaml")
     (problem,) = caught.value.problems
     assert problem.key == "s.yaml:3: warmup" and problem.hint.startswith("warmup: 3st")
-
-
-def test_a_value_that_its_scheduler_does_not_take_is_found_as_the_run_is_planned():
-    from ftcli.config.compose import load
-    from ftcli.plan.from_config import run_rates
-    from ftcli.plan.phase_rates import phase_rates
-
-    config = load(["scheduler=one-cycle"]).config
-    specs = parse_schedule("0: {params: [head]}\n1: {params: [rest], warmup: 3st}\n", "s.yaml")
-    with pytest.raises(PlanError) as caught:
-        phase_rates(config, run_rates(config), specs)
-    (problem,) = caught.value.problems
-    assert problem.key == "s.yaml:2: scheduler.warmup" and "rises by itself" in problem.message

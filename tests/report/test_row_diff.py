@@ -45,15 +45,15 @@ def test_a_correction_takes_a_claim_back():
 
 
 def test_equal_rows_are_no_proof_of_equality():
-    told = say(12, 0, 0, 4)
-    assert "right on the same 12 of 16 rows" in told and "does not show that they are equal" in told
-    assert "interval" not in told
+    shown = say(12, 0, 0, 4)
+    assert "right on the same 12 of 16 rows" in shown and "does not show that they are equal" in shown
+    assert "interval" not in shown
 
 
-def test_an_interval_that_holds_0_supports_no_claim():
+def test_an_interval_that_contains_0_supports_no_claim():
     # p below 0.05 given, interval around 0: the two disagree
-    told = say(200, 9, 12, 51, p=0.04)
-    assert "no difference is claimed" in told and "accurate" not in told
+    shown = say(200, 9, 12, 51, p=0.04)
+    assert "no difference is claimed" in shown and "accurate" not in shown
 
 
 def run(
@@ -105,7 +105,7 @@ def test_only_a_corrected_p_value_decides(tmp_path):
     ({"state": STOPPED}, "B is not finished"),
     ({"data": {}}, "B has no validation part"),
     ({"data": {"parts": [1]}}, "B has no validation part"),
-    ({"data": {"parts": {"validation": {"sha256": "5e", "rows": 5}}}}, "holds 4 rows, data.json says 5"),
+    ({"data": {"parts": {"validation": {"sha256": "5e", "rows": 5}}}}, "has 4 rows, data.json says 5"),
     ({"labels": ["no", "yes", "yes", "yes"]}, "the label of row 2 is 'no' in A and 'yes' in B"),
 ])  # fmt: skip
 def test_other_rows_are_not_compared(tmp_path, other, said):
@@ -129,9 +129,9 @@ def test_one_that_cannot_be_compared_does_not_count_as_a_comparison(tmp_path):
     ({"row": 1, "label": "no"}, "line 2 has no prediction"),
     ({"row": 1, "label": 0.5, "prediction": 0.25}, "line 2 has no label"),
     ([1], "line 2 has no label"),
-    ("{", "line 2 is no JSON"),
-    ("", "line 2 is no JSON"),
-    ("[" * 100_000, "line 2 is no JSON"),
+    ("{", "line 2 is not JSON"),
+    ("", "line 2 is not JSON"),
+    ("[" * 100_000, "line 2 is not JSON"),
 ])  # fmt: skip
 def test_lines_of_another_kind(tmp_path, line, said):
     summary = run(tmp_path / "a", LABELS)

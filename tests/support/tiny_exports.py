@@ -42,3 +42,27 @@ def words(place: Path, task: str, architecture: str, *own: str) -> list[str]:
     base = ["model=local", f"model.path={model}", "trainer.batch_size=8", "trainer.precision=fp32", "logger=jsonl",
             "trainer.max_steps=3", "trainer.eval_batch_size=3", "optimizer.lr=3e-2", "data.accept=[truncation,balance]"]  # fmt: skip
     return [*base, *rows, *own]
+
+
+def reload_in_process(monkeypatch) -> list[dict]:
+    """Lets the reloading script run in this process, as one of its own takes seconds to begin; returns its reports."""
+    import json
+    import tempfile
+
+    from ftcli.export import parity, reload
+    from ftcli.hub.resolve import quiet_transformers
+
+    reports: list[dict] = []
+
+    def here(folder, finished, inputs, ways):
+        with tempfile.TemporaryDirectory() as place:
+            file = Path(place) / "inputs.safetensors"
+            inputs.save(file)
+            entry = json.loads(json.dumps(parity.entry_of(folder, finished, inputs, ways, file)))
+            with quiet_transformers():  # its log would go to a stream that an earlier test has closed
+                outputs, report = reload.run(entry)
+        reports.append(report)
+        return {name: tensor.numpy() for name, tensor in outputs.items()}, report
+
+    monkeypatch.setattr(parity, "in_fresh_process", here)
+    return reports

@@ -76,7 +76,9 @@ def test_labels_learned_from_training_hold_for_every_part():
 
 def test_a_test_label_unknown_to_training():
     task = build_task()
-    parts = DatasetSplits(make(["good", "bad"], ["0", "1"]), None, make(["bad", "good"], ["1", "2"], name="test"))
+    parts = DatasetSplits(
+        make(["good", "bad"], ["0", "1"]), None, make(["bad", "good"], ["1", "2"], name="test")
+    )
     with pytest.raises(DataError) as caught:
         task.learn_labels(parts)
     assert caught.value.problems[0].key == "test.tsv:3"

@@ -138,7 +138,9 @@ def test_the_proofs_on_masks_hold(make, method, kind):
         for name, parameter in parts.model.named_parameters():
             if "prompt_embeddings" in name or "adapter" in name:
                 parameter.add_(torch.randn_like(parameter) * 0.3)
-    found = prove_masks(parts.model, parts.task, parts.train, pad_id=parts.pad_id, padding_side="right")
+    found = prove_masks(
+        parts.model, parts.task, parts.train, pad_id=parts.forward.pad_id, padding_side="right"
+    )
     assert {f.name for f in found} >= {"padding", "pad"} and all(f.level.value == "fact" for f in found), (
         found
     )
@@ -153,7 +155,9 @@ def test_a_prompted_model_that_reads_padding_is_found(make, method):
         return args, {**kwargs, "attention_mask": torch.ones_like(kwargs["attention_mask"])}
 
     parts.model.register_forward_pre_hook(blind, with_kwargs=True)
-    found = prove_masks(parts.model, parts.task, parts.train, pad_id=parts.pad_id, padding_side="right")
+    found = prove_masks(
+        parts.model, parts.task, parts.train, pad_id=parts.forward.pad_id, padding_side="right"
+    )
     assert {f.name for f in found if f.level.value == "error"} == {"padding", "pad"}
 
 

@@ -149,7 +149,7 @@ def test_a_frozen_prefix_runs_without_autograd(phased, checkpointing):
     needed = {name: [] for name in needed}
     trainer.train_step(trainer.next_rows())
     owned = {name for group in trainer.optimizer.param_groups for name in group["param_names"]}
-    assert owned == set(trainer.phase.trainable)
+    assert owned == set(trainer.position.phase.trainable)
 
 
 INTERRUPTED = ("trainer.micro_batch_size=3", "trainer.log_every_n_steps=3")

@@ -29,8 +29,7 @@ def trained(make, fast: bool, *words: str, steps: int = 7, dtype=torch.float32):
     )
     norms = []
     for _ in range(steps):
-        trainer.train_step(trainer.next_rows())
-        norms.append(trainer._last_figures[0])
+        norms.append(trainer.train_step(trainer.next_rows()).grad_norm)
     weights = {name: p.detach().clone() for name, p in trainer.context.model.named_parameters()}
     return weights, norms, seen, trainer
 

@@ -43,7 +43,8 @@ def gradients(make, fast: bool, *words: str, **more):
 
     trainer.optimizer.register_step_pre_hook(look)
     trainer.train_step(rows)
-    return trainer, trainer.context.events.logged[-1]["loss"], seen
+    window = trainer.state.window
+    return trainer, window.loss_sum / window.targets, seen
 
 
 def require_equal(make, *words: str, rtol: float = 1e-9, **more):
@@ -209,9 +210,7 @@ def plain(make, *words: str, **more):
     """Returns a model whose top block is whole, with what `narrow` asks for."""
     trainer, built = make(NO_DROPOUT, "trainer.fast_paths=false", *words, **more)
     parts = trainer.context
-    batch = parts.task.collate(
-        parts.train, sample(parts.train), pad_id=parts.pad_id, padding_side=parts.padding_side
-    )
+    batch = parts.forward.collate(parts.train, sample(parts.train))
     return parts.model, built.anatomy.blocks[-1].name, parts.task, batch
 
 

@@ -121,7 +121,9 @@ def test_nothing_non_finite_is_applied(make, poison):
         trainer.context.task.compute_loss = _poisoned(trainer.context.task.compute_loss)
     else:
         head = trainer.context.model.classifier.weight
-        trainer.context.regularisers = [lambda model: (head.sum() * 0).sqrt()]  # finite loss, infinite gradient
+        trainer.context.regularisers = [
+            lambda model: (head.sum() * 0).sqrt()
+        ]  # finite loss, infinite gradient
     with pytest.raises(NonFiniteError) as caught:
         trainer.train_step(np.arange(8))
     assert same(before, weights(trainer)) and trainer.state.step == 1
@@ -183,7 +185,10 @@ def test_a_resumed_fp16_run_keeps_its_loss_scale(make):
     again.restore(again.context.store.latest())
     assert again.train_step.scaler.get_scale() == fresh / 2 and again.state.skipped_steps == 1
     again.fit()
-    assert same(weights(whole), weights(again)) and whole.train_step.scaler.get_scale() == again.train_step.scaler.get_scale()
+    assert (
+        same(weights(whole), weights(again))
+        and whole.train_step.scaler.get_scale() == again.train_step.scaler.get_scale()
+    )
 
 
 def test_a_non_finite_later_micro_batch_applies_nothing(make):

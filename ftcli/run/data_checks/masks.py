@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from ftcli.run.data_checks.findings import Finding, Level
+from ftcli.trainer.forward import Forward
 
 if TYPE_CHECKING:
-    from ftcli.batching.protocols import Batch, TrainingTask
+    from ftcli.batching.protocols import PredictingTask
     from ftcli.batching.token_table import TokenTable
 
 TOLERANCE = 1e-4
@@ -27,7 +28,7 @@ LONGEST = 128
 
 
 def prove_masks(
-    model: Any, task: TrainingTask, table: TokenTable, *, pad_id: int, padding_side: str
+    model: Any, task: PredictingTask, table: TokenTable, *, pad_id: int, padding_side: str
 ) -> list[Finding]:
     """Returns what the proofs say, on a few rows of different lengths.
 
@@ -39,10 +40,17 @@ def prove_masks(
         padding_side: `right` or `left`.
     """
     rows = sample(table)
-    options = {"pad_id": pad_id, "padding_side": padding_side}
+    # In fp32 whatever the run's precision: what half precision rounds would hide what is looked for.
+    forward = Forward(
+        task=task,
+        pad_id=pad_id,
+        padding_side=padding_side,
+        device=str(next(model.parameters()).device),
+        precision="fp32",
+    )
     with _quiet(model):
-        found = [_padding(model, task, table, rows, options), _learned(model, task, table, rows, options)]
-        causal = _causal(model, task, table, rows[-1:], options)
+        found = [_padding(model, forward, table, rows), _learned(model, forward, table, rows)]
+        causal = _causal(model, forward, table, rows[-1:])
     return [finding for finding in (*found, causal) if finding is not None]
 
 
@@ -51,28 +59,19 @@ def sample(table: TokenTable) -> np.ndarray:
     order = np.argsort(table.lengths, kind="stable")
     quick = order[table.lengths[order] <= LONGEST]
     order = quick if len(quick) >= 2 else order[:ROWS]
-    return order[np.unique(np.linspace(0, len(order) - 1, ROWS).astype(int))]
+    rows: np.ndarray = order[np.unique(np.linspace(0, len(order) - 1, ROWS).astype(int))]
+    return rows
 
 
-def _batch(
-    model: Any, task: TrainingTask, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
-) -> Batch:
-    device = next(model.parameters()).device
-    batch = task.collate(table, rows, **options)
-    return {name: tensor.to(device) for name, tensor in batch.items()}
-
-
-def _padding(
-    model: Any, task: TrainingTask, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
-) -> Finding | None:
+def _padding(model: Any, forward: Forward, table: TokenTable, rows: np.ndarray) -> Finding | None:
     """The loss of each row alone, and beside the longest one, to which it is padded."""
     if table.labels is None or len(rows) < 2:
         return None
 
     def loss(*numbers: int) -> float:
         """Returns the loss of some rows in one batch, a sum."""
-        batch = _batch(model, task, table, np.array(numbers), options)
-        return float(task.compute_loss(model, batch, train=False).loss_sum)
+        batch = forward.collate(table, np.array(numbers))
+        return float(forward.loss(model, batch, train=False).loss_sum)
 
     with torch.no_grad():
         longest = int(rows[-1])
@@ -90,11 +89,9 @@ def _padding(
     return Finding("padding", Level.error, f"padding changes the loss of a row by {worst:.1e}", hint)
 
 
-def _learned(
-    model: Any, task: TrainingTask, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
-) -> Finding | None:
+def _learned(model: Any, forward: Forward, table: TokenTable, rows: np.ndarray) -> Finding | None:
     """The gradient of the loss at the embeddings of PAD positions must be zero."""
-    batch = _batch(model, task, table, rows, options)
+    batch = forward.collate(table, rows)
     mask = batch.get("attention_mask")
     if mask is None or "labels" not in batch:  # images have no padding
         return None
@@ -109,7 +106,7 @@ def _learned(
     hook = embeddings.register_forward_hook(keep)
     try:
         with torch.enable_grad():
-            loss = task.compute_loss(model, batch, train=False).loss_sum
+            loss = forward.loss(model, batch, train=False).loss_sum
             gradients = torch.autograd.grad(loss, seen, allow_unused=True) if seen else (None,)
     finally:
         hook.remove()
@@ -132,14 +129,12 @@ def _learned(
     return Finding("pad", Level.error, text, "use the model's own tokenizer: tokenizer=auto")
 
 
-def _causal(
-    model: Any, task: TrainingTask, table: TokenTable, rows: np.ndarray, options: dict[str, Any]
-) -> Finding | None:
+def _causal(model: Any, forward: Forward, table: TokenTable, rows: np.ndarray) -> Finding | None:
     """Changes the last token of a row: earlier states stay as they are in a causal model, and change in any other."""
     base = getattr(model, getattr(model, "base_model_prefix", "") or "_", None)
     if base is None or model.config.is_encoder_decoder:
         return None
-    batch = _batch(model, task, table, rows, options)
+    batch = forward.collate(table, rows)
     if "input_ids" not in batch:
         return None
     ids, mask = batch["input_ids"][:1].clone(), batch["attention_mask"][:1]

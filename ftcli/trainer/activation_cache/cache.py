@@ -109,7 +109,7 @@ class ActivationCache:
         shapes = filler.try_out(depths, trained)
         if not shapes:
             self._note_once(
-                f"phase {phase} computes its activations in each step: a trial from cached ones came out otherwise"
+                f"phase {phase} computes its activations in each step: a trial from kept ones came out otherwise"
             )
             return
         self._make_ready(phase, frame, filler, shapes)
@@ -118,9 +118,7 @@ class ActivationCache:
         """Forgets which boundary is read: a forward is whole again until the next `enter`."""
         self.depth = 0
 
-    def reading(
-        self, table: TokenTable, rows: np.ndarray, batch: Batch
-    ) -> AbstractContextManager[None]:
+    def reading(self, table: TokenTable, rows: np.ndarray, batch: Batch) -> AbstractContextManager[None]:
         """Returns a context in which the model's forward of a batch begins at the boundary, if it is cached.
 
         Args:
@@ -158,7 +156,9 @@ class ActivationCache:
             return
         keys = self._keys(frame, shapes)
         # What an earlier phase reads no longer is dropped before more is computed.
-        self._entries = {place: entry for place, entry in self._entries.items() if keys.get(place) == entry[0]}
+        self._entries = {
+            place: entry for place, entry in self._entries.items() if keys.get(place) == entry[0]
+        }
         missing = self._read(keys, shapes)
         roomy = size <= available_memory() // MEMORY_SHARE
         files = self.always_files or not roomy

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -54,6 +55,16 @@ def _of_module(module: nn.Module) -> str:
     if module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
         return f"{kind} below the boundary has a hook"
     return ""
+
+
+class _Outcome(NamedTuple):
+    """What a run of the trial's rows gives."""
+
+    loss: float
+    records: list[np.ndarray]
+    """What the task records of each row's prediction."""
+    gradients: Sequence[torch.Tensor | None]
+    """Of each trained parameter, of its shape; None where the loss does not depend on it."""
 
 
 class Trial:
@@ -124,21 +135,26 @@ class Trial:
         mask = torch.from_numpy(np.broadcast_to(held, states.shape[:2]).copy()).to(states.device)
         return states.masked_fill(~mask[..., None], filler)
 
-    def _outcome(self, trained: list[nn.Parameter]) -> tuple[float, list[np.ndarray], list[Any]]:
+    def _outcome(self, trained: list[nn.Parameter]) -> _Outcome:
+        """Runs the batch forward and backward."""
         with torch.enable_grad():
             output = self.forward.loss(self.model, self.batch, train=False)
         gradients = torch.autograd.grad(output.loss_sum, trained, allow_unused=True)
-        return float(output.loss_sum.detach()), self.forward.task.records(output, self.batch), list(gradients)
+        records = self.forward.task.records(output, self.batch)
+        return _Outcome(float(output.loss_sum.detach()), records, gradients)
 
-    def _agree(self, expected: tuple, found: tuple) -> bool:
-        near = math.isclose(expected[0], found[0], rel_tol=self.tolerance, abs_tol=1e-7)
+    def _agree(self, expected: _Outcome, found: _Outcome) -> bool:
+        """Returns whether losses, predictions and gradients are near each other."""
+        near = math.isclose(expected.loss, found.loss, rel_tol=self.tolerance, abs_tol=1e-7)
         near &= all(
             np.allclose(a, b, rtol=self.tolerance, atol=self.tolerance)
-            for a, b in zip(expected[1], found[1], strict=True)
+            for a, b in zip(expected.records, found.records, strict=True)
         )
-        return near and all(self._near(a, b) for a, b in zip(expected[2], found[2], strict=True))
+        pairs = zip(expected.gradients, found.gradients, strict=True)
+        return near and all(self._near(a, b) for a, b in pairs)
 
     def _near(self, expected: torch.Tensor | None, found: torch.Tensor | None) -> bool:
+        # A parameter that the head alone reads may get no gradient at all one way and zeros the other.
         if expected is None or found is None:
             other = expected if found is None else found
             return other is None or not other.any()

@@ -28,7 +28,7 @@ SLOW_SECONDS = 2.0
 
 @dataclass(slots=True, kw_only=True)
 class Filler:
-    """Runs a model's lower part on rows and catches what stands at its boundaries."""
+    """Runs a model's lower part on rows and catches the activations at its boundaries."""
 
     model: torch.nn.Module
     forward: Forward
@@ -53,7 +53,12 @@ class Filler:
         lengths = None if image else np.maximum(1, np.diff(table.offsets))[table.sequences(rows)]
         pads = any((one.ids == self.forward.pad_id).any() for one in self.tables)
         trial = Trial(
-            self.forward, self.model, self.frame, self.forward.collate(table, rows), lengths, image or not pads
+            self.forward,
+            self.model,
+            self.frame,
+            self.forward.collate(table, rows),
+            lengths,
+            image or not pads,
         )
         with _eval_mode(self.model):
             stored, caught = trial.run(list(depths), trained)
@@ -81,7 +86,7 @@ class Filler:
             shapes: depth -> what is stored.
             missing: (number of the table, depth) -> key.
             folder: where files go; None: memory.
-            found: takes each finished entry.
+            found: called with each finished entry: (number of the table, depth), key, states.
 
         Raises:
             Interrupted: a signal came.
@@ -102,15 +107,26 @@ class Filler:
                     else stack.enter_context(folder.staged(key, shapes[depth], table))
                     for depth, key in wanted.items()
                 }
-                for rows in canonical_blocks(table):
-                    self.check()
-                    crash_point("prefix")
-                    caught = self._catch(list(stores), self.forward.collate(table, rows))
-                    for depth, states in stores.items():
-                        states.put(table.sequences(rows), caught[depth])
-                    progress.advance(len(rows), int(table.lengths[rows].sum()))
+                self._fill_table(table, stores, progress)
+            # Only now are files under their final names: the stack has committed them.
             for depth, key in wanted.items():
                 found((number, depth), key, stores[depth])
+
+    def _fill_table(self, table: TokenTable, stores: dict[int, States], progress: _Progress) -> None:
+        """Computes the states of a table's rows, block by block.
+
+        Args:
+            table: the rows.
+            stores: depth -> where its states go.
+            progress: prints how far the fill is.
+        """
+        for rows in canonical_blocks(table):
+            self.check()
+            crash_point("prefix")
+            caught = self._catch(list(stores), self.forward.collate(table, rows))
+            for depth, states in stores.items():
+                states.put(table.sequences(rows), caught[depth])
+            progress.advance(len(rows), int(table.lengths[rows].sum()))
 
     @torch.no_grad()
     def _catch(self, depths: list[int], batch: Batch) -> dict[int, dict[str, torch.Tensor]]:
@@ -123,7 +139,7 @@ class Filler:
 
 
 class _Progress:
-    """Says how far a fill is: once it takes longer than two seconds, and when it is done."""
+    """Prints how far a fill is: once it takes longer than two seconds, and when it is done."""
 
     def __init__(self, tables: Sequence[TokenTable], note: Callable[[str], None]) -> None:
         self.rows, self.tokens = sum(map(len, tables)), sum(int(table.lengths.sum()) for table in tables)
@@ -138,7 +154,8 @@ class _Progress:
         if self.done == self.rows and self.noted > self.start:
             self.note(f"frozen prefix: activations of all {self.rows:,} rows computed in {seconds:.0f} s")
         elif (
-            now - self.noted > SLOW_SECONDS * (1 if self.noted == self.start else 10) and self.done < self.rows
+            now - self.noted > SLOW_SECONDS * (1 if self.noted == self.start else 10)
+            and self.done < self.rows
         ):
             # The short rows come first, so time goes by tokens.
             left = seconds * (self.tokens - self.done_tokens) / max(self.done_tokens, 1)

@@ -168,7 +168,7 @@ def test_files_hold_what_memory_does(make):
     trainers = []
     for mode in ("auto", "disk"):
         trainer = make(*LOWEST, f"trainer.prefix_cache={mode}", folder=mode)
-        trainer._enter_prefix()
+        trainer._enter_activation_cache()
         trainers.append(trainer.context.activation_cache._entries)
     for place, (key, states) in trainers[0].items():
         assert trainers[1][place][0] == key and torch.equal(trainers[1][place][1].flat, states.flat)
@@ -179,7 +179,7 @@ def test_the_key_changes_with_whatever_changes_the_bytes(make):
         trainer = make("freezing=bottom-layers", f"freezing.num_layers={depth}", *words)
         if change:
             change(trainer.context.model)
-        trainer._enter_prefix()
+        trainer._enter_activation_cache()
         return tuple(key for key, _ in trainer.context.activation_cache._entries.values())
 
     def nudge(name):

@@ -15,7 +15,7 @@ LOWEST = ("freezing=bottom-layers", "freezing.num_layers=1")
 
 def reason(trainer) -> str:
     """Returns what the run says of why it keeps nothing."""
-    trainer._enter_prefix()
+    trainer._enter_activation_cache()
     assert trainer.context.activation_cache.depth == 0
     [line] = trainer.context.events.notes
     assert line.startswith("frozen prefix: phase 0 computes its activations in each step: ")
@@ -50,7 +50,7 @@ def test_nothing_is_kept_where_the_lowest_block_trains(make):
 def test_lora_in_the_upper_block_alone_is_read_from_the_boundary(make):
     trainer = make("peft=lora", 'peft.target_modules=[".*layer.1.*query"]')
     assert trainer.context.activation_cache.prefixes[0].depth == 1
-    trainer._enter_prefix()
+    trainer._enter_activation_cache()
     assert trainer.context.activation_cache.depth == 1
 
 
@@ -87,7 +87,7 @@ def test_batch_norm_a_hook_and_dropout_below_the_boundary(make):
     trainer.context.events.notes.clear()
     assert "runs in train mode" in reason(trainer)
     block.attention.eval()
-    trainer._enter_prefix()
+    trainer._enter_activation_cache()
     assert trainer.context.activation_cache.depth == 1
 
 
@@ -129,7 +129,7 @@ def test_a_head_that_reads_every_place_gets_every_place(make, monkeypatch):
         pooled = (states * attention_mask[..., None]).sum(1) / attention_mask.sum(1, keepdim=True)
         return SimpleNamespace(logits=self.classifier(torch.relu(head(pooled))))
 
-    trainer._enter_prefix()
+    trainer._enter_activation_cache()
     assert trainer.context.activation_cache._entries[0, 3][1].shape.stored == "all"
 
 

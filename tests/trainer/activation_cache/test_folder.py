@@ -186,7 +186,7 @@ def test_a_full_disk_costs_one_line_and_not_the_run(make, monkeypatch, tmp_path,
 def test_a_disk_that_fills_up_while_the_manifest_is_written(make, monkeypatch, tmp_path):
     monkeypatch.setattr("ftcli.storage.atomic.fsync", full)
     trainer = make(*LOWEST, "trainer.prefix_cache=disk")
-    trainer._enter_prefix()
+    trainer._enter_activation_cache()
     assert trainer.context.activation_cache.depth == 1
     assert sum("No space left" in note for note in trainer.context.events.notes) == 1
     assert not list((tmp_path / "cache" / "prefix").iterdir())
@@ -236,7 +236,7 @@ def test_two_runs_of_one_key_at_once(make, tmp_path):
             while not waiting.exists():
                 pass
             try:
-                trainer._enter_prefix()
+                trainer._enter_activation_cache()
                 ready = trainer.context.activation_cache.depth == 1
                 quiet = not [n for n in trainer.context.events.notes if "in each step" in n or "memory" in n]
                 os._exit(0 if ready and quiet else 3)
@@ -258,13 +258,13 @@ def test_the_other_run_is_first_with_half_of_it(make, monkeypatch):
     def staged(self, key, shape, table):
         calls.append(key)
         if len(calls) == 1:
-            other._enter_prefix()
+            other._enter_activation_cache()
             held = other.context.activation_cache._entries
             shutil.rmtree(self.path / held[1, 1][0])
         return own(self, key, shape, table)
 
     monkeypatch.setattr(StatesFolder, "staged", staged)
-    trainer._enter_prefix()
+    trainer._enter_activation_cache()
     assert trainer.context.activation_cache.depth == 1
     assert not [note for note in trainer.context.events.notes if "in each step" in note]
 

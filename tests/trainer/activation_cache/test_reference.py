@@ -134,7 +134,7 @@ def test_gradients_in_double_precision(make, architecture):
 @pytest.mark.parametrize("architecture", ["bert", "deberta-v2", "gpt2", "llama"])
 def test_no_module_below_the_boundary_runs_in_a_step(make, monkeypatch, architecture):
     trainer = make(*lowest(1), architecture=architecture)
-    trainer._enter_prefix()
+    trainer._enter_activation_cache()
     frame = trainer.context.activation_cache.frame
     ran: list[object] = []
     inside = {id(m) for top in frame.below(1) for m in top.modules()}
