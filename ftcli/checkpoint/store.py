@@ -118,11 +118,10 @@ class CheckpointStore:
 
         final = self._free_name(step)
         state = {**state, "best_step": step if best else state.get("best_step")}
-        # Contiguous copies on the CPU first, so that the space they need is known before anything is written.
+        # On the CPU first: the space they need is known before anything is written.
         own = {name: _storable(values) for name, values in tensors.items()}
         num_bytes = sum(value.nbytes for values in own.values() for value in values.values())
         with commit(final, about={"step": step}, num_bytes=num_bytes) as stage:
-            # safetensors writes without holding the GIL.
             with ThreadPoolExecutor() as pool:
                 files = [stage / f"{name}.safetensors" for name in own]
                 list(pool.map(save_file, own.values(), files))

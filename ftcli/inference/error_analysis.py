@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 EXCERPT = 70
 MAX_TAGS = 4
 MAX_LABELS = 12
-"""A table of more columns does not fit a terminal; a picture holds up to four times as many."""
+"""A table of more columns does not fit a terminal."""
 
 
 def worst_errors(
@@ -108,45 +107,3 @@ def show_confusion(screen: Screen, counts: np.ndarray | None, labels: list[str])
         rows = [(label, *own) for label, own in zip(labels, counts.tolist(), strict=True)]
         title = "confusion: rows are labels, columns predictions"
         screen.table(title, ["", *labels], rows, right=range(1, len(labels) + 1))
-
-
-def draw_confusion(counts: np.ndarray, labels: list[str], path: Path) -> None:
-    """Writes the matrix as PNG or SVG, the share of each label's rows as colour, the counts in the cells.
-
-    Args:
-        counts: (num_labels, num_labels), row = label, column = prediction.
-        labels: names, by id.
-        path: of the file; its folder is created.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
-    size = max(3.6, 0.55 * len(labels) + 1.8)
-    figure = Figure(figsize=(size + 0.8, size), dpi=120, layout="constrained")
-    axes = figure.subplots()
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
-        if len(labels) <= 4 * MAX_LABELS:
-            colour = "white" if shares[row, column] > 0.6 else "black"
-            axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=8)
-    shown = [_plain(label) for label in labels]
-    axes.set_xticks(
-        range(len(labels)),
-        shown,
-        rotation=45 if len(labels) > 3 else 0,
-        ha="right" if len(labels) > 3 else "center",
-    )
-    axes.set_yticks(range(len(labels)), shown)
-    axes.set_xlabel("prediction")
-    axes.set_ylabel("label")
-    figure.colorbar(image, ax=axes, label="share of the label's rows")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
-
-
-def _plain(label: str) -> str:
-    """A label is no formula: matplotlib would read what stands between dollars as one."""
-    return label.replace("$", "\\$")

@@ -9,11 +9,11 @@ from ftcli.batching.cache import cached_table
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.inference.error_analysis import (
     confusion,
-    draw_confusion,
     show_confusion,
     show_errors,
     worst_errors,
 )
+from ftcli.report.plots import draw_confusion
 
 if TYPE_CHECKING:
     import numpy as np

@@ -137,7 +137,8 @@ def training(
         except Interrupted as stopped:
             if isinstance(clock, RunningClock):
                 report(clock, profile, screen)
-            screen.note(f"stopped by {stopped}; the state is saved. Continue with: ftcli resume {run.path}")
+            saved = "the state is saved" if any(run.checkpoints.glob("step-*")) else "no step was taken yet"
+            screen.note(f"stopped by {stopped}; {saved}. Continue with: ftcli resume {run.path}")
             raise
         finally:
             screen.close()

@@ -64,7 +64,7 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
     else:
         attention, reason = "sdpa", f"rows of up to {longest} tokens on {device}"
     decisions = [
-        f"device {device}, {counted(threads, 'thread')}; precision {precision}: {why if not recorded else 'as recorded'}",
+        f"device {device}, {counted(threads, 'thread')}; precision {precision}: {'as recorded' if 'precision' in recorded else why}",
         f"attention {attention}: {reason}",
     ]
     # A run from before there was a fast path goes on without it.

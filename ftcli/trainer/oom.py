@@ -1,4 +1,4 @@
-"""Running out of memory: how it is noticed, what is released after it, and what the user is told to change.
+"""Running out of memory: how it is noticed, what is released after it, and what the error tells the user to change.
 
 Halving what did not fit, and trying again, is Toma and BlackHC's `toma` (2020) and accelerate's
 `find_executable_batch_size`; unlike them the batch stays what it is, and only its micro-batches become smaller.

@@ -1,9 +1,9 @@
-"""Gradients of embedding tables, kept as the rows that a step touched.
+"""Gradients of embedding tables, as the rows that a step touched.
 
 A batch of some hundred tokens gives a gradient to as many of a vocabulary's thirty thousand rows. torch
 fills a new table with zeros for it in every step, and clipping reads and writes all of them: for MiniLM
 on a CPU a seventh of the step. Here the table's gradient comes as rows (`torch.nn.Embedding.sparse`),
-clipping sees only those, and the optimizer gets one table of zeros, kept from step to step, in which
+clipping sees only those, and the optimizer gets one table of zeros, reused in every step, in which
 only the touched rows are written and cleared again. Its arithmetic stays the same.
 """
 
@@ -20,14 +20,15 @@ SMALLEST_TABLE = 2048
 
 
 class SparseEmbeddingGradients:
-    """The large embedding tables among the parameters that train in a phase."""
+    """The large embedding tables among the parameters that train in a phase.
 
-    def __init__(self, model: nn.Module, trained: Sequence[nn.Parameter], *, rows: bool) -> None:
-        """Args:
-        model: its embeddings are told to give rows.
+    Args:
+        model: its embeddings are switched to sparse gradients.
         trained: the parameters of the phase.
         rows: False: every gradient is left as torch makes it.
-        """
+    """
+
+    def __init__(self, model: nn.Module, trained: Sequence[nn.Parameter], *, rows: bool) -> None:
         self.trained = trained
         found = _tables(model, trained) if rows else set()
         for module in model.modules():
@@ -65,7 +66,7 @@ class SparseEmbeddingGradients:
             table.grad = zeros.index_copy_(0, index, rows.grad)
 
     def clear(self) -> None:
-        """Makes the kept tables zero again; to be called once their gradients are no longer needed."""
+        """Makes the reused tables zero again; to be called once their gradients are no longer needed."""
         for table, index, _ in self._taken:
             self._zeros[id(table)].index_fill_(0, index, 0.0)
             table.grad = None

@@ -13,7 +13,8 @@ import torch
 from ftcli.batching.output import StepOutput
 from ftcli.batching.protocols import Batch
 from ftcli.config.schema import TrainerConfig
-from ftcli.runtime.device import grad_scaler, seed_step
+from ftcli.runtime.device import grad_scaler
+from ftcli.runtime.seeding import seed_step
 from ftcli.runtime.timers import Section
 from ftcli.trainer.context import PhaseObjects, TrainerContext
 from ftcli.trainer.nonfinite import require_finite, require_some_applied
@@ -189,9 +190,18 @@ class TrainStep:
         done.seconds = time.perf_counter() - attempt.started
         state.train_seconds += done.seconds
         state.window.add(done)
-        names = [group.get("name", str(i)) for i, group in enumerate(optimizer.param_groups)]
+        return self._result(norm, attempt.lrs)
+
+    def last_result(self) -> StepResult:
+        """Returns what a log line shows after a resume, before this process made a step: its norm is not known."""
+        lr_factor = self.objects.lr_lambda(max(self.state.phase_step - 1, 0))
+        return self._result(math.nan, [lr * lr_factor for lr in self.base_lrs])
+
+    def _result(self, norm: float, lrs: list[float]) -> StepResult:
+        groups = self.objects.optimizer.param_groups
+        names = [group.get("name", str(i)) for i, group in enumerate(groups)]
         scale = self.scaler.get_scale() if self.scaler.is_enabled() else None
-        return StepResult(norm, dict(zip(names, attempt.lrs, strict=True)), scale)
+        return StepResult(norm, dict(zip(names, lrs, strict=True)), scale)
 
     def _apply(self) -> tuple[float, bool]:
         """Clips and steps; returns the gradients' global L2 norm before clipping, and whether they were applied."""

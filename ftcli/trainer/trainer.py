@@ -59,7 +59,7 @@ class Trainer:
         self.validation = Validation(config, context, self.state, self.position, self.log)
         self.checkpointing = Checkpointing(config, context, self.state, self.position, self.train_step)
         self._epoch_plan: tuple[int, list[np.ndarray]] = (-1, [])
-        self._last_step = StepResult(math.nan, {})
+        self._last_step: StepResult | None = None
         self._started = time.perf_counter()
         self._enter()
 
@@ -78,7 +78,8 @@ class Trainer:
                 best = self.validation.due() and self.validation.run(self.objects)
                 state.phase_ended = state.phase_ended or self.position.phase_end(self.monitor)
                 if state.phase_ended and state.window.steps:
-                    self.log.window(self._last_step)
+                    # A resume with less patience may end a phase before it made a step.
+                    self.log.window(self._last_step or self.train_step.last_result())
                 if best or self.checkpointing.due():
                     self.save()
                 if self.position.finished:
@@ -89,7 +90,7 @@ class Trainer:
                     self._enter_activation_cache()
                 with self.clock(Section.step):
                     self._last_step = self.train_step(self.next_rows())
-                    self._report_step()
+                    self._report(self._last_step)
                 self.clock.end_step()
         except Interrupted:
             if state.step and not self.checkpointing.up_to_date:
@@ -107,13 +108,13 @@ class Trainer:
         self.state.curve_steps = self.position.curve_steps
         self.clock.begin_steps(self.total_steps - self.state.step)
 
-    def _report_step(self) -> None:
+    def _report(self, result: StepResult) -> None:
         """Moves the progress bar; logs a window where one is full, and always before an evaluation that ends a phase."""
         crash_point("step")
         with self.clock(Section.logging):
             self.context.reporter.advance(self.state.step, self.total_steps)
         if self.position.ends_here or self.state.step % self.config.log_every_n_steps == 0:
-            self.log.window(self._last_step)
+            self.log.window(result)
 
     def next_rows(self) -> np.ndarray:
         """Returns the row numbers of the next batch, (batch,): a pure function of (seed, epoch, batch)."""

@@ -9,7 +9,7 @@ from ftcli.config.compose import load
 from ftcli.config.registry import lookup
 from ftcli.errors import PlanError
 from ftcli.plan.anatomy import read_anatomy
-from ftcli.run import meta as paper
+from ftcli.run import meta
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def gpt2(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gpt2")
     (folder / "config.json").write_text(json.dumps(GPT2_SMALL))
     return read_anatomy(
-        paper.build_meta_model(load(["model=local", f"model.path={folder}", "model.weights=random"]).config)
+        meta.build_meta_model(load(["model=local", f"model.path={folder}", "model.weights=random"]).config)
     )
 
 

@@ -12,11 +12,11 @@ import tiny_models as models
 def meta_model(tmp_path_factory):
     """Returns a function: architecture -> classifier on the meta device."""
     from ftcli.config.compose import load
-    from ftcli.run import meta as paper
+    from ftcli.run import meta
 
     @functools.cache
     def config(architecture: str):
         folder = models.write_model(tmp_path_factory.mktemp("models") / architecture, architecture)
         return load(["model=local", f"model.path={folder}", "model.weights=random"]).config
 
-    return lambda architecture: paper.build_meta_model(config(architecture))
+    return lambda architecture: meta.build_meta_model(config(architecture))

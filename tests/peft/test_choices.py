@@ -12,7 +12,7 @@ from ftcli.config.choice import typed_choice
 from ftcli.config.compose import load
 from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError, PlanError
-from ftcli.run import meta as paper
+from ftcli.run import meta
 from ftcli.run.meta import stub_inputs
 from ftcli.run.model import build_model, saved_names
 
@@ -177,7 +177,7 @@ def test_lora_plus_gives_b_its_own_group(tmp_path):
 def test_gpt2_small_says_its_count_and_share(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(GPT2_SMALL))
     words = ["recipe=sst2-lora", "model=local", f"model.path={tmp_path}", "model.weights=random"]
-    plan = build_model(paper.stub_inputs(load(words).config), meta=True).plan
+    plan = build_model(meta.stub_inputs(load(words).config), meta=True).plan
     assert plan.num_trainable_parameters == 294_912 + 2 * 768
     assert f"{plan.trainable_share:.2%}" == "0.24%"
 

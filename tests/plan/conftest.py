@@ -10,11 +10,11 @@ import tiny_models as models
 def meta_model(tmp_path_factory):
     """Returns a function: architecture -> classifier on the meta device."""
     from ftcli.config.compose import load
-    from ftcli.run import meta as paper
+    from ftcli.run import meta
 
     def make(architecture: str):
         folder = models.write_model(tmp_path_factory.mktemp("models") / architecture, architecture)
-        return paper.build_meta_model(
+        return meta.build_meta_model(
             load(["model=local", f"model.path={folder}", "model.weights=random"]).config
         )
 

@@ -156,11 +156,11 @@ def test_a_damaged_image_stops_the_run_before_training(ftcli, words, tmp_path):
 
 
 def test_explain_and_generate_schedule_need_a_config_alone(ftcli, words):
-    paper = [word for word in words if not word.startswith("data.path")]
-    done = ftcli("explain", *paper, "freezing=gradual", "--json")
+    without_rows = [word for word in words if not word.startswith("data.path")]
+    done = ftcli("explain", *without_rows, "freezing=gradual", "--json")
     assert done.code == 0, done.err
     assert len(json.loads(done.out)["phases"]) > 2
-    done = ftcli("generate-schedule", *paper)
+    done = ftcli("generate-schedule", *without_rows)
     assert done.code == 0 and "classifier.weight" in done.out
 
 

@@ -20,28 +20,28 @@ def tokenizer(folder: Path, *words: str):
 
 @pytest.mark.parametrize("architecture", models.ARCHITECTURES)
 def test_pad_is_settled_and_said(tmp_path, architecture):
-    settled = tokenizer(models.write_model(tmp_path / "m", architecture))
-    assert settled.pad_id == (3 if architecture in models.NO_PAD else 0)
-    assert settled.padding_side == "right"
-    assert any(line.startswith("PAD is") for line in settled.decisions)
+    built = tokenizer(models.write_model(tmp_path / "m", architecture))
+    assert built.pad_id == (3 if architecture in models.NO_PAD else 0)
+    assert built.padding_side == "right"
+    assert any(line.startswith("PAD is") for line in built.decisions)
 
 
 def test_truncation_is_counted_and_keeps_special_tokens(tmp_path):
-    settled = tokenizer(models.write_model(tmp_path / "m", "bert"), "tokenizer.max_length=6")
-    table = settled.encode(["the film was good", "the film was very very very good"], None)
+    built = tokenizer(models.write_model(tmp_path / "m", "bert"), "tokenizer.max_length=6")
+    table = built.encode(["the film was good", "the film was very very very good"], None)
     assert table.lengths.tolist() == [6, 6] and table.num_truncated == 1 and table.num_tokens_cut == 3
     assert table.row(1)[0] == 1 and table.row(1)[-1] == 2
 
 
 def test_pairs_have_token_types(tmp_path):
-    settled = tokenizer(models.write_model(tmp_path / "m", "bert"))
-    table = settled.encode(["the film"], ["was good"])
+    built = tokenizer(models.write_model(tmp_path / "m", "bert"))
+    table = built.encode(["the film"], ["was good"])
     assert table.row(0)[0] == 1 and table.token_types.tolist() == [0, 0, 0, 0, 1, 1, 1]
 
 
 def test_special_tokens_in_a_text_are_text(tmp_path):
-    settled = tokenizer(models.write_model(tmp_path / "m", "bert"))
-    ids = settled.encode(["the </s> film <pad>"], None).row(0).tolist()
+    built = tokenizer(models.write_model(tmp_path / "m", "bert"))
+    ids = built.encode(["the </s> film <pad>"], None).row(0).tolist()
     assert ids.count(2) == 1 and 0 not in ids
 
 

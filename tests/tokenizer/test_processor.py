@@ -37,7 +37,7 @@ def picture(width, height, mode="RGB"):
     return Image.fromarray(values.astype(np.uint8))
 
 
-def settled(folder, model_config, stated=None, *, random_weights=False, patches=4):
+def build_tokenizer(folder, model_config, stated=None, *, random_weights=False, patches=4):
     if stated is not None:
         (folder / "preprocessor_config.json").write_text(json.dumps(stated))
     source = SimpleNamespace(folder=folder, origin=str(folder), key="model.path")
@@ -59,7 +59,7 @@ def values(processor, folder, pictures):
 def test_pixels_are_those_of_transformers(tmp_path, case):
     kind, settings, model_config = CASES[case]
     theirs = kind(**settings)
-    ours = settled(tmp_path, model_config, json.loads(theirs.to_json_string()))
+    ours = build_tokenizer(tmp_path, model_config, json.loads(theirs.to_json_string()))
     for size in ((40, 30), (333, 500), (224, 224)):
         expected = np.asarray(theirs(picture(*size), return_tensors="np")["pixel_values"])
         found = values(ours, tmp_path, [picture(*size)])
@@ -69,13 +69,13 @@ def test_pixels_are_those_of_transformers(tmp_path, case):
 
 def test_an_older_file_of_convnext_means_a_shorter_side(tmp_path):
     older = {"feature_extractor_type": "ConvNextFeatureExtractor", "size": 224}
-    ours = settled(tmp_path, ConvNextConfig(), {**older, "image_mean": 0.5, "image_std": 0.5})
+    ours = build_tokenizer(tmp_path, ConvNextConfig(), {**older, "image_mean": 0.5, "image_std": 0.5})
     expected = ConvNextImageProcessorPil(size=224)(picture(300, 280), return_tensors="np")["pixel_values"]
     np.testing.assert_allclose(values(ours, tmp_path, [picture(300, 280)]), expected, rtol=0, atol=1e-6)
 
 
 def test_grey_pixels_are_those_of_transformers(tmp_path):
-    ours = settled(tmp_path, ViTConfig(num_channels=1, image_size=28), GREY)
+    ours = build_tokenizer(tmp_path, ViTConfig(num_channels=1, image_size=28), GREY)
     one = picture(50, 40, "L")
     expected = ViTImageProcessorPil(**GREY)(np.asarray(one)[None], input_data_format="channels_first", return_tensors="np")  # fmt: skip
     found = values(ours, tmp_path, [one])
@@ -85,7 +85,7 @@ def test_grey_pixels_are_those_of_transformers(tmp_path):
 
 @pytest.mark.parametrize("mode", ["RGB", "P", "RGBA", "CMYK"])
 def test_channels_are_red_green_blue_whatever_the_file_holds(tmp_path, mode):
-    ours = settled(tmp_path, ViTConfig(image_size=8), random_weights=True)
+    ours = build_tokenizer(tmp_path, ViTConfig(image_size=8), random_weights=True)
     one = Image.new("RGB", (8, 8), (255, 128, 0)).convert(mode)
     one.save(tmp_path / "one.tif")
     table = ours.encode_images(["one.tif"], tmp_path, str)
@@ -95,14 +95,14 @@ def test_channels_are_red_green_blue_whatever_the_file_holds(tmp_path, mode):
 
 
 def test_a_colour_file_becomes_grey_by_luma(tmp_path):
-    ours = settled(tmp_path, ViTConfig(num_channels=1, image_size=8), random_weights=True)
+    ours = build_tokenizer(tmp_path, ViTConfig(num_channels=1, image_size=8), random_weights=True)
     found = values(ours, tmp_path, [Image.new("RGB", (8, 8), (255, 0, 0))])
     # ITU-R 601: 0.299 of red, in whole steps of 255
     assert found.shape == (1, 1, 8, 8) and found[0, 0, 0, 0] == pytest.approx((76 / 255 - 0.5) / 0.5)
 
 
 def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
-    ours = settled(tmp_path, ViTConfig(image_size=8), random_weights=True)
+    ours = build_tokenizer(tmp_path, ViTConfig(image_size=8), random_weights=True)
     one = Image.new("RGB", (8, 8), (0, 0, 0))
     one.paste((255, 255, 255), (0, 0, 8, 4))  # the upper half is white
     exif = Image.Exif()
@@ -113,11 +113,11 @@ def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
 
 
 def test_without_a_file_the_config_decides_and_it_is_said(tmp_path):
-    ours = settled(tmp_path, ViTConfig(image_size=16), random_weights=True, patches=None)
+    ours = build_tokenizer(tmp_path, ViTConfig(image_size=16), random_weights=True, patches=None)
     assert (ours.size, ours.mean, ours.std, ours.max_length) == ((16, 16), (0.5,) * 3, (0.5,) * 3, 1)
     assert "no preprocessor_config.json" in ours.decisions[0]
     with pytest.raises(SourceError, match="how its weights saw images is not known"):
-        settled(tmp_path, ViTConfig(image_size=16))
+        build_tokenizer(tmp_path, ViTConfig(image_size=16))
 
 
 @pytest.mark.parametrize(
@@ -135,17 +135,17 @@ def test_without_a_file_the_config_decides_and_it_is_said(tmp_path):
 )  # fmt: skip
 def test_what_is_not_known_is_refused(tmp_path, stated, message):
     with pytest.raises(ConfigError, match=message):
-        settled(tmp_path, ViTConfig(), stated)
+        build_tokenizer(tmp_path, ViTConfig(), stated)
 
 
 def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / "preprocessor_config.json").write_text("{")
     with pytest.raises(SourceError, match="is not JSON"):
-        settled(tmp_path, ViTConfig())
+        build_tokenizer(tmp_path, ViTConfig())
 
 
 def test_an_image_of_another_size_is_refused_where_none_is_resized(tmp_path):
-    ours = settled(tmp_path, ViTConfig(image_size=8), {"do_resize": False})
+    ours = build_tokenizer(tmp_path, ViTConfig(image_size=8), {"do_resize": False})
     assert values(ours, tmp_path, [picture(8, 8)]).shape == (1, 3, 8, 8)
     with pytest.raises(DataError, match="the image is 9 x 8 pixels and is not resized"):
         values(ours, tmp_path, [picture(8, 9)])
@@ -154,7 +154,7 @@ def test_an_image_of_another_size_is_refused_where_none_is_resized(tmp_path):
 def test_the_fingerprint_hangs_on_every_setting(tmp_path):
     stated = [{}, {"resample": 3}, {"image_mean": [0.4, 0.5, 0.5]}, {"rescale_factor": 0.5}, {"do_normalize": False},
               {"do_center_crop": True}]  # fmt: skip
-    assert len({settled(tmp_path, ViTConfig(), one).fingerprint for one in stated}) == len(stated)
+    assert len({build_tokenizer(tmp_path, ViTConfig(), one).fingerprint for one in stated}) == len(stated)
 
 
 def test_a_length_is_refused():

@@ -107,7 +107,7 @@ def test_every_phase_has_its_own_rates_and_curve(phased):
     trainer.fit()
     train = lines(trainer, "train")
     lr = {e["step"]: e["lr"] for e in train}
-    # Linear over the longest course of the phase: 20 steps, the recipe's warmup of a tenth.
+    # Linear over the longest possible run of the phase: 20 steps, the recipe's warmup of a tenth.
     for step in range(1, 21):
         factor = step / 2 if step <= 2 else (20 - (step - 1)) / 18
         assert lr[step] == pytest.approx({"phase0.decay": 1e-3 * factor, "phase0.no-decay": 1e-3 * factor})

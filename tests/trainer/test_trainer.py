@@ -267,6 +267,28 @@ def test_early_stopping_counts_evaluations(make):
     )
 
 
+def test_a_resume_with_less_patience_ends_at_once_and_logs_its_open_window(make):
+    """The steps since the last line are logged though this process makes none."""
+    words = (
+        "trainer.monitor=loss",
+        "trainer.min_delta=100",
+        "trainer.eval_every_n_steps=2",
+        "trainer.log_every_n_steps=50",
+    )
+    first, _ = make(*words)
+    first.context.after_step = [
+        lambda model, step, total: setattr(first.stop, "signum", 2) if step == 4 else None
+    ]
+    with pytest.raises(Interrupted):
+        first.fit()
+    again, _ = make(*words, "trainer.patience=1")
+    again.restore(again.context.store.latest())
+    again.fit()
+    (line,) = [e for e in again.context.events.logged if e["event"] == "train"]
+    assert again.state.phase_ended == "early stopping" and again.state.step == line["step"] == 4
+    assert line["lr"].keys() == {"decay", "no-decay"} and math.isnan(line["grad_norm"])
+
+
 @pytest.mark.parametrize("share", [0.5, 0.999999, 1.0, 1.000001, 2.0])
 def test_clipping_gives_the_bits_of_clip_grad_norm(make, share):
     """Within the limit nothing is multiplied; torch multiplies by 1 there."""

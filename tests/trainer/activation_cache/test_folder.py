@@ -209,7 +209,7 @@ def test_nothing_goes_for_what_will_never_fit(tmp_path):
 
 
 def test_an_entry_that_took_the_place_of_an_unused_one_stays(tmp_path, monkeypatch):
-    """Between looking at an entry and locking it another process removes it and writes it anew."""
+    """Between looking at an entry and locking it another process removes it and writes it again."""
     folder, _ = folder_of(tmp_path / "prefix")
     write(folder, "a")
     real, moved = fcntl.flock, []

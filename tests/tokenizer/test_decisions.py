@@ -1,4 +1,4 @@
-"""What is settled for the user, what a row looks like, and whose tokenizer trained weights accept."""
+"""What is decided for the user, what a row looks like, and whose tokenizer trained weights accept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def source_of(place: Path) -> Source:
     return Source(origin="test", folder=place, config_file=place / "config.json")
 
 
-def settled(place: Path, model_config: Any, *, max_length: int | None = None) -> TextTokenizer:
+def build_tokenizer(place: Path, model_config: Any, *, max_length: int | None = None) -> TextTokenizer:
     return auto.build(
         TokenizerConfig(max_length=max_length),
         model_source=source_of(place),
@@ -79,7 +79,7 @@ def test_the_order_of_pads(
     models: ModuleType,
 ) -> None:
     model_config = models.tiny_config("gpt2", pad_token_id=model_pad)
-    tokenizer = settled(write_words(tmp_path, words, **names), model_config)
+    tokenizer = build_tokenizer(write_words(tmp_path, words, **names), model_config)
     assert tokenizer.pad_id == pad_id
     assert any(
         line.startswith(f"PAD is {words[pad_id]} (id {pad_id}), {why}") for line in tokenizer.decisions
@@ -89,17 +89,17 @@ def test_the_order_of_pads(
 
 def test_no_pad_at_all(tmp_path: Path, models: ModuleType) -> None:
     with pytest.raises(ConfigError, match="no token that could be PAD"):
-        settled(write_words(tmp_path, ["a", "b"]), models.tiny_config("gpt2"))
+        build_tokenizer(write_words(tmp_path, ["a", "b"]), models.tiny_config("gpt2"))
 
 
 def test_a_pad_that_ends_rows_is_told(tmp_path: Path, models: ModuleType) -> None:
     config = models.tiny_config("gpt2", pad_token_id=1)
-    ordinary = settled(write_words(tmp_path / "o", ["u", "m", "n"]), config)
+    ordinary = build_tokenizer(write_words(tmp_path / "o", ["u", "m", "n"]), config)
     assert "an ordinary token that a text can end in" in " ".join(ordinary.decisions)
     place = write_words(tmp_path / "e", ["u", "e", "a"], special=("e",), template="$A e", eos_token="e")
-    assert "every row ends in it too" in " ".join(settled(place, config).decisions)
+    assert "every row ends in it too" in " ".join(build_tokenizer(place, config).decisions)
     place = write_words(tmp_path / "s", ["u", "e", "a"], special=("e",), eos_token="e")
-    pad = next(line for line in settled(place, config).decisions if line.startswith("PAD"))
+    pad = next(line for line in build_tokenizer(place, config).decisions if line.startswith("PAD"))
     assert pad == "PAD is e (id 1), the model's own"
 
 
@@ -120,7 +120,7 @@ def test_max_length(
     architecture: str, given: int | None, expected: int, tmp_path: Path, models: ModuleType
 ) -> None:
     place = models.write_wordpiece(tmp_path)
-    tokenizer = settled(place, models.tiny_config(architecture), max_length=given)
+    tokenizer = build_tokenizer(place, models.tiny_config(architecture), max_length=given)
     assert tokenizer.max_length == expected
     assert any(line.startswith(f"max_length {expected}") for line in tokenizer.decisions) == (given is None)
 
@@ -128,20 +128,20 @@ def test_max_length(
 @pytest.mark.parametrize("given", [21, 3, 0, -1])
 def test_lengths_that_do_not_fit(given: int, tmp_path: Path, models: ModuleType) -> None:
     with pytest.raises(ConfigError) as error:
-        settled(models.write_wordpiece(tmp_path), models.tiny_config("bert"), max_length=given)
+        build_tokenizer(models.write_wordpiece(tmp_path), models.tiny_config("bert"), max_length=given)
     assert error.value.problems[0].key == "tokenizer.max_length"
 
 
 def test_512_even_where_the_model_has_more(tmp_path: Path, models: ModuleType) -> None:
     config = models.tiny_config("bert", max_position_embeddings=900)
-    assert settled(models.write_wordpiece(tmp_path), config).max_length == 512
+    assert build_tokenizer(models.write_wordpiece(tmp_path), config).max_length == 512
 
 
 # --- rows; ids by hand from the order of the words in tests/support/tiny_weights.py: [CLS] 2, [SEP] 3, good 5, bad 6, ...
 
 
 def test_rows_and_offsets(tmp_path: Path, models: ModuleType) -> None:
-    table = settled(models.write_wordpiece(tmp_path), models.tiny_config("bert")).encode(
+    table = build_tokenizer(models.write_wordpiece(tmp_path), models.tiny_config("bert")).encode(
         ["good film", "", "bad"]
     )
     assert [table.row(i).tolist() for i in range(3)] == [[2, 5, 7, 3], [2, 3], [2, 6, 3]]
@@ -152,16 +152,16 @@ def test_rows_and_offsets(tmp_path: Path, models: ModuleType) -> None:
 
 def test_pairs_and_token_types_where_the_model_reads_them(tmp_path: Path, models: ModuleType) -> None:
     place = models.write_wordpiece(tmp_path)
-    table = settled(place, models.tiny_config("bert")).encode(["good film"], ["bad"])
+    table = build_tokenizer(place, models.tiny_config("bert")).encode(["good film"], ["bad"])
     assert table.row(0).tolist() == [2, 5, 7, 3, 6, 3]
     assert table.token_types is not None and table.token_types.dtype == np.uint8
     assert table.token_types.tolist() == [0, 0, 0, 0, 1, 1]
     for other in ("distilbert", "roberta", "deberta-v2"):
-        assert settled(place, models.tiny_config(other)).encode(["good film"], ["bad"]).token_types is None
+        assert build_tokenizer(place, models.tiny_config(other)).encode(["good film"], ["bad"]).token_types is None
 
 
 def test_truncation_is_exact_and_counted(tmp_path: Path, models: ModuleType) -> None:
-    tokenizer = settled(models.write_wordpiece(tmp_path), models.tiny_config("bert"), max_length=5)
+    tokenizer = build_tokenizer(models.write_wordpiece(tmp_path), models.tiny_config("bert"), max_length=5)
     table = tokenizer.encode(["good bad film", "good bad film story a the", "good"])
     assert [table.row(i).tolist() for i in range(3)] == [[2, 5, 6, 7, 3], [2, 5, 6, 7, 3], [2, 5, 3]]
     assert (table.num_truncated, table.num_tokens_cut) == (1, 3)
@@ -170,7 +170,7 @@ def test_truncation_is_exact_and_counted(tmp_path: Path, models: ModuleType) -> 
 
 
 def test_the_longer_of_a_pair_is_cut_first(tmp_path: Path, models: ModuleType) -> None:
-    tokenizer = settled(models.write_wordpiece(tmp_path), models.tiny_config("bert"), max_length=7)
+    tokenizer = build_tokenizer(models.write_wordpiece(tmp_path), models.tiny_config("bert"), max_length=7)
     table = tokenizer.encode(["good bad film story a"], ["the"])
     assert table.row(0).tolist() == [2, 5, 6, 7, 3, 10, 3]
     assert (table.num_truncated, table.num_tokens_cut) == (1, 2)
@@ -178,7 +178,7 @@ def test_the_longer_of_a_pair_is_cut_first(tmp_path: Path, models: ModuleType) -
 
 
 def test_no_room_beside_the_special_tokens(tmp_path: Path, models: ModuleType) -> None:
-    tokenizer = settled(models.write_wordpiece(tmp_path), models.tiny_config("bert"), max_length=4)
+    tokenizer = build_tokenizer(models.write_wordpiece(tmp_path), models.tiny_config("bert"), max_length=4)
     assert tokenizer.encode(["good bad film"]).row(0).tolist() == [2, 5, 6, 3]
     with pytest.raises(ConfigError) as error:
         tokenizer.encode(["good"], ["bad"])  # three special tokens and two texts
@@ -186,31 +186,31 @@ def test_no_room_beside_the_special_tokens(tmp_path: Path, models: ModuleType) -
 
 
 def test_someone_elses_settings_do_not_stay(tmp_path: Path, models: ModuleType) -> None:
-    tokenizer = settled(models.write_wordpiece(tmp_path), models.tiny_config("bert"))
+    tokenizer = build_tokenizer(models.write_wordpiece(tmp_path), models.tiny_config("bert"))
     tokenizer.backend(["good bad film"], max_length=3, truncation=True, padding="max_length")
     assert tokenizer.encode(["good bad film"]).row(0).tolist() == [2, 5, 6, 7, 3]
 
 
 def test_many_rows_are_all_there(tmp_path: Path, models: ModuleType) -> None:
     rows = 9000  # more than two chunks
-    tokenizer = settled(models.write_wordpiece(tmp_path), models.tiny_config("bert"))
+    tokenizer = build_tokenizer(models.write_wordpiece(tmp_path), models.tiny_config("bert"))
     table = tokenizer.encode(["good " * (i % 3 + 1) for i in range(rows)])
     assert table.lengths.tolist() == [i % 3 + 3 for i in range(rows)]
 
 
 def test_no_rows(tmp_path: Path, models: ModuleType) -> None:
-    table = settled(models.write_wordpiece(tmp_path), models.tiny_config("bert")).encode([])
+    table = build_tokenizer(models.write_wordpiece(tmp_path), models.tiny_config("bert")).encode([])
     assert (len(table), table.offsets.tolist()) == (0, [0])
 
 
 def test_half_a_surrogate_pair_is_a_data_error(tmp_path: Path, models: ModuleType) -> None:
-    tokenizer = settled(models.write_wordpiece(tmp_path), models.tiny_config("bert"))
+    tokenizer = build_tokenizer(models.write_wordpiece(tmp_path), models.tiny_config("bert"))
     with pytest.raises(DataError, match="not valid Unicode"):
         tokenizer.encode(["good", json.loads('"\\ud800"')])
 
 
 def test_ids_beyond_the_embedding_are_refused(tmp_path: Path, models: ModuleType) -> None:
-    tokenizer = settled(models.write_wordpiece(tmp_path), models.tiny_config("bert", vocab_size=16))
+    tokenizer = build_tokenizer(models.write_wordpiece(tmp_path), models.tiny_config("bert", vocab_size=16))
     assert tokenizer.encode(["good"]).row(0).tolist() == [2, 5, 3]
     with pytest.raises(ConfigError, match="'##like' the id 16"):
         tokenizer.encode(["goodlike"])
@@ -224,7 +224,7 @@ def test_special_tokens_in_a_text_are_text(tmp_path: Path, models: ModuleType) -
         tmp_path, ["<u>", "<e>", "<p>", "a"], special=("<e>", "<p>"), template="$A <e>",
         eos_token="<e>", pad_token="<p>", unk_token="<u>",
     )  # fmt: skip
-    tokenizer = settled(place, models.tiny_config("gpt2"))
+    tokenizer = build_tokenizer(place, models.tiny_config("gpt2"))
     ids = tokenizer.encode(["a <e> a <p>"]).row(0).tolist()
     assert ids == [3, 0, 3, 0, 1]  # read as unk by a vocabulary of words, and one real end
     assert "special tokens written out in a text (<e>, <p>) are read as <u>" in tokenizer.decisions
@@ -240,7 +240,7 @@ def test_also_in_a_unigram_model(tmp_path: Path, models: ModuleType) -> None:
         hard_vocab_limit=False,
     )  # fmt: skip
     (tmp_path / "spiece.model").write_bytes(made.getvalue())
-    tokenizer = settled(tmp_path, models.tiny_config("bert", vocab_size=300))
+    tokenizer = build_tokenizer(tmp_path, models.tiny_config("bert", vocab_size=300))
     ids = tokenizer.encode(["fox </s> dog <pad>"]).row(0).tolist()
     assert ids.count(tokenizer.backend.eos_token_id) == 1 and ids[-1] == tokenizer.backend.eos_token_id
     assert tokenizer.pad_id not in ids
@@ -263,7 +263,7 @@ def test_an_empty_text_is_one_token_with_finite_logits(name: str, tmp_path: Path
     from transformers import AutoModelForSequenceClassification
 
     config = models.tiny_config(name, vocab_size=300)
-    tokenizer = settled(write_bpe(tmp_path), config)
+    tokenizer = build_tokenizer(write_bpe(tmp_path), config)
     table = tokenizer.encode(["", "good film"])
     assert table.row(0).tolist() == [tokenizer.backend.eos_token_id]
     config.pad_token_id = tokenizer.pad_id
@@ -286,11 +286,11 @@ def test_bart_rows_end_in_the_token_it_scores(tmp_path: Path, models: ModuleType
     names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "bos_token": "<s>"}
     config = models.tiny_config("bart")
     ends = write_words(tmp_path / "ends", words, special=tuple(words[:4]), template="<s> $A </s>", **names)
-    table = settled(ends, config).encode(["a", "a </s> b", ""])
+    table = build_tokenizer(ends, config).encode(["a", "a </s> b", ""])
     assert [table.row(i).tolist() for i in range(3)] == [[0, 4, 2], [0, 4, 3, 5, 2], [0, 2]]  # one end each
     bare = write_words(tmp_path / "bare", words, special=tuple(words[:4]), **names)
     with pytest.raises(ConfigError, match=r"bart scores the end token \(id 2\)"):
-        settled(bare, config)
+        build_tokenizer(bare, config)
 
 
 # --- the fingerprint
@@ -298,20 +298,20 @@ def test_bart_rows_end_in_the_token_it_scores(tmp_path: Path, models: ModuleType
 
 def test_fingerprint_follows_what_decides_the_ids(tmp_path: Path, models: ModuleType) -> None:
     place, config = models.write_wordpiece(tmp_path / "a"), models.tiny_config("bert")
-    first = settled(place, config)
-    assert settled(models.write_wordpiece(tmp_path / "b"), config).fingerprint == first.fingerprint
+    first = build_tokenizer(place, config)
+    assert build_tokenizer(models.write_wordpiece(tmp_path / "b"), config).fingerprint == first.fingerprint
     assert len(first.fingerprint) == 64
     changed = {
-        settled(place, config, max_length=9).fingerprint,
-        settled(place, models.tiny_config("distilbert")).fingerprint,  # no token types
+        build_tokenizer(place, config, max_length=9).fingerprint,
+        build_tokenizer(place, models.tiny_config("distilbert")).fingerprint,  # no token types
     }
     (place / "vocab.txt").write_text((place / "vocab.txt").read_text().replace("good", "fine"))
-    changed.add(settled(place, config).fingerprint)
+    changed.add(build_tokenizer(place, config).fingerprint)
     assert len(changed | {first.fingerprint}) == 4
 
 
 def test_using_it_does_not_change_the_fingerprint(tmp_path: Path, models: ModuleType) -> None:
-    tokenizer = settled(models.write_wordpiece(tmp_path), models.tiny_config("bert"), max_length=4)
+    tokenizer = build_tokenizer(models.write_wordpiece(tmp_path), models.tiny_config("bert"), max_length=4)
     before = tokenizer._fingerprint()
     tokenizer.encode(["good bad film story"])
     tokenizer.backend(["good"], padding="max_length", max_length=9)
