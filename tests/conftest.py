@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 import tiny_models as models
+from tiny_runs import build_words
 
 
 def pytest_runtest_logfinish():
@@ -56,3 +57,14 @@ def tiny(tmp_path):
     model, rows = models.write_model(tmp_path / "model", "bert"), models.write_rows(tmp_path / "rows")
     return ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=24", "data=text", f"data.path={rows}",
             "trainer.batch_size=8", "trainer.precision=fp32", "trainer.epochs=2", "optimizer.lr=3e-3"]  # fmt: skip
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """Returns a function: words -> (trainer, built); `folder` names the checkpoints' folder, `task` takes rows of another."""
+    monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
+
+    def build_one(*words: str, folder: str = "checkpoints", rows: int = 50, **which):
+        return build_words(tmp_path, tmp_path / folder, words, rows=rows, validation=16, **which)
+
+    return build_one

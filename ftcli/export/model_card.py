@@ -11,6 +11,7 @@ from typing import Any
 from ftcli.config.schema import RunConfig, TrainerConfig
 from ftcli.export.facts import Facts
 from ftcli.export.usage_snippet import usage
+from ftcli.plan.from_config import scaled_lr
 from ftcli.runtime.environment import mask_secret
 
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~$&^])")
@@ -148,7 +149,7 @@ def _training(facts: Facts, result: dict[str, Any]) -> str:
     lines = [
         f"- Recipe: {plain(config.recipe)}; {choices}",
         f"- Checkpoint: {plain(facts.finished.origin.rpartition('(')[2].rstrip(')'))}; steps in all: {result.get('steps', 'not known')}",
-        f"- lr {config.optimizer.lr:g}, weight decay {config.optimizer.weight_decay:g}, {_batch(config.trainer)}, seed {config.seed}",
+        f"- lr {scaled_lr(config):g}, weight decay {config.optimizer.weight_decay:g}, {_batch(config.trainer)}, seed {config.seed}",
         f"- Parameters trained: {_count(result.get('trainable_parameters'))} of {_count(result.get('total_parameters'))}",
         f"- Precision {plain(decisions.get('precision', '?'))}, attention {plain(decisions.get('attention', '?'))}, device {plain(decisions.get('device', '?'))}",
         f"- Versions: ftcli {plain(recorded.get('ftcli', '?'))}, {versions}",

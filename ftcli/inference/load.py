@@ -179,6 +179,7 @@ def load_folder(spec: str, overrides: list[str]) -> LoadedModel:
         raise ConfigError(Problem("data.label_names", message, f"type data.label_names=[{','.join(own)}]"))
     runtime = session.runtime
     built = build_base_model(inputs, attention=runtime.attention, require_head=True)
+    runtime.attention = built.attention
     model = built.model.to(runtime.device).eval()
     return LoadedModel(composed, inputs, runtime, model, session.evaluator, inputs.source.origin)
 

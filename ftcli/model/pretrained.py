@@ -43,6 +43,8 @@ class BuiltModel:
     """Names of the newly initialized parameters, those that no file has, in model order."""
     decisions: list[str]
     """Lines to print: what was decided for the user."""
+    attention: str
+    """`eager` or `sdpa`: what the model computes, where its class has no sdpa `eager` whatever was asked for."""
 
 
 @register("model", PretrainedModelConfig)
@@ -100,7 +102,7 @@ def build(
         decisions.append(f"all weights are random, drawn from seed {seed}")
     if loaded.dropped:
         decisions.append(f"not used by the model, dropped: {shorten(loaded.dropped)}")
-    return BuiltModel(loaded.model.eval(), loaded.fresh, decisions)
+    return BuiltModel(loaded.model.eval(), loaded.fresh, decisions, attention)
 
 
 def _set_labels(hf_config: PreTrainedConfig, labels: list[str], problem_type: str | None) -> None:

@@ -33,6 +33,8 @@ class ModelAndPlan:
     anatomy: Anatomy
     plan: Plan
     decisions: list[str]
+    attention: str
+    """`eager` or `sdpa`, as the model has it."""
     schedule: str | None = None
     """The schedule the plan came from, as YAML."""
     start_from: str | None = None
@@ -102,6 +104,7 @@ def build_model(
         anatomy,
         planned.plan,
         decisions,
+        built.attention,
         planned.schedule,
         planned.start_from,
     )

@@ -49,8 +49,7 @@ def resume(
         ConfigError: a change that would make it another run.
     """
     composed = restored(run.path / "config.yaml", overrides)
-    _refuse(sorted(key for key in composed.changed - FREE if key.split(".")[0] not in allowed))
-    return _continue(composed, run, screen, allowed, clock)
+    return resume_as(composed, run, screen, allowed=allowed, clock=clock)
 
 
 def resume_as(
@@ -67,11 +66,8 @@ def resume_as(
         ConfigError: a word that would make it another run.
     """
     saved = restored(run.path / "config.yaml", [])
-    if saved.config.choices != composed.config.choices:
-        changed = [
-            role for role, choice in saved.config.choices.items() if composed.config.choices[role] != choice
-        ]
-        _refuse(changed)
+    before = saved.config.choices
+    _refuse([role for role, choice in composed.config.choices.items() if before[role] != choice])
     changed = [key for key in differences(saved, composed) if key not in FREE]
     _refuse([key for key in changed if key.split(".")[0] not in allowed])
     return _continue(composed, run, screen, allowed, clock)
@@ -89,8 +85,10 @@ def _refuse(keys: list[str]) -> None:
 def _continue(
     composed: Composed, run: RunDir, screen: Screen, allowed: frozenset[str], clock: Clock
 ) -> dict[str, Any]:
+    """Builds the run again, compares it with what it began with, and trains on."""
     check(composed)
     with run.locked():
+        # Read again under the lock: another process may have changed and continued the run just before.
         changed = differences(restored(run.path / "config.yaml", []), composed)
         if run.is_finished() and not changed:
             screen.note(f"{run.path} is finished: nothing to resume")

@@ -123,6 +123,8 @@ class RunSession:
         with self.clock(Section.model):
             built = build_model(inputs, attention=attention, meta=self.meta, allow_empty=self.allow_empty)
         self.notes(built.decisions)
+        if not self.meta:
+            self.runtime.attention = built.attention  # recorded as it is, also where the class has no sdpa
         return built
 
     @cached_property

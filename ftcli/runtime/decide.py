@@ -8,8 +8,8 @@ from typing import Any
 from ftcli.config.schema import Attention, RunConfig
 from ftcli.console.units import counted
 
-EAGER_BELOW = 96
-"""On the CPU, SDPA's backward is slower than plain attention below about this many tokens."""
+EAGER_UP_TO = 96
+"""Tokens of the longest row up to which the CPU takes plain attention: SDPA's backward is slower there."""
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
         attention, reason = recorded["attention"], "as recorded"
     elif config.model.attention is not Attention.auto:
         attention, reason = config.model.attention.value, "as set"
-    elif device == "cpu" and longest <= EAGER_BELOW:
+    elif device == "cpu" and longest <= EAGER_UP_TO:
         attention, reason = "eager", f"rows of at most {longest} tokens on the CPU"
     else:
         attention, reason = "sdpa", f"rows of up to {longest} tokens on {device}"
