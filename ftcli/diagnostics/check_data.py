@@ -16,7 +16,7 @@ from ftcli.inference.row_writer import RowWriter, format_of, opened, refuse_exis
 from ftcli.run.data_checks.contract import Contract
 from ftcli.run.data_checks.findings import Finding, Level
 from ftcli.run.inputs import RunInputs
-from ftcli.run.session import RunSession
+from ftcli.run.session import RunSession, no_notes
 from ftcli.task.base import TokenMark
 
 if TYPE_CHECKING:
@@ -76,9 +76,10 @@ def check_data(
 
 def _contract(composed: Composed, screen: Screen) -> tuple[Contract, list[tuple[str, str]]]:
     session = RunSession(composed.config, notes=screen.notes, allow_empty=True)
-    tables, counts = session.tables, session.step_counts
-    assert counts.steps_per_epoch  # counting them refuses a row beyond the token budget
-    return session.check_contract(), example_of(session.inputs, tables["train"])
+    tables = session.tables
+    session.notes = no_notes  # what follows is about training: this command trains nothing
+    session.step_counts  # noqa: B018 - counting them refuses a row beyond the token budget
+    return session.check_contract(on_device=True), example_of(session.inputs, tables["train"])
 
 
 def _show(finding: Finding, screen: Screen) -> None:

@@ -10,7 +10,7 @@ from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.run.build import find_prefixes
 from ftcli.run.model import ModelAndPlan, checkpoint_bytes
-from ftcli.run.phase import build_lr_lambda, build_monitor
+from ftcli.run.phase import build_monitor
 from ftcli.run.run_dir import RunDir
 from ftcli.run.session import RunSession
 from ftcli.runtime.decide import decide_runtime
@@ -18,9 +18,7 @@ from ftcli.storage.atomic import require_room
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
-    from ftcli.plan.plan import Phase, Plan
     from ftcli.run.inputs import RunInputs
-    from ftcli.run.steps import StepCounts
     from ftcli.trainer.activation_cache.schedule import FrozenPrefix
 
 
@@ -44,8 +42,8 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     session = RunSession(config, notes=screen.notes, meta=True)
     inputs, built = session.inputs, session.built
     require_room(target, checkpoint_bytes(built, config))
-    step_counts = session.step_counts
-    first = _check_first_phase(built.plan, step_counts)
+    step_counts = session.require_steps()
+    first = built.plan.phases[built.plan.start_phase]
     show_plan(screen, built.plan)
     screen.notes(step_counts.lines())
     screen.notes(_frozen_prefix(built, find_prefixes(config, built, step_counts)))
@@ -64,16 +62,6 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
         "rows": step_counts.rows,
         "rows_per_step": step_counts.mean_rows,
     }
-
-
-def _check_first_phase(plan: Plan, step_counts: StepCounts) -> Phase:
-    """Returns the phase that the run starts with; building its lr curve checks the scheduler's settings."""
-    first = plan.phases[plan.start_phase]
-    curve_steps = first.trigger.limit(
-        start=0, steps_per_epoch=step_counts.steps_per_epoch, total_steps=step_counts.total_steps
-    )
-    build_lr_lambda(first, curve_steps, step_counts.steps_per_epoch)
-    return first
 
 
 def _paths(target: Path, inputs: RunInputs) -> dict[str, str]:

@@ -39,9 +39,7 @@ class RunInputs:
     """Lines on what was decided for the user."""
 
 
-def load_inputs(
-    config: RunConfig, *, labels: list[str] | None = None, with_rows: bool = True
-) -> RunInputs:
+def load_inputs(config: RunConfig, *, labels: list[str] | None = None, with_rows: bool = True) -> RunInputs:
     """Finds model, tokenizer and rows; reads no weights and tokenizes nothing.
 
     Args:

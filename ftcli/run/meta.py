@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from ftcli.task.base import Task
+
 STUB_MAX_LENGTH = 512
 """Tokens of a row where neither tokenizer.max_length nor the model's positions say less."""
 
@@ -61,10 +63,13 @@ def stub_inputs(config: RunConfig) -> RunInputs:
 
 
 def build_meta_model(config: RunConfig) -> torch.nn.Module:
-    """Builds the architecture on the meta device, with a head: the task's, else that of any other task.
+    """Builds the architecture on the meta device, with the task's head.
 
-    The names of the blocks, which callers ask for, are the same under every head; so the user need not name the
-    task of an architecture that lacks the default one's head.
+    An architecture for images takes the head of a task on images, so that its task need not be named. Among tasks on the
+    same kind of rows none stands in for another: a schedule names the head's tensors.
+
+    Raises:
+        ConfigError: the architecture has no head for the task.
     """
     from ftcli.hub.resolve import resolve_model
     from ftcli.model.config_file import load_config
@@ -76,7 +81,7 @@ def build_meta_model(config: RunConfig) -> torch.nn.Module:
         config.model,
         source=source,
         hf_config=hf_config,
-        auto_classes=(*task.auto_classes, *_heads_of_all_tasks()),
+        auto_classes=(*task.auto_classes, *_heads_for_other_rows(task)),
         problem_type=task.problem_type,
         labels=assumed_labels(config),
         pad_id=getattr(hf_config, "pad_token_id", None) or 0,
@@ -88,8 +93,10 @@ def build_meta_model(config: RunConfig) -> torch.nn.Module:
     return model
 
 
-def _heads_of_all_tasks() -> list[str]:
-    """Returns the transformers classes of every task that can be chosen, each once."""
+def _heads_for_other_rows(task: Task) -> list[str]:
+    """Returns the transformers classes of the tasks on another kind of rows, each once."""
     known = names_of("task")
     tasks = (lookup("task", name).build for name in conf_files("task") if name in known)
-    return list(dict.fromkeys(head.auto_class for task in tasks for head in task.heads))
+    return list(
+        dict.fromkeys(head.auto_class for one in tasks if one.takes != task.takes for head in one.heads)
+    )

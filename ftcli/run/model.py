@@ -41,7 +41,9 @@ class ModelAndPlan:
     """Checkpoint folder of another run whose weights this run begins with."""
 
 
-def build_base_model(inputs: RunInputs, *, attention: str, meta: bool = False, require_head: bool = False) -> Any:
+def build_base_model(
+    inputs: RunInputs, *, attention: str, meta: bool = False, require_head: bool = False
+) -> Any:
     """Returns the model as the model role builds it: the base with a head for the task, no adapters.
 
     Args:
@@ -96,6 +98,7 @@ def build_model(
     )
     if not allow_empty:
         _require_adapters(config, peft.adapter_names, planned.plan)
+    _require_gradient_checkpointing(config, peft.model)
     decisions = [*built.decisions, *peft.decisions, *untried]
     return ModelAndPlan(
         peft.model,
@@ -141,19 +144,20 @@ def checkpoint_bytes(built: ModelAndPlan, config: RunConfig) -> int:
     return weights + optimizer_bytes(built.plan.phases[built.plan.start_phase], unknown=0)
 
 
+def _require_gradient_checkpointing(config: RunConfig, model: torch.nn.Module) -> None:
+    """Raises ConfigError where gradient checkpointing is asked of a model that does not have it."""
+    if config.trainer.gradient_checkpointing and not getattr(model, "supports_gradient_checkpointing", False):
+        message, hint = (
+            f"{type(model).__name__} does not support it",
+            "type trainer.gradient_checkpointing=false",
+        )
+        raise ConfigError(Problem("trainer.gradient_checkpointing", message, hint))
+
+
 def enable_gradient_checkpointing(config: RunConfig, model: torch.nn.Module) -> None:
     """Turns gradient checkpointing on where asked, without making frozen embeddings require grad."""
     if not config.trainer.gradient_checkpointing:
         return
-    if not getattr(model, "supports_gradient_checkpointing", False):
-        name = type(model).__name__
-        raise ConfigError(
-            Problem(
-                "trainer.gradient_checkpointing",
-                f"{name} does not support it",
-                "type trainer.gradient_checkpointing=false",
-            )
-        )
     with warnings.catch_warnings():
         # Renamed within transformers 5; the old name serves both versions.
         warnings.simplefilter("ignore", FutureWarning)
@@ -170,9 +174,7 @@ def narrow_top_block(
     from ftcli.run.data_checks.masks import sample
 
     blocks = built.anatomy.blocks
-    if not blocks or not any(
-        set(phase.trainable) & set(blocks[-1].tensors) for phase in built.plan.phases
-    ):
+    if not blocks or not any(set(phase.trainable) & set(blocks[-1].tensors) for phase in built.plan.phases):
         return
     batch = forward.collate(table, sample(table))
     if narrow(built.model, blocks[-1].name, forward.task, batch):

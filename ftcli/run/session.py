@@ -15,6 +15,7 @@ from ftcli.run.encode import encode_parts, require_trainable_rows
 from ftcli.run.inputs import RunInputs, load_inputs
 from ftcli.run.meta import stub_inputs
 from ftcli.run.model import ModelAndPlan, build_model
+from ftcli.run.phase import build_lr_lambda
 from ftcli.run.steps import StepCounts, count_steps
 from ftcli.run.tables import windows_hint
 from ftcli.runtime.decide import Runtime, decide_runtime
@@ -46,7 +47,7 @@ Notes = Callable[[Iterable[str]], None]
 """Takes lines to print: what a stage decided for the user."""
 
 
-def _silent(lines: Iterable[str]) -> None:
+def no_notes(lines: Iterable[str]) -> None:
     """Prints nothing."""
 
 
@@ -69,7 +70,7 @@ class RunSession:
         self,
         config: RunConfig,
         *,
-        notes: Notes = _silent,
+        notes: Notes = no_notes,
         labels: list[str] | None = None,
         with_rows: bool = True,
         recorded: dict[str, Any] | None = None,
@@ -149,11 +150,30 @@ class RunSession:
         """What scores and predicts with the built model."""
         return build_evaluator(self.config, self.inputs, build_forward(self.inputs, self.runtime))
 
-    def check_contract(self) -> Contract:
-        """Proves the data contract on the real rows and the built model, on the run's device."""
+    def require_steps(self) -> StepCounts:
+        """Returns the step counts, and makes sure that the phase a run starts with can begin.
+
+        Raises:
+            ConfigError: a row beyond the token budget, or a warmup that is longer than the phase.
+        """
+        first, counts = self.built.plan.phases[self.built.plan.start_phase], self.step_counts
+        limit = first.trigger.limit(
+            start=0, steps_per_epoch=counts.steps_per_epoch, total_steps=counts.total_steps
+        )
+        build_lr_lambda(first, first.curve_steps(limit), counts.steps_per_epoch)
+        return counts
+
+    def check_contract(self, *, on_device: bool = False) -> Contract:
+        """Proves the data contract on the real rows and the built model.
+
+        Args:
+            on_device: move the model to the run's device first. A run does it on the CPU, where no kernel of lower
+                precision blurs what is compared and the peak of the device's memory stays the training's own.
+        """
         from ftcli.run.data_checks.contract import check_contract
 
-        return check_contract(self.inputs, self.tables, self.built.model.to(self.runtime.device))
+        model = self.built.model
+        return check_contract(self.inputs, self.tables, model.to(self.runtime.device) if on_device else model)
 
     def trainer(self, **options: Unpack[TrainerOptions]) -> Trainer:
         """Returns a trainer at step 0."""

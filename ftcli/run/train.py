@@ -51,7 +51,7 @@ def start(
     built = session.built
     with clock(Section.contract):
         _prove(session, screen)
-    counts = session.step_counts
+    counts = session.require_steps()
     show_plan(screen, built.plan)
     screen.notes(counts.lines())
     require_room(target, checkpoint_bytes(built, composed.config))

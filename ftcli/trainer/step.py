@@ -131,7 +131,7 @@ class TrainStep:
             self._split_finer(rows, step)
 
     def _begin(self, rows: np.ndarray) -> _Attempt:
-        """Sets the step's lr and returns an attempt without attempt."""
+        """Sets the step's lr and returns an attempt with nothing counted yet."""
         lr_factor = self.objects.lr_lambda(self.state.phase_step)
         lrs = [lr * lr_factor for lr in self.base_lrs]
         for group, lr in zip(self.objects.optimizer.param_groups, lrs, strict=True):

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny_models as models
 
 from ftcli import __version__
 
@@ -206,3 +207,26 @@ def test_a_signal_saves_and_a_resume_finishes(ftcli, tiny, signal_name):
     assert ftcli("resume", "cut").code == 0
     whole, cut = ((Path(run) / "checkpoints/last/model.safetensors").read_bytes() for run in ("whole", "cut"))
     assert whole == cut
+
+
+def test_a_warmup_longer_than_the_run_is_found_before_anything_is_written(ftcli, tiny):
+    done = ftcli("train", *tiny, "scheduler.warmup=500st", "--run-dir", "run")
+    assert done.code == 2 and "scheduler.warmup" in done.err
+    assert not Path("run").exists()
+    assert ftcli("train", *tiny, "scheduler.warmup=500st", "--dry-run").code == 2
+
+
+def test_a_resume_takes_a_word_that_changes_nothing(ftcli, tiny):
+    assert ftcli("train", *tiny, "--run-dir", "run").code == 0
+    assert "nothing to resume" in ftcli("resume", "run", "optimizer.lr=3e-3").out
+    done = ftcli("resume", "run", "optimizer.lr=4e-3")
+    assert done.code == 2 and "this would change the run" in done.err
+
+
+def test_a_schedule_never_names_the_head_of_another_task(ftcli, tmp_path):
+    """OPT has no head for token classification; that of questions would give tensors the run does not have."""
+    model = models.write_model(tmp_path / "opt", "opt")
+    words = ["model=local", f"model.path={model}", "model.weights=random"]
+    done = ftcli("generate-schedule", *words, "task=token-classification")
+    assert done.code == 2 and "without the task head" in done.err
+    assert ftcli("generate-schedule", *words).code == 0

@@ -79,7 +79,7 @@ def _equal_sequences(rows: Rows, table: TokenTable, name: str) -> Finding | None
     )
     level = Level.error if cut else Level.warning
     return Finding(
-        f"equal-{name}s", level, text, "tokenizer.max_length=N keeps more" if cut else "", places(rows, equal)
+        "equal-choices", level, text, "tokenizer.max_length=N keeps more" if cut else "", places(rows, equal)
     )
 
 
