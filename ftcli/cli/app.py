@@ -26,7 +26,7 @@ class Commands(TyperGroup):
             ConfigError: a command that is known by another name here.
         """
         if args and self.get_command(ctx, args[0]) is None:
-            from ftcli.config.foreign_words import command_hint
+            from ftcli.config.foreign.words import command_hint
             from ftcli.errors import ConfigError, Problem
 
             if hint := command_hint(args[0]):

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ftcli.config.bundled import conf_files
-from ftcli.config.foreign_words import choice_hint, field_hint
+from ftcli.config.foreign.words import choice_hint, field_hint
 from ftcli.config.registry import lookup
 from ftcli.config.schema import RoleConfig
 from ftcli.errors import ConfigError, Problem
@@ -65,7 +65,7 @@ def typed_choice(
     problems = []
     for key, value in values.items():
         if key not in tree:
-            hint = field_hint(key, [str(field) for field in tree])
+            hint = field_hint(key, [str(field) for field in tree], value)
             problems.append(Problem(f"{where}: {role}", f"there is no field {key!r} in {name}", hint))
             continue
         try:

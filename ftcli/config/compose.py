@@ -13,8 +13,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ftcli.config.dotted import leaves
-from ftcli.config.foreign_choices import Typed
-from ftcli.config.foreign_words import typed_words
+from ftcli.config.foreign.choices import Typed
+from ftcli.config.foreign.words import typed_words
 from ftcli.config.overrides import Override, join_flags, parse_overrides, split_swaps
 from ftcli.config.recipes import Defaults, Recipe, compose_choices, compose_recipe, find_recipe
 from ftcli.config.schema import ROLES, RunConfig

@@ -13,14 +13,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from ftcli.config.choice import choices_of
-from ftcli.config.foreign_choices import Typed, answer_choice
-from ftcli.config.foreign_words import answer_bare, answer_key, choice_hint, typed_words
+from ftcli.config.foreign.choices import Typed, answer_choice
+from ftcli.config.foreign.words import answer_bare, answer_key, choice_hint, typed_words
+from ftcli.config.own_keys import TOP_LEVEL, keys_under
 from ftcli.config.recipes import RESOLVER, recipes
 from ftcli.config.schema import ROLES
 from ftcli.errors import Problem, nearest
 
-TOP_LEVEL = ("recipe", "seed", "seeds", "num_seeds")
-"""Keys that belong to no role."""
 FLAGS = (
     "--run-dir",
     "--resume",
@@ -148,17 +147,18 @@ def _bare_hint(text: str, typed: Typed) -> str:
 def _flag_problem(text: str, typed: Typed) -> Problem:
     """Answers a hyperparameter typed as a flag, by our name or another tool's, and a misspelt flag."""
     name, _, value = text.lstrip("-").partition("=")
+    known = keys_under(typed)
     if name in ROLES and value not in choices_of(name):
         answer = answer_choice(name, value, typed)
     else:
-        answer = answer_key(name, value, typed)
+        answer = answer_key(name, value, typed, known)
     last = name.rpartition(".")[2]
     # `--scheduler.patience 2` is our own key, whatever `patience` alone means elsewhere.
     ours = name.split(".")[0] in ROLES and answer and any(f".{last}=" in word for word in answer.words)
     if answer and not ours:
         told = bool(answer.words) and not answer.words[0].startswith("-")
         message = "hyperparameters are words, not flags" if told else "there is no such flag"
-        return Problem(text, message, answer.hint(typed=typed))
+        return Problem(text, message, answer.hint(known, typed))
     if "." in name or name in ROLES or name in TOP_LEVEL:
         return Problem(text, "hyperparameters are words, not flags", f"type {name}={value or 'VALUE'}")
     near = nearest(text.partition("=")[0], FLAGS, 1)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -12,9 +9,10 @@ from typing import Any, get_args, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ftcli.config.foreign_choices import Typed
-from ftcli.config.foreign_words import answer_key
+from ftcli.config.foreign.choices import Typed
+from ftcli.config.foreign.words import answer_key
 from ftcli.config.overrides import Override, parse_value
+from ftcli.config.own_keys import schema_keys, types_of
 from ftcli.config.registry import lookup
 from ftcli.config.schema import ROLES, RunConfig
 from ftcli.errors import ConfigError, Problem, did_you_mean, nearest
@@ -58,7 +56,7 @@ class TypedTree:
         schemas = {role: OmegaConf.structured(cls) for role, cls in self.classes.items()}
         self.values: DictConfig = OmegaConf.create(schemas)
         self.values.update(SEED_DEFAULTS)
-        self.known = {key for role, cls in self.classes.items() for key in _schema_keys(cls, role)}
+        self.known = {key for role, cls in self.classes.items() for key in schema_keys(cls, role)}
         self.known |= set(SEED_TYPES)
         self.origins: dict[str, str] = dict.fromkeys(self.known, "default")
 
@@ -172,7 +170,7 @@ class TypedTree:
         role, *path = key.split(".")
         kind: Any = self.classes[role]
         for name in path:
-            kind = _types_of(kind)[name]
+            kind = types_of(kind)[name]
         return kind
 
     def _expected(self, key: str) -> str:
@@ -229,15 +227,3 @@ def _enum_member(kind: Any, value: Any) -> Any:
     """Returns the enum's member that a text names where a number may stand too: OmegaConf converts nothing in unions."""
     members = {member.value: member for enum in _enums_of(kind) for member in enum}
     return members.get(value, value) if isinstance(value, str) else value
-
-
-_types_of = functools.cache(get_type_hints)
-
-
-def _schema_keys(cls: Any, prefix: str) -> Iterator[str]:
-    for item in dataclasses.fields(cls):
-        kind = _types_of(cls)[item.name]
-        if dataclasses.is_dataclass(kind):
-            yield from _schema_keys(kind, f"{prefix}.{item.name}")
-        else:
-            yield f"{prefix}.{item.name}"

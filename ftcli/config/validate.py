@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from ftcli.config.foreign_words import metric_hint
+from ftcli.config.foreign.words import metric_hint
 from ftcli.config.registry import lookup, names_of, split_name
 from ftcli.config.schema import DATA_CHECKS, ROLES, RoleConfig, RunConfig, Weights
 from ftcli.errors import Problem, did_you_mean, nearest

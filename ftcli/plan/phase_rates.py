@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ftcli.config.choice import Choice, typed_choice
-from ftcli.config.foreign_words import metric_hint
+from ftcli.config.foreign.words import metric_hint
 from ftcli.config.schema import (
     LayerwiseConfig,
     LayerwiseKind,

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ftcli.config.foreign_words import field_hint
+from ftcli.config.foreign.words import field_hint
 from ftcli.errors import ConfigError, PlanError, Problem
 from ftcli.plan.duration import parse_duration
 from ftcli.plan.lightning import translate
@@ -107,9 +107,9 @@ class _Reader:
                 if found is not None:
                     values[field_name] = found
             else:
-                self.problems.append(
-                    Problem(line, f"there is no key {key!r} in a phase", field_hint(key, _KEYS))
-                )
+                given = self.plain(value) if isinstance(value, yaml.ScalarNode) else ""
+                hint = field_hint(key, _KEYS, given)
+                self.problems.append(Problem(line, f"there is no key {key!r} in a phase", hint))
         if "params" not in seen and "freeze" not in seen:
             self.problems.append(Problem(where, f"phase {index} has no params", "write params: [head]"))
         for one, other in (("optimizer", "new_optimizer"), ("scheduler", "new_lr_scheduler"),
@@ -156,13 +156,28 @@ class _Reader:
 
     def choice(self, node: yaml.Node, key: str) -> ChoiceSpec | None:
         value = self.plain(node)
-        where = key.rpartition(": ")[0]
+        where, _, role = key.rpartition(": ")
+        if role == "optimizer" and isinstance(node, yaml.MappingNode):
+            self.refuse_rates(node)
         if isinstance(value, str):
             return ChoiceSpec(value, {}, where)
         if isinstance(value, dict) and isinstance(value.get("name"), str):
             return ChoiceSpec(value["name"], {k: v for k, v in value.items() if k != "name"}, where)
         self.refuse(key, value, "a name, or {name: ..., and its fields}")
         return None
+
+    def refuse_rates(self, node: yaml.MappingNode) -> None:
+        """Collects a problem for each learning rate below `optimizer`: rates are the phase's or the run's."""
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in ("lr", "scale_lr") or field_hint(name, ("lr",)) == "write lr":
+                meant = "lr"
+            elif name == "layerwise":
+                meant = name
+            else:
+                continue
+            message = f"{name!r} is not read below optimizer"
+            self.problems.append(Problem(self.at(key), message, f"write {meant} in the phase"))
 
     def mapping(self, node: yaml.Node, key: str) -> dict[str, Any] | None:
         value = self.plain(node)

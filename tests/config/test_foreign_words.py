@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from functools import cache
@@ -11,7 +12,7 @@ import pytest
 
 from ftcli.config.choice import choices_of
 from ftcli.config.compose import load
-from ftcli.config.foreign_words import (
+from ftcli.config.foreign.words import (
     _RULES,
     answer_key,
     command_hint,
@@ -22,10 +23,12 @@ from ftcli.config.foreign_words import (
     typed_words,
 )
 from ftcli.config.overrides import join_flags
+from ftcli.config.own_keys import base_keys
 from ftcli.config.registry import names_of
 from ftcli.config.schema import ROLES
 from ftcli.config.validate import problems_of
-from ftcli.errors import ConfigError
+from ftcli.errors import ConfigError, PlanError
+from ftcli.plan.written import parse_schedule
 
 CONVERTED = """
 lr=5e-5                                             -> optimizer.lr=5e-5
@@ -215,6 +218,52 @@ max_depth=3                                         -> freezing=gradual freezing
 optimizer=adam                                      -> optimizer=adamw
 Optimizer.LR=1e-4                                   -> optimizer.lr=1e-4
 optimizer.weight-decay=0.1                          -> optimizer.weight_decay=0.1
+batch_size=32 micro_batch_size=8                    -> trainer.micro_batch_size=8
+micro_batch_size=8 batch_size=32                    -> trainer.batch_size=32
+train_batch_size=64 per_device_train_batch_size=8   -> trainer.micro_batch_size=8
+per_device_train_batch_size=8 train_batch_size=64   -> trainer.batch_size=64
+trainer.accumulate_grad_batches=4 batch_size=16     -> trainer.batch_size=64 trainer.micro_batch_size=16
+trainer.accumulate_grad_batches=4 data.batch_size=16 -> trainer.batch_size=64 trainer.micro_batch_size=16
+per_device_train_batch_size=16 training_args.gradient_accumulation_steps=4 -> trainer.batch_size=64 trainer.micro_batch_size=16
+trainer.micro_batch_size=16 gradient_accumulation_steps=4 -> trainer.batch_size=64 trainer.micro_batch_size=16
+trainer.micro_batch_size=16 batch_size=64           -> trainer.batch_size=64
+trainer.batch_size=64 per_device_train_batch_size=8 -> trainer.micro_batch_size=8
+trainer.batch_size=16 gradient_accumulation_steps=3 -> trainer.micro_batch_size=6
+trainer.token_budget=2000 per_device_train_batch_size=8 -> trainer.micro_batch_size=8
+auto_find_batch_size=true per_device_train_batch_size=8 gradient_accumulation_steps=4 -> trainer.batch_size=32
+auto_scale_batch_size=power                         -> trainer.micro_batch_size=auto
+per_device_train_batch_size=8.0                     -> trainer.batch_size=8
+bf16=False                                          -> trainer.precision=fp32
+fp16=False bf16=True                                -> trainer.precision=bf16
+dtype=bf16                                          -> trainer.precision=bf16
+model.torch_dtype=float32                           -> model.dtype=float32
+model.torch_dtype=torch.bfloat16                    -> model.dtype=bfloat16
+total_steps=100                                     -> trainer.max_steps=100
+scheduler.max_steps=100                             -> scheduler.total_steps=100
+scheduler.num_steps=100                             -> scheduler.total_steps=100
+scheduler=plateau scheduler.early_stopping_patience=2 -> scheduler.patience=2
+scheduler=plateau patience=3                        -> trainer.patience=3
+peft=lora peft.dropout=0.1                          -> peft.lora_dropout=0.1
+--peft.dropout 0.1                                  -> peft=lora peft.lora_dropout=0.1
+peft=dora --lora_r 16                               -> peft.r=16
+weight_decay=none                                   -> optimizer.weight_decay=0
+dropout=None                                        -> model.dropout=null
+eval_steps=500.0                                    -> trainer.eval_every_n_steps=500
+eval_steps=None                                     -> trainer.eval_every_n_steps=null
+val_check_interval=1.0                              -> trainer.eval_every_n_steps=null
+val_check_interval=200                              -> trainer.eval_every_n_steps=200
+warmup_steps=1e3                                    -> scheduler.warmup=1000st
+lora_alpha=32.0                                     -> peft=lora peft.lora_alpha=32
+init_lora_weights=True                              -> peft=lora peft.init_lora_weights=kaiming
+freeze_layers=[0,1,2]                               -> freezing=bottom-layers freezing.num_layers=3
+unfrozen_parameters=['^layers.2[0-9]+.x']           -> freezing=patterns freezing.train=["^layers.2[0-9]+.x"]
+num_labels=1                                        -> task=regression
+monitor=val_loss                                    -> trainer.monitor=loss
+task.metrics=[accuracy,f1] metric_for_best_model=f1 -> trainer.monitor=f1
+task.metrics=[accuracy] metric_for_best_model=f1    -> task.metrics=[f1,accuracy]
+early_stopping=5                                    -> trainer.patience=5
+gradient_checkpointing=unsloth                      -> trainer.gradient_checkpointing=true
+use_mps_device                                      -> trainer.device=mps
 config.yaml                                         -> recipe=config.yaml
 --config run/mine.yaml                              -> recipe=run/mine.yaml
 """
@@ -236,7 +285,7 @@ ANSWERED = {
     "use_liger_kernel=true": "no such kernels",
     "neftune_noise_alpha=5": "no noise",
     "eval_strategy=no": "every run is evaluated",
-    "eval_steps=0.2": "trainer.eval_every_n_steps=N",
+    "eval_steps=0.2": "a whole number of steps from 1, or null: a share of the run is not read",
     "load_best_model_at_end=true": "always kept",
     "wandb_project=mine": "no such logger",
     "overwrite_output_dir=true": "a directory of its own",
@@ -260,7 +309,45 @@ ANSWERED = {
     "unfreeze_backbone_at_epoch=2": "head-then-all",
     "gen_ft_sched_only=true": "ftcli generate-schedule",
     "use_lora=false": "off by default",
-    "val_size=500": "data.validation_share=0.1",
+    "val_size=500": "data.validation_share takes a share of the training rows, above 0 and at most 0.5",
+    "trainer.token_budget=2000 gradient_accumulation_steps=8": "leave it out: trainer.token_budget",
+    "trainer.batch_size=8 max_tokens=2000": "(in the place of trainer.batch_size)",
+    "trainer.batch_size=8 per_device_train_batch_size=16": "leave it out: trainer.batch_size=8 is typed",
+    "trainer.batch_size=64 trainer.micro_batch_size=8 gradient_accumulation_steps=8": "leave it out",
+    "gradient_accumulation_steps=auto": "accumulation steps are a whole number from 1",
+    "eval_strategy=steps eval_steps=0.1": "a share of the run is not read",
+    "eval_strategy=steps logging_steps=0.05": "a share of the run is not read",
+    "save_strategy=steps save_steps=0.2": "a share of the run is not read",
+    "eval_steps=0": "trainer.eval_every_n_steps takes a whole number of steps from 1, or null",
+    "logging_steps=0": "trainer.log_every_n_steps takes a whole number of steps from 1",
+    "val_check_interval=0.25": "a share of the run is not read",
+    "total_steps=100": "did you mean scheduler.total_steps?",
+    "--total_steps 100": "did you mean scheduler.total_steps?",
+    "dtype=bf16": "did you mean model.dtype?",
+    "scheduler=plateau patience=3": "did you mean scheduler.patience?",
+    "fp16=False bf16=True": "leave it out: bf16 is typed",
+    "fp16=True bf16=True": "keep one of fp16 and bf16",
+    "bf16=False trainer.precision=fp16": "leave it out: trainer.precision is typed",
+    "no_cuda=False device=cuda": "leave it out: device is typed",
+    "freeze_embeddings=False freeze_backbone=True": "leave it out: freeze_backbone is typed",
+    "save_total_limit=None": "trainer.keep_checkpoints takes a whole number from 1: a large number keeps all",
+    "save_top_k=-1": "trainer.keep_checkpoints takes a whole number from 1",
+    "save_top_k=0": "trainer.keep_checkpoints takes a whole number from 1",
+    "learning_rate=None": "optimizer.lr takes a number above 0",
+    "text_column=None": "data.columns.text takes a name",
+    "validation_split=0.9": "above 0 and at most 0.5",
+    "validation_split=validation": "data.validation_share takes a share of the training rows",
+    "task=regression num_labels=2": "leave it out: a regression has one output",
+    "metric_for_best_model=None": "the first of task.metrics decides",
+    "metric_for_best_model=eval_rouge": "there is no metric 'rouge'",
+    "metric_for_best_model=f1_weighted": "there is no metric 'f1-weighted': did you mean f1?",
+    r"target_modules=.*\.(q|v)_proj": "a regex is not read",
+    "freeze_layers=[4,5]": "from the bottom",
+    "layers_to_transform=-1": "one range of blocks",
+    "resume_from_checkpoint=False": "leave it out",
+    "output_dir=out": "a flag of ftcli train",
+    "run_name=first": "a flag of ftcli train",
+    "logging_dir=logs": "a flag of ftcli train",
     "data=revews": "did you mean reviews? for a name of the hub type data=text data.id=revews",
     "scheduler=step": "no step decay",
 }
@@ -303,18 +390,103 @@ def problems_besides_files(words: tuple[str, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize(("typed", "expected"), CASES, ids=[typed for typed, _ in CASES])
-def test_the_panel_shows_words_that_compose(typed, expected):
+def test_the_panel_shows_words_that_compose_beside_ours(typed, expected):
     words = words_of(hints_of(typed)[-1])
     assert words == expected.split()
-    if words[0].startswith(("--", "recipe=")):
-        return
-    beside = [word for word in typed.split() if is_choice(word) and word.split("=")[0] not in keys_of(words)]
-    assert not problems_besides_files((*beside, *words))
+    if beside := own_words_beside(typed, words):
+        assert not problems_besides_files((*beside, *words))
+
+
+def own_words_beside(typed: str, told: list[str]) -> list[str]:
+    """Returns our own words among those typed that stay beside the told ones."""
+    ours = [word for word in typed.split() if is_choice(word) or word.partition("=")[0] in base_keys()]
+    return [word for word in ours if word.partition("=")[0] not in keys_of(told)]
 
 
 @pytest.mark.parametrize(("typed", "expected"), ANSWERED.items(), ids=list(ANSWERED))
 def test_what_does_not_exist_is_said(typed, expected):
     assert expected in hints_of(typed)[0]
+
+
+SHAPES = (
+    "None",
+    "0",
+    "-1",
+    "0.1",
+    "1.0",
+    "500.0",
+    "1e3",
+    "True",
+    "False",
+    "[0,1,2]",
+    "[query,value]",
+    "text",
+)
+"""Values of other tools; most do not fit most settings."""
+
+
+def told_words(hint: str) -> list[tuple[str, ...]]:
+    """Returns the words that a hint tells, after checking that its prose tells none."""
+    prose, *told = re.split(r"(?:^|\? or )type ", hint, maxsplit=1)
+    assert not re.search(r"type '?[a-z_]+(\.[a-z_]+)+=", prose), hint
+    if not told or told[0].startswith(("ftcli", "recipe=", "--", "phases")):
+        assert not re.search(r"type '?[a-z_]+(\.[a-z_]+)+=", hint), hint
+        return []
+    words = tuple(words_of(f"type {told[0]}"))
+    return [] if words[0].startswith("recipe=") else [words]
+
+
+def in_few_loads(told: set[tuple[str, ...]]) -> list[list[tuple[str, ...]]]:
+    """Returns the words in groups of the same choices and different keys: a configuration takes 20 ms to compose."""
+    groups: list[list[tuple[str, ...]]] = []
+    for words in sorted(told):
+        choices = {word for word in words if is_choice(word)}
+        for group in groups:
+            same = choices == {word for word in group[0] if is_choice(word)}
+            if same and not keys_of([w for one in group for w in one if not is_choice(w)]) & keys_of(words):
+                group.append(words)
+                break
+        else:
+            groups.append([words])
+    return groups
+
+
+def wrong_words(words: tuple[str, ...]) -> list[str]:
+    """Returns what is wrong with words, besides files and what depends on the recipe's batch."""
+    try:
+        return [
+            text for text in problems_besides_files(words) if "is more than trainer.batch_size" not in text
+        ]
+    except ConfigError as error:
+        return [str(error)]
+
+
+def test_whatever_the_value_what_is_told_composes():
+    firsts = [names.split()[0] for names, _ in _RULES]
+    keys = [*firsts, *(f"model.{name}" for name in firsts if "." not in name)]
+    told = {tuple(words.split()) for typed, words in CASES if not own_words_beside(typed, words.split())}
+    told = {words for words in told if not words[0].startswith(("--", "recipe="))}
+    for key, value in itertools.product(keys, SHAPES):
+        if key not in base_keys():
+            answer = answer_key(key, value, {key: value}, base_keys())
+            told |= set(told_words(answer.hint(base_keys(), {})))
+    assert len(told) > 300
+    doubtful = [group for group in in_few_loads(told) if wrong_words(tuple(dict.fromkeys(sum(group, ()))))]
+    wrong = {words: wrong_words(words) for group in doubtful for words in group}
+    assert not {words: said for words, said in wrong.items() if said}
+
+
+def test_keys_of_a_plugin_are_named_beside_the_table():
+    known = {*base_keys(), "optimizer.epsilon", "optimizer.my_eps", "logger.wandb_project"}
+    assert answer_key("epsilon", "1", {}, known).hint(known, {"optimizer": "mine"}).endswith(
+        "(or did you mean optimizer.epsilon?)")  # fmt: skip
+    assert (
+        answer_key("wandb_project", "mine", {}, known)
+        .hint()
+        .endswith("or did you mean logger.wandb_project?")
+    )
+    assert answer_key("scheduler.wd", "1", {}, {*known, "scheduler.my_wd"}).hint() == (
+        "did you mean scheduler.my_wd? or type optimizer.weight_decay=1")  # fmt: skip
 
 
 def test_every_rule_has_a_case():
@@ -334,8 +506,7 @@ def test_every_name_of_a_rule_is_answered():
 
 
 def test_no_name_hides_one_of_ours():
-    known = set(load([]).values)
-    assert not known & set(foreign_keys())
+    assert not base_keys() & set(foreign_keys())
     assert not set(ROLES) & set(foreign_keys())
 
 
@@ -368,6 +539,31 @@ def test_a_monitor_by_its_name_in_the_trainer():
 def test_fields_of_a_phase():
     assert field_hint("learning_rate", ["lr", "max_epochs"]) == "write lr"
     assert field_hint("patiense", ["patience", "lr"]) == "did you mean patience?"
+    assert field_hint("warmup_steps", ["lr", "warmup"], 1) == "write warmup: 1st"
+    assert field_hint("warmup_ratio", ["lr", "warmup"], 0.1) == "write warmup: 0.1"
+    assert field_hint("learning_rate", ["lr", "warmup"], 1e-3) == "write lr: 0.001"
+
+
+def hints_of_schedule(text: str) -> list[tuple[str, str]]:
+    """Returns (place, hint) of each problem of a schedule."""
+    with pytest.raises(PlanError) as error:
+        parse_schedule(text, "mine.yaml")
+    return [(problem.key, problem.hint) for problem in error.value.problems]
+
+
+def test_a_length_of_another_tool_in_a_phase_is_converted():
+    text = "0:\n  params: [head]\n  warmup_steps: 1\n  learning_rate: 1e-3"
+    assert hints_of_schedule(text) == [
+        ("mine.yaml:3", "write warmup: 1st"),
+        ("mine.yaml:4", "write lr: 0.001"),
+    ]
+
+
+@pytest.mark.parametrize(("field", "meant"), [("lr: 1e-3", "lr"), ("learning_rate: 1e-3", "lr"), ("scale_lr: true", "lr"),
+                                              ("layerwise: {kind: geometric}", "layerwise")])  # fmt: skip
+def test_a_rate_below_the_optimizer_of_a_phase_is_refused(field, meant):
+    text = f"0:\n  params: [head]\n  optimizer:\n    name: sgd\n    {field}"
+    assert hints_of_schedule(text) == [("mine.yaml:5", f"write {meant} in the phase")]
 
 
 def test_commands_by_other_names(ftcli):
