@@ -129,12 +129,13 @@ class RunDir:
         if fitting:
             message = f"{name!r} fits " + ", ".join(str(r.path) for r in fitting[:5])
             raise RunDirError(Problem("RUN", message, "type more of the id"))
-        near = nearest(name, [part for own in ids.values() for part in own])
-        hint = (
-            f"did you mean {near[0]}?"
-            if near
-            else f"there are {len(runs)} runs under {ROOT}/; a path works too"
-        )
+        near = nearest(name, ["last", *(part for own in ids.values() for part in own)])
+        if not runs:
+            hint = f"there are no runs under {ROOT}/: ftcli train makes one; the path of a run elsewhere works too"
+        elif near:
+            hint = f"did you mean {near[0]}?"
+        else:
+            hint = f"there are {len(runs)} runs under {ROOT}/, which ftcli runs lists; a path works too"
         raise RunDirError(Problem("RUN", f"there is no run {name!r}", hint))
 
     @classmethod
