@@ -42,6 +42,11 @@ def test_no_circle():
     assert len(HOUSE.rooms) <= 30 and sum(map(len, HOUSE.rooms.values())) <= 140
 
 
+def test_every_public_function_with_arrays_states_their_shapes():
+    stated, missing = HOUSE.shapes()
+    assert stated and not missing
+
+
 def test_a_circle_is_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
 

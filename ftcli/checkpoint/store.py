@@ -53,7 +53,7 @@ class Checkpoint:
         return self.path.name
 
     def load(self, name: str) -> dict[str, torch.Tensor]:
-        """Returns the tensors of `<name>.safetensors` by name, on the CPU.
+        """Returns the tensors of `<name>.safetensors` by name, in the shapes they were saved in, on the CPU.
 
         Args:
             name: `model` or `optimizer`.

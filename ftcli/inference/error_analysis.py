@@ -28,7 +28,7 @@ def worst_errors(
         task: measures the errors.
         table: the rows as tokens, labelled.
         rows: the rows as they were read.
-        records: what the task kept of each row's prediction, in row order.
+        records: what the task kept of each row's prediction, in row order; their shape is the task's own.
         count: most rows to return.
 
     Returns:

@@ -130,7 +130,7 @@ class Mean(Metric):
         self.rows = 0
 
     def update(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:
-        """Adds a batch, in the form of one of the metric's kinds."""
+        """Adds a batch of n rows, in the shapes of one of the metric's kinds (see `ftcli/metric/__init__.py`)."""
         figures = self.figures(predictions, labels)
         # MPS has no fp64.
         total = figures.double().sum() if figures.device.type != "mps" else figures.sum()

@@ -107,7 +107,7 @@ class Evaluator:
         return self.figures()
 
     def predict(self, model: torch.nn.Module, table: TokenTable) -> list[np.ndarray]:
-        """Returns what the task records of each row's prediction, in row order; labels are not needed."""
+        """Returns what the task records of each row's prediction, in row order and the task's own shape; labels are not needed."""
         records: dict[int, np.ndarray] = {}
         for rows, batch, output in self.outputs(model, table):
             records.update(zip(rows.tolist(), self.task.records(output, batch), strict=True))

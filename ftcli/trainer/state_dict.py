@@ -6,7 +6,7 @@ import torch
 
 
 def tensors_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Returns parameters and buffers by name, each once."""
+    """Returns parameters and buffers by name, each once; shapes are the model's."""
     return dict(model.named_parameters()) | dict(model.named_buffers())
 
 
@@ -24,7 +24,7 @@ def load_tensors(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> No
 
 
 def holds(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> bool:
-    """Returns whether the model's tensors of these names have these values, bit for bit but for -0.0 and NaN.
+    """Returns whether the model's tensors of these names have these values, shapes included, bit for bit but for -0.0 and NaN.
 
     Args:
         model: has a tensor of each of these names.
@@ -35,7 +35,7 @@ def holds(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> bool:
 
 
 def running_statistics(model: torch.nn.Module) -> list[torch.Tensor]:
-    """Returns the buffers that a forward in train mode changes: those of batch normalisation."""
+    """Returns the buffers that a forward in train mode changes: those of batch normalization, (channels,) each."""
     return [
         buffer
         for module in model.modules()

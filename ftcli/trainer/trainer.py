@@ -246,7 +246,7 @@ class Trainer:
         self.checkpointing.mark_saved()
 
     def begin_from(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Puts weights of another run's checkpoint in place, at step 0; see `Checkpointing.begin_from`."""
+        """Puts weights of another run's checkpoint, of the same shapes, in place, at step 0; see `Checkpointing.begin_from`."""
         self.checkpointing.begin_from(tensors)
 
     def score_best(self) -> tuple[Scores, bool]:

@@ -31,7 +31,10 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 LONG_FUNCTION = 40
 ARRAY = re.compile(r"\b(Tensor|ndarray)\b")
-SHAPE = re.compile(r"\(\s*(?:[a-z_0-9]+\s*[,*+x]\s*)*[a-z_0-9]+\s*,?\s*\)|scalar|0-d|shape", re.IGNORECASE)
+SHAPE = re.compile(
+    r"\(\s*(?:(?:[a-z_0-9]+|\.\.\.)\s*[,*+x]\s*)*(?:[a-z_0-9]+)?\s*,?\s*\)|scalar|shape", re.IGNORECASE
+)
+"""Such as `(batch, seq_len)`, `(..., width)`, `()`, or the word shape."""
 
 
 def imports(file: Path) -> set[str]:

@@ -70,7 +70,7 @@ class Frame:
 
     @contextmanager
     def catching(self, depths: Sequence[int], *, stop: bool) -> Iterator[dict[int, dict[str, torch.Tensor]]]:
-        """Yields a dict that a forward inside fills: depth -> `states` and, of the whole base, `pooled`.
+        """Yields a dict that a forward inside fills: depth -> `states` (num_sequences, seq_len, hidden) and, of the whole base, `pooled`.
 
         Args:
             depths: boundaries to catch.

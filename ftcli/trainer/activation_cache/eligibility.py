@@ -101,7 +101,7 @@ class Trial:
         """Returns what must be stored at the first of the depths (`` where nothing agrees) and what was caught at each.
 
         Args:
-            depths: boundaries; the first one is tried.
+            depths: boundaries; the first one is tried. What is caught has the shape (num_sequences, seq_len, hidden).
             trained: what the optimizer holds.
         """
         with self.frame.catching(depths, stop=False) as caught:
