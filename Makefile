@@ -21,7 +21,7 @@ demo: $(BIN)/ftcli  ## install, then train the quickstart and report
 	$(BIN)/ftcli train
 
 test: $(BIN)/ftcli  ## install, then run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n auto --dist loadfile --durations=20
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n auto --dist loadfile --no-loadscope-reorder --durations=20
 
 lint: $(BIN)/ftcli
 	$(BIN)/ruff check .

@@ -10,6 +10,15 @@ import pytest
 import tiny_models as models
 from tiny_runs import build_words
 
+LONGEST = ("test_commands.py", "test_speed.py", "test_kills.py", "test_refusals.py", "test_run.py", "test_train.py", "test_phases.py",
+           "test_golden.py", "test_foreign_words.py", "test_push.py", "test_sequences.py", "test_architecture.py")  # fmt: skip
+"""Files of more than ten seconds begin first, so that no worker is left with one while the others have nothing to do."""
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
 
 def pytest_runtest_logfinish():
     """Once the libraries are in, no collection looks at their half a million objects again."""
