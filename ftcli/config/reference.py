@@ -17,9 +17,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from ftcli.config.bundled import bundled
+from ftcli.config.dotted import leaves
 from ftcli.config.registry import lookup
 from ftcli.config.schema import ROLES, RunConfig
 
@@ -108,7 +109,7 @@ def _stated(role: str, config_class: type, files: dict[str, Path]) -> Iterator[s
     defaults = {key.name: key.default for key in _keys(config_class, role)}
     lines = []
     for name, file in files.items():
-        values = _leaves(_yaml(file), role)
+        values = leaves(_yaml(file), f"{role}.")
         differing = {k: _value(v) for k, v in values if k in defaults and _value(v) != defaults[k]}
         if differing:
             lines.append(f"`{name}` sets " + ", ".join(f"`{k}={v}`" for k, v in differing.items()) + ".")
@@ -180,18 +181,10 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def _yaml(file: Path) -> DictConfig:
-    return DictConfig(OmegaConf.load(file))
-
-
-def _leaves(tree: DictConfig, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Yields (dotted key, value) of a YAML file."""
-    for key, value in tree.items():
-        if isinstance(value, DictConfig):
-            yield from _leaves(value, f"{prefix}.{key!s}")
-        else:
-            plain = OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
-            yield f"{prefix}.{key!s}", plain
+def _yaml(file: Path) -> dict[str, Any]:
+    """Returns a choice's YAML file as plain values."""
+    values: Any = OmegaConf.to_container(OmegaConf.load(file))
+    return dict(values)
 
 
 def _first_comment(file: Path) -> str:
