@@ -21,6 +21,18 @@ class Split(StrEnum):
     train = "train"
 
 
+class Format(StrEnum):
+    """How the rows to predict are read."""
+
+    tsv = "tsv"
+    csv = "csv"
+    json = "json"
+    jsonl = "jsonl"
+    conll = "conll"
+    parquet = "parquet"
+    squad = "squad"
+
+
 def evaluate(
     run: Annotated[
         str,
@@ -82,11 +94,22 @@ def predict(
     ],
     words: Words = None,
     input_file: Annotated[
-        str, typer.Option("--input", "-i", help="tsv, csv, json or jsonl; - reads jsonl from stdin.")
+        str, typer.Option("--input", "-i", help="tsv, csv, json, jsonl or parquet; - reads stdin.")
     ] = "-",
+    file_format: Annotated[
+        Format | None,
+        typer.Option("--format", help="How --input is read. Default: as its name says; stdin as jsonl."),
+    ] = None,
     output_file: Annotated[
         str, typer.Option("--output", "-o", help="tsv, csv or jsonl; - writes jsonl to stdout.")
     ] = "-",
+    safe_csv: Annotated[
+        bool,
+        typer.Option(
+            "--safe-csv",
+            help="Put an apostrophe before cells that a spreadsheet would run as formulas; numbers stay.",
+        ),
+    ] = False,
     force: Force = False,
     checkpoint: Checkpoint = "best",
     quiet: Quiet = False,
@@ -111,4 +134,6 @@ def predict(
         target=output_file,
         force=force,
         checkpoint=checkpoint,
+        suffix=None if file_format is None else f".{file_format.value}",
+        safe_csv=safe_csv,
     )

@@ -12,7 +12,8 @@ from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.console.units import counted
 from ftcli.errors import ConfigError, DataError, Problem
-from ftcli.inference.row_writer import RowWriter, format_of, opened, refuse_existing
+from ftcli.inference.output_file import format_of, opened, refuse_existing
+from ftcli.inference.row_writer import RowWriter
 from ftcli.run.data_checks.contract import Contract
 from ftcli.run.data_checks.findings import Finding, Level
 from ftcli.run.inputs import RunInputs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ftcli.console.console import Screen
 from ftcli.errors import ConfigError, Problem
 from ftcli.inference.load import open_predictor, open_predictors
-from ftcli.inference.score import evaluate_part
+from ftcli.inference.score import evaluate_part, require_picture
 from ftcli.model.shared import sharing_line
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def evaluate_models(
         DataError: the part does not exist or has no labels.
         RunDirError: a run that cannot be found or read.
     """
+    if picture is not None:
+        require_picture(picture)
     if len(specs) == 1:
         loaded = open_predictor(specs[0], checkpoint, overrides, with_rows=True)
         return evaluate_part(loaded, part, screen, num_errors=num_errors, picture=picture)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import ConfigError, Problem
 from ftcli.inference.load import open_predictor, open_predictors
-from ftcli.inference.row_writer import RowWriter, format_of, opened, refuse_existing
+from ftcli.inference.output_file import format_of, opened, refuse_existing
+from ftcli.inference.row_writer import RowWriter
 from ftcli.model.shared import sharing_line
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ def predict(
     target: str,
     force: bool,
     checkpoint: str,
+    suffix: str | None = None,
+    safe_csv: bool = False,
 ) -> int:
     """Opens one model or several and writes every row of a file with their predictions.
 
@@ -34,10 +39,12 @@ def predict(
         specs: runs, Hugging Face folders or hub ids.
         overrides: other metrics or hardware; for a folder or hub id also the task.
         screen: where one line says what was done.
-        source: a file, or `-` for jsonl from stdin.
+        source: a file, or `-` for stdin.
         target: a file, or `-` for jsonl to stdout.
         force: an existing target is replaced.
         checkpoint: `best`, `last` or a name.
+        suffix: how the source is read, such as `.csv`; None: as its name says, stdin as jsonl.
+        safe_csv: cells that a spreadsheet would run as formulas get an apostrophe, in csv and tsv.
 
     Returns:
         How many rows were written.
@@ -49,45 +56,71 @@ def predict(
     """
     _refuse_same(source, target)
     refuse_existing(target, "--output", force=force)
+    if not (folder := Path(target).parent).is_dir():
+        hint = f"type mkdir -p {shlex.quote(str(folder))} first"
+        raise ConfigError(Problem("--output", f"there is no folder {folder}", hint))
+    if safe_csv and format_of(target, "--output") == ".jsonl":
+        message = "guards the cells of a spreadsheet, and jsonl has none"
+        raise ConfigError(Problem("--safe-csv", message, "write .csv or .tsv, or leave the flag out"))
     if len(specs) == 1:
         loaded = open_predictor(specs[0], checkpoint, overrides, with_rows=False)
-        count = predict_file({loaded.origin: loaded}, source, target)
-        screen.note(f"{count} rows predicted by {loaded.origin}")
-        return count
-    models, shared = open_predictors(specs, checkpoint, overrides, with_rows=False)
-    count = predict_file(models, source, target)
-    screen.note(f"{count} rows predicted by {', '.join(models)}; {sharing_line(shared)}")
-    return count
+        models, by = {loaded.origin: loaded}, loaded.origin
+    else:
+        models, shared = open_predictors(specs, checkpoint, overrides, with_rows=False)
+        by = f"{', '.join(models)}; {sharing_line(shared)}"
+    written = predict_file(models, source, target, suffix=suffix, safe_csv=safe_csv)
+    screen.note(f"{written.num_rows} rows predicted by {by}")
+    if safe_csv:
+        screen.note(
+            f"--safe-csv: an apostrophe was put before {written.num_guarded:,} cells; numbers are as they were"
+        )
+    return written.num_rows
 
 
-def predict_file(models: dict[str, LoadedModel], source: str, target: str) -> int:
+@dataclass(slots=True)
+class Written:
+    """What was written to a file."""
+
+    num_rows: int
+    num_guarded: int
+    """Cells that got an apostrophe."""
+
+
+def predict_file(
+    models: dict[str, LoadedModel],
+    source: str,
+    target: str,
+    *,
+    suffix: str | None = None,
+    safe_csv: bool = False,
+) -> Written:
     """Writes every row of `source` with every model's columns to `target`, a few thousand rows at a time.
 
     Args:
         models: name -> model; with several of them the names are put before the columns, as in `NAME.prediction`.
-        source: a file, or `-` for jsonl from stdin.
+        source: a file, or `-` for stdin.
         target: a file, or `-` for jsonl to stdout.
-
-    Returns:
-        How many rows were written.
+        suffix: how the source is read, such as `.csv`; None: as its name says, stdin as jsonl.
+        safe_csv: as `RowWriter` takes it.
 
     Raises:
         DataError: the source lacks a column that a task reads, or a value does not fit the target's format.
         RunDirError: the target cannot be written.
     """
-    suffix = format_of(target, "--output")
-    chunks = _read_chunks(source, list(models.values()))
+    chunks = _read_chunks(source, list(models.values()), suffix)
     # The first rows are read before the target is opened, so that a wrong source leaves no file behind.
     first = next(chunks)
     _refuse_same(source, target)
     count = 0
     with opened(target) as file:
-        writer = RowWriter(file, suffix, first, _added_columns(models))
+        writer = RowWriter(
+            file, format_of(target, "--output"), first, _added_columns(models), safe_csv=safe_csv
+        )
         for rows in chain([first], chunks):
             cells = [_added_cells(model, rows) for model in models.values()]
             writer.write(rows, [list(chain(*row)) for row in zip(*cells, strict=True)])
             count += len(rows)
-    return count
+    return Written(count, writer.num_guarded)
 
 
 def _added_columns(models: dict[str, LoadedModel]) -> list[str]:
@@ -109,16 +142,20 @@ def _added_cells(model: LoadedModel, rows: Rows) -> list[list[Any]]:
 
 def _refuse_same(source: str, target: str) -> None:
     """Raises ConfigError where the output is the input."""
-    if target != "-" and Path(target).exists() and source != "-" and Path(target).samefile(source):
+    if "-" in (source, target):
+        return
+    read, written = Path(source).expanduser(), Path(target)
+    if read.exists() and written.exists() and written.samefile(read):
         raise ConfigError(Problem("--output", "is the input file", "write to another file"))
 
 
-def _read_chunks(source: str, models: Sequence[LoadedModel]) -> Iterator[Rows]:
+def _read_chunks(source: str, models: Sequence[LoadedModel], suffix: str | None) -> Iterator[Rows]:
     """Yields the input's rows, a few thousand at a time, without labels: new rows have none that mean anything.
 
     Args:
-        source: a file, or `-` for jsonl from stdin.
-        models: the columns that any of them reads must be there; the format is that of the first.
+        source: a file, or `-` for stdin.
+        models: the columns that any of them reads must be there.
+        suffix: how it is read; None: by `data.format` of the first model, then by its name.
     """
     from ftcli.data.checks import check_columns, check_texts
     from ftcli.data.streaming import pieces
@@ -127,7 +164,8 @@ def _read_chunks(source: str, models: Sequence[LoadedModel]) -> Iterator[Rows]:
     wanted = (field for model in models for field in model.inputs.task.fields() if not field.is_label)
     fields = list(dict.fromkeys(wanted))
     data = models[0].composed.config.data
-    suffix = data.format.suffix if hasattr(data, "format") else None
+    if suffix is None and hasattr(data, "format"):
+        suffix = data.format.suffix
     for content in pieces(source, "--input", suffix):
         rows = as_rows(content, "stdin" if source == "-" else source, fields)
         check_columns(rows, fields, needs_label=False)

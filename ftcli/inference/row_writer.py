@@ -1,79 +1,24 @@
-"""Writes rows to a file: jsonl, tsv or csv. The file appears under its name when all rows are written, or not at all."""
+"""Writes rows as jsonl, tsv or csv; the cells of the input go out as they came in."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ftcli.errors import ConfigError, DataError, Problem, RunDirError
+from ftcli.errors import DataError, Problem
 
 if TYPE_CHECKING:
     from ftcli.batching.rows import Rows
 
-FORMATS = (".jsonl", ".tsv", ".csv")
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)*|[.,]\d+)([eE][+-]?\d+)?%?")
+"""Text that a spreadsheet reads as a number, whatever it begins with."""
 
 
-def format_of(target: str, key: str) -> str:
-    """Returns the suffix that says how to write a file; stdout, `-`, gets jsonl.
-
-    Args:
-        target: a file, or `-`.
-        key: the flag that names it, for messages.
-
-    Raises:
-        ConfigError: the suffix is not one of FORMATS.
-    """
-    suffix = ".jsonl" if target == "-" else Path(target).suffix
-    if suffix not in FORMATS:
-        expected = f"expected one of {', '.join(FORMATS)}" + (", or -" if key == "--output" else "")
-        raise ConfigError(Problem(key, f"{suffix or 'no suffix'!r} is not a format", expected))
-    return suffix
-
-
-def refuse_existing(target: str | Path, key: str, *, force: bool) -> None:
-    """Refuses to replace a file that exists, unless `force`; devices and pipes are written to.
-
-    Raises:
-        ConfigError: the file exists.
-    """
-    path = Path(target)
-    if not force and str(target) != "-" and path.is_file():
-        message = f"{target} exists already, and would be replaced"
-        raise ConfigError(Problem(key, message, "name another file, or add --force to replace it"))
-
-
-@contextmanager
-def opened(target: str, key: str = "--output") -> Iterator[TextIO]:
-    """Yields stdout, or a file that appears under its name only when the block ends without an error.
-
-    Args:
-        target: a file, or `-`.
-        key: the flag that names it, for messages.
-
-    Raises:
-        RunDirError: the file cannot be written.
-    """
-    if target == "-":
-        yield sys.stdout
-        return
-    path = Path(target)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        temporary.replace(path)
-    except OSError as error:
-        raise RunDirError(
-            Problem(key, f"{target} cannot be written: {error.strerror}", "choose another place")
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What begins a formula in a spreadsheet (OWASP, "CSV Injection"); the last four are full-width forms."""
 
 
 class RowWriter:
@@ -84,17 +29,21 @@ class RowWriter:
         suffix: one of FORMATS.
         rows: any of the rows; their columns are written, except those that a reader derived.
         added: names of the columns that follow; one that the input has too gets an underscore.
+        safe_csv: text that a spreadsheet would run as a formula gets a leading apostrophe, in tsv and csv.
     """
 
-    def __init__(self, file: TextIO, suffix: str, rows: Rows, added: list[str]) -> None:
-        self.file, self.suffix = file, suffix
+    def __init__(
+        self, file: TextIO, suffix: str, rows: Rows, added: list[str], *, safe_csv: bool = False
+    ) -> None:
+        self.file, self.suffix, self.safe_csv = file, suffix, safe_csv
+        self.num_guarded = 0
+        """Cells that got an apostrophe so far, titles included."""
         self.names = [name for name in rows.columns if name not in rows.derived]
         self.added = [_free(name, self.names) for name in added]
-        if suffix == ".csv":
-            self.csv = csv.writer(file, lineterminator="\n")
-            self.csv.writerow([_inert(name) for name in [*self.names, *self.added]])
-        elif suffix == ".tsv":
-            file.write("\t".join(_one_cell(name) for name in [*self.names, *self.added]) + "\n")
+        # csv.writer quotes a line break only if it is the one that ends its lines: a lone CR has to be in there.
+        self.csv = csv.writer(_CutEnds(file), lineterminator="\r\n")
+        if suffix != ".jsonl":
+            self._write_cells([*self.names, *self.added])
 
     def write(self, rows: Rows, added: list[list[Any]]) -> None:
         """Writes rows.
@@ -104,19 +53,58 @@ class RowWriter:
             added: cells of the added columns, a list for each row.
 
         Raises:
-            DataError: a value with a tab or a line break, for tsv.
+            DataError: a value with a tab or a line break, for tsv; text that UTF-8 cannot hold, for tsv and csv.
         """
         for own, new in zip(
             zip(*(rows.columns[name] for name in self.names), strict=True), added, strict=True
         ):
             cells = [*own, *new]
             if self.suffix == ".jsonl":
-                record = dict(zip([*self.names, *self.added], cells, strict=True))
-                self.file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            elif self.suffix == ".csv":
-                self.csv.writerow([_inert(_flat(cell)) for cell in cells])
+                self.file.write(_json_line(dict(zip([*self.names, *self.added], cells, strict=True))))
             else:
-                self.file.write("\t".join(_one_cell(_flat(cell)) for cell in cells) + "\n")
+                self._write_cells(cells)
+
+    def _write_cells(self, cells: list[Any]) -> None:
+        """Writes one line of tsv or csv."""
+        flat = [self._guarded(_flat(cell)) for cell in cells]
+        try:
+            if self.suffix == ".csv":
+                self.csv.writerow(flat)
+            else:
+                self.file.write("\t".join(_one_cell(cell) for cell in flat) + "\n")
+        except UnicodeEncodeError as error:
+            message = (
+                f"a text holds half of a character, {error.object[error.start]!r}, which no file of text can"
+            )
+            raise DataError(Problem("--output", message, "write .jsonl")) from error
+
+    def _guarded(self, cell: Any) -> Any:
+        """Returns text that would start a formula with a leading apostrophe, if that was asked for; never a number."""
+        if not (self.safe_csv and isinstance(cell, str) and cell.startswith(FORMULA)):
+            return cell
+        if NUMBER.fullmatch(cell):
+            return cell
+        self.num_guarded += 1
+        return "'" + cell
+
+
+class _CutEnds:
+    """Ends lines with LF in place of the CRLF that makes csv.writer quote both of them."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+    def write(self, line: str) -> None:
+        self.file.write(line.removesuffix("\r\n") + "\n")
+
+
+def _json_line(record: dict[str, Any]) -> str:
+    line = json.dumps(record, ensure_ascii=False)
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can only write as an escape
+        line = json.dumps(record)
+    return line + "\n"
 
 
 def _flat(cell: Any) -> Any:
@@ -127,11 +115,6 @@ def _flat(cell: Any) -> Any:
 def _free(name: str, taken: Iterable[str]) -> str:
     """Returns the name, with as many underscores as make it differ from the columns of the input."""
     return _free(f"{name}_", taken) if name in taken else name
-
-
-def _inert(cell: Any) -> Any:
-    """Returns text that a spreadsheet does not run as a formula: one that could start one gets a leading quote."""
-    return "'" + cell if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _one_cell(cell: Any) -> str:

@@ -49,7 +49,7 @@ def test_train_evaluate_predict(ftcli, tiny, tmp_path, monkeypatch):
     assert ftcli("predict", "run", "-i", "new.tsv", "-o", "out.csv").code == 0
     table = list(csv.reader(io.StringIO(Path("out.csv").read_text())))
     assert table[0] == ["extra", "text", "prediction", "probability_negative", "probability_positive"]
-    assert [row[0] for row in table[1:]] == ["'=1+1", "'-"] and table[1][1] == "the film was good"
+    assert [row[0] for row in table[1:]] == ["=1+1", "-"] and table[1][1] == "the film was good"
     assert sum(map(float, table[1][3:])) == pytest.approx(1, abs=1e-6)
     records = [json.loads(line) for line in ftcli("predict", "run", "-i", "new.tsv").out.splitlines()]
     assert [r["extra"] for r in records] == ["=1+1", "-"]

@@ -1,0 +1,120 @@
+"""Where a command writes: what may not be replaced, and a file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from ftcli.errors import ConfigError, Problem, RunDirError
+from ftcli.run.run_dir import RunDir
+
+FORMATS = (".jsonl", ".tsv", ".csv")
+
+
+def format_of(target: str, key: str) -> str:
+    """Returns the suffix that says how to write a file; stdout, `-`, gets jsonl.
+
+    Args:
+        target: a file, or `-`.
+        key: the flag that names it, for messages.
+
+    Raises:
+        ConfigError: the suffix is not one of FORMATS.
+    """
+    suffix = ".jsonl" if target == "-" else Path(target).suffix
+    if suffix not in FORMATS:
+        expected = f"expected one of {', '.join(FORMATS)}" + (", or -" if key == "--output" else "")
+        raise ConfigError(Problem(key, f"{suffix or 'no suffix'!r} is not a format", expected))
+    return suffix
+
+
+def refuse_existing(target: str | Path, key: str, *, force: bool) -> None:
+    """Refuses to write where a file would be lost: over one that exists, unless `force`, or into a run.
+
+    A link is never written through, nor replaced: the file it names may be anybody's. A pipe or a device would be
+    replaced by a plain file, because the output is renamed into its place.
+
+    Args:
+        target: a file, or `-` for stdout.
+        key: the flag that names it, for messages.
+        force: an existing plain file may be replaced.
+
+    Raises:
+        ConfigError: the target is a link, no plain file, a file of a run, or exists.
+    """
+    if str(target) == "-":
+        return
+    path = Path(target)
+    try:
+        problem = _problem(path, key, force=force)
+    except (OSError, ValueError) as error:  # a name that no file system takes
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        problem = Problem(key, f"{target} cannot be written: {reason}", "choose another place")
+    if problem is not None:
+        raise ConfigError(problem)
+
+
+def _problem(path: Path, key: str, *, force: bool) -> Problem | None:
+    if path.is_symlink():
+        aim = os.path.realpath(path)
+        hint = f"name the file itself: {key} {shlex.quote(aim)}"
+        return Problem(key, f"{path} is a link to {aim}, and links are not written through", hint)
+    if path.is_dir():
+        hint = f"name a file in it: {key} {shlex.quote(str(path / 'predictions.jsonl'))}"
+        return Problem(key, f"{path} is a folder", hint)
+    if os.path.lexists(path) and not path.is_file():
+        hint = f"write to stdout: {key} - > {shlex.quote(str(path))}"
+        return Problem(key, f"{path} is a pipe or a device, which a file would replace", hint)
+    if (run := _run_around(path)) is not None:
+        return Problem(key, f"{path} lies in the run directory {run}", "choose a place outside of it")
+    if path.is_file() and not force:
+        hint = "name another file, or add --force to replace it"
+        return Problem(key, f"{path} exists already, and would be replaced", hint)
+    return None
+
+
+def _run_around(path: Path) -> Path | None:
+    """Returns the run directory that a path lies in, links in its folders followed; None outside of runs."""
+    folders = Path(os.path.realpath(path)).parents
+    return next((f for f in folders if RunDir(f).config_yaml.is_file() and _is_run(f)), None)
+
+
+def _is_run(folder: Path) -> bool:
+    """A config.yaml alone may be anybody's; a run has one of these beside it."""
+    run = RunDir(folder)
+    return any(file.exists() for file in (run.command_txt, run.plan_json, run.checkpoints))
+
+
+@contextmanager
+def opened(target: str, key: str = "--output") -> Iterator[TextIO]:
+    """Yields stdout, or a file that appears under its name only when the block ends without an error.
+
+    Args:
+        target: a file, or `-`.
+        key: the flag that names it, for messages.
+
+    Raises:
+        RunDirError: the file cannot be written.
+    """
+    if target == "-":
+        yield sys.stdout
+        return
+    path = Path(target)
+    # A name nobody can guess, opened as new: in a shared folder a link under a known name could lie in wait.
+    temporary = path.with_name(f".output-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="") as file:
+            yield file
+        temporary.replace(path)
+    except OSError as error:
+        raise RunDirError(
+            Problem(key, f"{target} cannot be written: {error.strerror}", "choose another place")
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
