@@ -20,7 +20,7 @@ from ftcli.batching.token_table import TokenTable
 from ftcli.errors import CheckpointError, DataError, FtcliError
 from ftcli.storage.atomic import commit, discard, verify
 
-FORMAT = 3
+FORMAT = 4
 """Goes up whenever the meaning of an entry's bytes changes."""
 
 TABLE = "table.safetensors"

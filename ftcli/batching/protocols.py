@@ -77,8 +77,8 @@ class TextEncoder(Tokenizer, Protocol):
         """Id of the unknown token, None where there is none."""
 
     @property
-    def written_out(self) -> tuple[int, ...]:
-        """Ids of special tokens that the backend also reads out of a user's text."""
+    def single_end(self) -> int | None:
+        """Id of the end token that an encoder-decoder counts, so that no text may hold one; None for others."""
 
     def encode(self, texts: list[str], pairs: list[str] | None = None) -> TokenTable:
         """Returns a row for each text, or for each pair of texts."""

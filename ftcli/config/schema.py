@@ -27,7 +27,7 @@ ROLES = (
 """Hydra groups, in the order they are printed. One word names a role everywhere."""
 
 DATA_CHECKS = ("empty-rows", "broken-encoding", "contradictory-labels", "duplicates", "overlap", "near-overlap", "balance",
-               "class-missing", "imbalance", "one-class", "label-shift", "lengths", "truncation", "unknown-tokens",
+               "class-missing", "imbalance", "one-class", "label-shift", "lengths", "truncation", "unknown-tokens", "special-tokens",
                "equal-choices", "vocabulary", "pixels", "blank-images", "padding", "pad", "causal-mask", "attention")  # fmt: skip
 """Names of the findings of the data contract; `data.accept` lists those that do not end a run."""
 

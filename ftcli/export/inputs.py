@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,11 +14,12 @@ from ftcli.batching.sampler import evaluation_batches
 if TYPE_CHECKING:
     import torch
 
+    from ftcli.batching.rows import Rows
     from ftcli.batching.token_table import TokenTable
     from ftcli.inference.load import LoadedModel
 
-NUM_ROWS = 256
-"""Rows that are taken, or drawn."""
+NUM_SEQUENCES = 256
+"""Sequences that are taken, or drawn: rows, or the choices or windows of fewer rows."""
 
 
 @dataclass(slots=True)
@@ -30,8 +31,13 @@ class Inputs:
     """(num_sequences,) such as `validation row 12`, in the order of the batches."""
     origin: str
     texts: list[list[str]]
-    """Rows of one text or two that the folder's tokenizer is tried on; empty where rows are built otherwise."""
+    """(num_sequences,) the text or two of each, which plain libraries tokenize themselves; an empty list where a
+    sequence is built otherwise."""
     ids: list[list[int]]
+    """(num_sequences,) token ids in the run; empty where the texts are."""
+    probes: list[list[str]]
+    """Texts with each special token written out, which plain libraries tokenize too."""
+    probe_ids: list[list[int]]
     """Their token ids in the run."""
 
     def save(self, file: Path) -> None:
@@ -43,7 +49,7 @@ class Inputs:
 
 
 def inputs_of(finished: LoadedModel, missing: str = "") -> Inputs:
-    """Returns up to 256 rows of the validation part, evenly spaced, or drawn ones.
+    """Returns rows of the validation part, evenly spaced, of up to 256 sequences, or drawn ones.
 
     Args:
         finished: the run, loaded.
@@ -57,10 +63,10 @@ def inputs_of(finished: LoadedModel, missing: str = "") -> Inputs:
     rows = inputs.splits.validation
     assert rows is not None, "a run has validation rows"
     table, _ = cached_table(rows, inputs.tokenizer, inputs.task, inputs.labels)
-    chosen = np.unique(np.linspace(0, len(table) - 1, min(NUM_ROWS, len(table))).astype(int))
-    texts, ids = _plain_texts(finished, rows, table, chosen)
+    count = max(1, NUM_SEQUENCES * len(table) // max(1, len(table.offsets) - 1))
+    chosen = np.unique(np.linspace(0, len(table) - 1, min(count, len(table))).astype(int))
     origin = f"{len(chosen)} of {len(table):,} validation rows of {Path(rows.origin).name}"
-    return _batched(finished, table, chosen, "validation row", origin, texts, ids)
+    return _batched(finished, table, chosen, "validation row", origin, rows)
 
 
 def _batched(
@@ -69,12 +75,20 @@ def _batched(
     chosen: np.ndarray,
     kind: str,
     origin: str,
-    texts: list[list[str]],
-    ids: list[list[int]],
+    source: Rows | None = None,
 ) -> Inputs:
-    """Returns the chosen rows, (num_chosen,) row numbers, in the batches of an evaluation."""
+    """Returns the chosen rows, (num_chosen,) row numbers, in the batches of an evaluation.
+
+    Args:
+        finished: the run, loaded.
+        table: the rows as tokens.
+        chosen: (num_chosen,) row numbers.
+        kind: how messages name a row, such as `validation row`.
+        origin: of the rows.
+        source: the rows as they were read; None where they were drawn as tokens.
+    """
     tokenizer = finished.inputs.tokenizer
-    batches, names = [], []
+    batches, names, texts, ids = [], [], [], []
     for places in evaluation_batches(table.lengths[chosen], finished.evaluator.batch_size):
         rows = chosen[places]
         batches.append(
@@ -83,37 +97,46 @@ def _batched(
             )
         )
         for row in rows:
-            count = 1 if table.groups is None else int(table.groups[row + 1] - table.groups[row])
+            spans = _spans(table, int(row))
+            count = len(spans)
             names += [f"{kind} {row + 1}" + (f", sequence {i + 1}" if count > 1 else "") for i in range(count)]  # fmt: skip
-    return Inputs(batches, names, origin, texts, ids)
+            own = _plain_texts(finished, source, int(row)) or [[]] * count
+            texts += own
+            ids += [table.ids[span].tolist() if plain else [] for span, plain in zip(spans, own, strict=True)]
+    return Inputs(batches, names, origin, texts, ids, *_probes(finished, max(map(len, texts), default=0)))
 
 
-def _plain_texts(
-    finished: LoadedModel, rows: Any, table: TokenTable, chosen: np.ndarray
-) -> tuple[list[list[str]], list[list[int]]]:
-    """Returns rows that are read as texts as they stand, with their ids; none where a task builds its own.
+def _spans(table: TokenTable, row: int) -> list[slice]:
+    """Returns where in `table.ids` each sequence of a row stands."""
+    first, stop = (row, row + 1) if table.groups is None else map(int, table.groups[row : row + 2])
+    return [slice(int(table.offsets[i]), int(table.offsets[i + 1])) for i in range(first, stop)]
 
-    A text without tokens, and a special token written out where the tokenizer cannot be kept from reading it,
-    are encoded by a rule that no tokenizer file can state; such rows are left out.
+
+def _plain_texts(finished: LoadedModel, rows: Rows | None, row: int) -> list[list[str]]:
+    """Returns the texts of each sequence of a row; none where a task builds its own tokens.
+
+    A text without tokens is encoded by a rule that no tokenizer file can state; it is left out.
     """
-    inputs = finished.inputs
-    if not inputs.task.plain_texts:
+    found = [] if rows is None else finished.inputs.task.plain_texts(rows, row)
+    return [list(texts) if all(texts) else [] for texts in found]
+
+
+def _probes(finished: LoadedModel, count: int) -> tuple[list[list[str]], list[list[int]]]:
+    """Returns texts with each special token written out, `count` texts a row, and their ids; none for count 0."""
+    if not count:
         return [], []
-    first, second = inputs.task.texts(rows)
-    tokenizer = text_encoder(inputs.tokenizer)
-    added = tokenizer.backend.added_tokens_decoder
-    special = [added[i].content for i in tokenizer.written_out]
-    texts, ids = [], []
-    for row in chosen:
-        own = [first[row]] if second is None else [first[row], second[row]]
-        if all(own) and not any(token in text for token in special for text in own):
-            texts.append(own)
-            ids.append(table.row(int(row)).tolist())
-    return texts, ids
+    tokenizer = text_encoder(finished.inputs.tokenizer)
+    tokens = sorted({t.content for t in tokenizer.backend.added_tokens_decoder.values() if t.special})
+    ended = None if tokenizer.single_end is None else tokenizer.backend.convert_ids_to_tokens(tokenizer.single_end)  # fmt: skip
+    probes = [f"a {token} b{token}" for token in tokens[:NUM_SEQUENCES] if token != ended]
+    if not probes:
+        return [], []
+    table = tokenizer.encode(probes, probes if count == 2 else None)
+    return [[probe] * count for probe in probes], [table.row(i).tolist() for i in range(len(probes))]
 
 
 def _drawn(finished: LoadedModel, missing: str) -> Inputs:
     """Returns rows that the run's tokenizer, or image processor, draws at random."""
-    table = finished.inputs.tokenizer.random_rows(np.random.default_rng(0), NUM_ROWS)
-    origin = f"{NUM_ROWS} rows drawn at random, as those of the run are not at hand ({missing})"
-    return _batched(finished, table, np.arange(NUM_ROWS), "drawn row", origin, [], [])
+    table = finished.inputs.tokenizer.random_rows(np.random.default_rng(0), NUM_SEQUENCES)
+    origin = f"{NUM_SEQUENCES} rows drawn at random, as those of the run are not at hand ({missing})"
+    return _batched(finished, table, np.arange(NUM_SEQUENCES), "drawn row", origin)

@@ -116,11 +116,12 @@ def prove(
     outputs, report = in_fresh_process(folder, finished, inputs, ways)
     refuse_keys(report["keys"])
     _compare_labels(report["labels"], finished.labels)
-    _compare_ids(report["ids"], inputs)
+    _compare_ids(report["ids"], inputs.texts, inputs.ids)
+    _compare_ids(report["probes"], inputs.probes, inputs.probe_ids)
     for way in ways:
         compare(way, outputs, right, inputs.names, finished.labels)
     return {"passes": [asdict(way) | {"name": way.name} for way in ways], "inputs": inputs.origin,
-            "texts": len(inputs.texts), "sequences": len(inputs.names), "resized": bool(report.get("resized"))}  # fmt: skip
+            "texts": sum(map(bool, inputs.texts)), "sequences": len(inputs.names), "resized": bool(report.get("resized"))}  # fmt: skip
 
 
 def in_fresh_process(
@@ -136,7 +137,7 @@ def in_fresh_process(
 
     Returns:
         Outputs as `compare` reads them: `ATTENTION/SHAPE` (num_places, num_outputs) fp32, and
-        `ATTENTION/SHAPE/counts` (num_sequences,) int64. The report: `keys`, `labels`, `ids`, `modules`.
+        `ATTENTION/SHAPE/counts` (num_sequences,) int64. The report: `keys`, `labels`, `ids`, `probes`, `modules`.
 
     Raises:
         ExportError: plain transformers and peft cannot load or run it.
@@ -174,7 +175,7 @@ def entry_of(
     """
     return {"folder": str(folder.path), "auto_class": folder.auto_class, "dtype": folder.dtype, "base": folder.base,
             "device": finished.runtime.device, "threads": finished.runtime.threads, "inputs": str(file),
-            "passes": [(way.attention, way.shape) for way in ways], "texts": inputs.texts,
+            "passes": [(way.attention, way.shape) for way in ways], "texts": inputs.texts, "probes": inputs.probes,
             "form": form_of(folder.head)}  # fmt: skip
 
 
@@ -264,12 +265,10 @@ def _compare_labels(found: dict[str, str], labels: list[str]) -> None:
         raise ExportError(Problem("config.json", f"its labels are {named}, the run's {labels}"))
 
 
-def _compare_ids(found: list[list[int]] | None, inputs: Inputs) -> None:
-    """Raises ExportError for texts that the folder's tokenizer reads as other tokens."""
-    if found is None:
-        return
-    wrong = [i for i, ids in enumerate(found) if ids != inputs.ids[i]]
+def _compare_ids(found: list[list[int]], texts: list[list[str]], right: list[list[int]]) -> None:
+    """Raises ExportError for texts that the folder's tokenizer reads as other tokens than the run."""
+    wrong = [i for i, ids in enumerate(found) if ids != right[i]]
     if wrong:
         row = wrong[0]
-        message = f"reads {len(wrong)} of {len(found)} rows otherwise; {inputs.texts[row]!r:.120} is {found[row][:12]}, in the run {inputs.ids[row][:12]}"
+        message = f"reads {len(wrong)} of {len(found)} texts otherwise; {texts[row]!r:.120} is {found[row][:12]}, in the run {right[row][:12]}"
         raise ExportError(Problem("tokenizer", message))

@@ -32,8 +32,9 @@ def run(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Args:
         entry: `folder`, `auto_class`, `dtype`, `device`, `threads`, `inputs` (a file of `BATCH/NAME` tensors),
-            `passes` of (attention kind, padded or unpadded), `base` where the folder holds an adapter, and
-            `texts`, where the tokenizer is tried too: rows of one text or two. `form` says how the head is called
+            `passes` of (attention kind, padded or unpadded), `base` where the folder holds an adapter, `texts`,
+            the text or two of each sequence, which the folder's own tokenizer reads in the unpadded pass, and
+            `probes`, more texts for the tokenizer. `form` says how the head is called
             (`ftcli.batching.head.Head`): `outputs`, `per_token`, `one_row`.
     """
     import torch
@@ -41,16 +42,18 @@ def run(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     if entry["threads"]:
         torch.set_num_threads(entry["threads"])
     batches = read_batches(Path(entry["inputs"]))
+    alone = unpadded(batches)
+    ids, probes = tokenize(entry, alone) if any(entry["texts"]) or entry["probes"] else ([], [])
     outputs: dict[str, Any] = {}
     report: dict[str, Any] = {"keys": []}
     models: dict[str, Any] = {}
     for attention, shape in entry["passes"]:
         if attention not in models:
             models = {attention: load(entry, attention, report)}
-        given = unpadded(batches) if shape == UNPADDED else batches
+        given = alone if shape == UNPADDED else batches
         values, counts = outputs_of(models[attention], given, entry["device"], entry["form"])
         outputs |= {f"{attention}/{shape}": values, f"{attention}/{shape}/counts": counts}
-    report["ids"] = token_ids(entry) if entry.get("texts") else None
+    report["ids"], report["probes"] = ids, probes
     report["labels"] = {str(k): v for k, v in models[attention].config.id2label.items()}
     report["modules"] = sorted({name.partition(".")[0] for name in sys.modules} & {"ftcli", "peft"})
     return outputs, report
@@ -185,15 +188,25 @@ def _by_sequence(model: Any, batch: dict[str, Any], form: dict[str, Any]) -> lis
     return [row[mask.bool()] for row, mask in zip(logits, batch["attention_mask"], strict=True)]
 
 
-def token_ids(entry: dict[str, Any]) -> list[list[int]]:
-    """Returns the ids that the folder's tokenizer gives to the entry's texts, cut at its own length."""
+def tokenize(entry: dict[str, Any], alone: list[dict[str, Any]]) -> tuple[list[list[int]], list[list[int]]]:
+    """Reads texts by the folder's own tokenizer, and puts what it gives in the place of the run's inputs.
+
+    Args:
+        entry: as in `run`.
+        alone: a batch of one sequence each, changed in place where the sequence has a text.
+
+    Returns:
+        The ids of each sequence, empty for one without a text, and those of the probes, all cut at the tokenizer's own length.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(entry["folder"])
-    pairs = len(entry["texts"][0]) == 2
-    rows = list(zip(*entry["texts"], strict=True))
-    encoded = tokenizer(list(rows[0]), list(rows[1]) if pairs else None, truncation=True)
-    return encoded["input_ids"]
+    tokenizer = AutoTokenizer.from_pretrained(entry["folder"], local_files_only=True)
+    found: list[list[int]] = []
+    for batch, texts in zip(alone, entry["texts"], strict=True):
+        read = tokenizer(*texts, truncation=True, return_tensors="pt") if texts else {}
+        batch |= {name: read[name] for name in batch if name in read}
+        found.append(batch["input_ids"][0].tolist() if texts else [])
+    return found, [tokenizer(*texts, truncation=True)["input_ids"] for texts in entry["probes"]]
 
 
 if __name__ == "__main__":

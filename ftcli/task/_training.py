@@ -42,8 +42,6 @@ class TrainingHalf:
     """What the rows hold, `texts` or `images`; data and tokenizer must be of the same kind."""
     table_class: ClassVar[type[TokenTable]] = TokenTable
     """What `encode` returns."""
-    plain_texts: ClassVar[bool] = True
-    """Whether the tokens of a row are those of `texts` and nothing else, so that a tokenizer alone can repeat them."""
     sequence_name: ClassVar[str] = "row"
     """What one sequence of a table is, where a row has several: a choice, a window."""
     alternatives: ClassVar[bool] = False
@@ -105,6 +103,14 @@ class TrainingHalf:
         """Returns the first texts and, where there are pairs, the second ones."""
         pair = self.columns.text_pair
         return rows.columns[self.columns.text], rows.columns[pair] if pair is not None else None
+
+    def plain_texts(self, rows: Rows, row: int) -> list[tuple[str, ...]]:
+        """Returns the text or two of each sequence of a row, which a plain tokenizer reads as this task does.
+
+        Empty where the task builds its tokens otherwise.
+        """
+        first, second = self.texts(rows)
+        return [(first[row],) if second is None else (first[row], second[row])]
 
     def contents(self, rows: Rows) -> list[list[Any]] | None:
         """Returns the columns that make two rows equal, apart from the label; None where rows are not made of text."""

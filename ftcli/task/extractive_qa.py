@@ -64,7 +64,6 @@ class ExtractiveQA(Task):
             peft_drops_inputs=True,
         ),
     )
-    plain_texts = False
     sequence_name = "window"
     kinds = ("answers",)
     pipeline_tag = "question-answering"
@@ -123,6 +122,10 @@ class ExtractiveQA(Task):
         if self.unlabelled(rows):
             return None
         return firsts(read_answers(rows, self.columns.label, self.context))
+
+    def plain_texts(self, rows: Rows, row: int) -> list[tuple[str, ...]]:
+        """Returns nothing: windows of a context are cut by a rule of this task."""
+        return []
 
     def encode(self, rows: Rows, tokenizer: Tokenizer, *, labelled: bool = True) -> TokenTable:
         """Returns the rows as groups of windows.

@@ -28,7 +28,6 @@ class ImageClassification(OneClass):
     heads = (Head("AutoModelForImageClassification"),)
     takes = "images"
     table_class = ImageTable
-    plain_texts = False
     pipeline_tag = "image-classification"
     usage_reader = "AutoImageProcessor"
 
@@ -39,6 +38,10 @@ class ImageClassification(OneClass):
     def contents(self, rows: Rows) -> None:
         """Returns None: an image is its pixels, wherever its file lies."""
         return
+
+    def plain_texts(self, rows: Rows, row: int) -> list[tuple[str, ...]]:
+        """Returns nothing: an image has no text."""
+        return []
 
     def encode(self, rows: Rows, tokenizer: Tokenizer, *, labelled: bool = True) -> TokenTable:
         """Returns the rows as pixels of one size with their labels.

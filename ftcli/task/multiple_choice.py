@@ -48,7 +48,6 @@ class MultipleChoice(Task):
         Head("AutoModelForMultipleChoice", one_row=True),
         Head("AutoModelForSequenceClassification", peft_task_type="SEQ_CLS"),
     )
-    plain_texts = False
     sequence_name = "choice"
     alternatives = True
     kinds = ("ranking",)
@@ -153,17 +152,21 @@ class MultipleChoice(Task):
             raise DataError(Problem(rows.where(row), message, "expected as many, all different"))
         return names
 
+    def plain_texts(self, rows: Rows, row: int) -> list[tuple[str, ...]]:
+        """Returns the pair that each choice is read as."""
+        question = rows.columns[self.columns.text][row]
+        context = self.columns.text_pair and rows.columns[self.columns.text_pair][row]
+        choices = self.choices(rows, row)
+        return [(context, f"{question} {choice}") if context else (question, choice) for choice in choices]
+
     def encode(self, rows: Rows, tokenizer: Tokenizer, *, labelled: bool = True) -> TokenTable:
         """Returns the rows as groups of sequences, one for each choice; labels are the places of the right ones, (num_rows,) int64."""
         labels = self.read_labels(rows) if labelled else None
-        firsts, seconds, ends = [], [], [0]
-        for row, question in enumerate(rows.columns[self.columns.text]):
-            choices = self.choices(rows, row)
-            context = self.columns.text_pair and rows.columns[self.columns.text_pair][row]
-            firsts += [context or question] * len(choices)
-            seconds += [f"{question} {choice}" if context else choice for choice in choices]
-            ends.append(len(firsts))
-        whole = text_encoder(tokenizer).encode(firsts, seconds)
+        pairs, ends = [], [0]
+        for row in range(len(rows)):
+            pairs += self.plain_texts(rows, row)
+            ends.append(len(pairs))
+        whole = text_encoder(tokenizer).encode([pair[0] for pair in pairs], [pair[1] for pair in pairs])
         return TokenTable(whole.ids, whole.offsets, whole.token_types, labels, np.array(ends, dtype=np.int64),
                           whole.extras, num_truncated=whole.num_truncated, num_tokens_cut=whole.num_tokens_cut)  # fmt: skip
 

@@ -44,7 +44,6 @@ class TokenClassification(Task):
     """
 
     heads = (Head("AutoModelForTokenClassification", per_token=True, peft_task_type="TOKEN_CLS"),)
-    plain_texts = False
     kinds = ("tags", "ids")
     confusion_kind = "ids"
     pipeline_tag = "token-classification"
@@ -133,6 +132,10 @@ class TokenClassification(Task):
                 raise DataError(Problem(rows.where(row), message, did_you_mean(lost, ids)))
             found.append(np.array([ids[tag] for tag in tags], dtype=np.int64))
         return found
+
+    def plain_texts(self, rows: Rows, row: int) -> list[tuple[str, ...]]:
+        """Returns the words with a space between them."""
+        return [(" ".join(self.words(rows, row)),)]
 
     def encode(self, rows: Rows, tokenizer: Tokenizer, *, labelled: bool = True) -> TokenTable:
         """Returns the rows as tokens, the tag of each word at its first token.

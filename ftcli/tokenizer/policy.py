@@ -1,5 +1,8 @@
 """One policy for every tokenizer: PAD, length, special tokens and empty texts are decided once, with a line for each.
 
+A special token that stands in a user's text is read as that token, as plain transformers reads it: entity markers that
+were added to the vocabulary, and `[SEP]` or `</s>` written out. `ftcli check-data` counts the latter.
+
 Nothing is padded here: rows keep their own length, and collation fills them up with the PAD id that is chosen here.
 """
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_LENGTH = 512
 _SHORTEST = 4
+_SHOWN = 6
 _PAD_NAMES = (
     "<pad>", "[PAD]", "<|pad|>", "<PAD>", "<|padding|>", "<|PAD|>", "[pad]", "<|finetune_right_pad_id|>",
 )  # fmt: skip
@@ -46,12 +50,16 @@ def apply_policy(
     """
     text_config = model_config.get_text_config()
     lines = list(decisions)
+    _check_ids(backend, text_config.vocab_size)
     max_length = _max_length(config, max_positions, lines)
     pad_id = _pad_id(backend, text_config, lines)
     backend.pad_token = backend.convert_ids_to_tokens(pad_id)
     backend.padding_side = padding_side
     backend.model_max_length = max_length
-    written_out = _special_in_texts(backend, lines)
+    backend.backend_tokenizer.encode_special_tokens = bool(backend.split_special_tokens)
+    if own := _own_special(backend):
+        more = f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else ""
+        lines.append(f"one token each wherever a text has them: {', '.join(own[:_SHOWN])}{more}")
     empty_id = None
     if not _encode(backend, ""):
         empty_id = backend.eos_token_id if _fits(backend.eos_token_id, text_config.vocab_size) else pad_id
@@ -66,7 +74,7 @@ def apply_policy(
         token_types=int(getattr(text_config, "type_vocab_size", 0) or 0) > 1,
         empty_id=empty_id,
         unk_id=backend.unk_token_id,
-        written_out=written_out,
+        single_end=model_config.eos_token_id if model_config.is_encoder_decoder else None,
         decisions=lines,
     )
 
@@ -129,37 +137,32 @@ def _encode(backend: Any, text: str) -> list[int]:
     return rust.encode(text).ids
 
 
-def _special_in_texts(backend: Any, lines: list[str]) -> tuple[int, ...]:
-    """Keeps `</s>` in a user's text from becoming the end token; returns the ids that need a replacement.
+def _own_special(backend: Any) -> list[str]:
+    """Returns the special tokens that no role (CLS, SEP, PAD, ...) has: those that the user added to mark texts."""
+    if backend.split_special_tokens:
+        return []
+    roles = {str(token) for name in backend.SPECIAL_TOKENS_ATTRIBUTES if (token := getattr(backend, name, None)) and isinstance(token, str)}  # fmt: skip
+    return [t.content for _, t in sorted(backend.added_tokens_decoder.items()) if t.special and t.content not in roles]  # fmt: skip
 
-    The backend splits special tokens in texts only with encode_special_tokens set; a Unigram model still finds them among its
-    pieces, and those are replaced by unk afterwards.
-    """
-    rust = backend.backend_tokenizer
-    backend.split_special_tokens = True
-    rust.encode_special_tokens = True
-    special = {i: token.content for i, token in backend.added_tokens_decoder.items() if token.special}
-    special.pop(backend.unk_token_id, None)
-    encodings = rust.encode_batch([f"a {content} a" for content in special.values()])
-    found = []
-    for token_id, encoding in zip(special, encodings, strict=True):
-        plain = [i for i, mask in zip(encoding.ids, encoding.special_tokens_mask, strict=True) if not mask]
-        if token_id in plain:
-            found.append(token_id)
-    if found and backend.unk_token_id is None:
-        lines.append(f"{special[found[0]]} written out in a text is read as the special token")
-        return ()
-    if found:
-        names = ", ".join(special[i] for i in found[:3]) + (", ..." if len(found) > 3 else "")
-        lines.append(f"special tokens written out in a text ({names}) are read as {backend.unk_token}")
-    return tuple(found)
+
+def _check_ids(backend: Any, vocab_size: int) -> None:
+    """Raises ConfigError where a token has no row in the embedding; a PAD without one is left to `_pad_id`."""
+    beyond = {i: token for token, i in backend.get_vocab().items() if i >= vocab_size and token != backend.pad_token}  # fmt: skip
+    if beyond:
+        last = max(beyond)
+        message = (
+            f"gives {beyond[last]!r} the id {last}; the model's embedding ends at {vocab_size - 1} ({len(beyond):,} "
+            f"token{'s' if len(beyond) > 1 else ''} beyond it)"
+        )
+        hint = "in transformers type model.resize_token_embeddings(len(tokenizer)), save both in one folder and set model.path=DIR"
+        raise ConfigError(Problem("tokenizer", message, hint))
 
 
 def _check_eos(backend: Any, model_config: PreTrainedConfig) -> None:
     """Encoder-decoders (BART, T5) score the last EOS of a row, and need as many of them in every row.
 
-    A tokenizer's template gives every row the same: one for a text, one for a text or three for a pair; none
-    can come from the text itself (`_special_in_texts`).
+    A tokenizer's template gives every row the same: one for a text, one for a text or three for a pair. A text that
+    has one more is refused when it is read (`TextTokenizer.require_template_ends`).
     """
     if not model_config.is_encoder_decoder:
         return

@@ -45,8 +45,8 @@ class TextTokenizer:
     """Only token of a text that would have none; None where special tokens stand in every row."""
     unk_id: int | None
     """Id of the unknown token, None where there is none."""
-    written_out: tuple[int, ...]
-    """Ids of special tokens that this backend also reads out of a user's text; replaced by `unk_id`."""
+    single_end: int | None
+    """Id of the end token that an encoder-decoder counts, so that no text may hold one; None for others."""
     decisions: list[str] = field(default_factory=list)
     """What was decided for the user, a line each."""
     fingerprint: str = field(init=False)
@@ -82,6 +82,7 @@ class TextTokenizer:
         lost: list[np.ndarray] = []
         for chunk in _chunks(rows):
             encodings, cut = self._encode_chunk(rust, chunk)
+            self.require_template_ends(encodings, chunk)
             lost.append(cut)
             for encoding in encodings:
                 ids.append(self.row_ids(encoding))
@@ -165,8 +166,8 @@ class TextTokenizer:
             f"Texts of at most {self.max_length} tokens, special ones included; longer ones are cut.",
             f"PAD is id {self.pad_id}, on the {self.padding_side}.",
         ]
-        if self.written_out:
-            lines.append("A special token written out in a text was read as unknown in training; a plain tokenizer reads it as the token.")  # fmt: skip
+        if not self.backend.split_special_tokens:
+            lines.append("A special token written out in a text is read as that token.")
         return lines
 
     def random_rows(self, draw: np.random.Generator, num_rows: int) -> TokenTable:
@@ -196,7 +197,7 @@ class TextTokenizer:
         rust = self.backend.backend_tokenizer
         rust.no_truncation()
         rust.no_padding()
-        rust.encode_special_tokens = True
+        rust.encode_special_tokens = bool(self.backend.split_special_tokens)
         return rust
 
     def _encode_chunk(self, rust: Any, rows: list[Any]) -> tuple[list[Any], np.ndarray]:
@@ -218,11 +219,26 @@ class TextTokenizer:
         """Returns the ids of an encoding (tokenizers.Encoding), (length,) int32, never empty."""
         if not len(encoding):
             return np.array([self.empty_id], dtype=np.int32)
-        ids = np.array(encoding.ids, dtype=np.int32)
-        if self.written_out and self.unk_id is not None:
-            from_text = np.array(encoding.special_tokens_mask) == 0
-            ids[from_text & np.isin(ids, self.written_out)] = self.unk_id
-        return ids
+        return np.array(encoding.ids, dtype=np.int32)
+
+    def require_template_ends(self, encodings: list[Any], rows: list[Any]) -> None:
+        """Checks that no text holds the end token where the model counts it (BART, T5).
+
+        Args:
+            encodings: of the rows, tokenizers.Encoding.
+            rows: a text each, or a pair.
+
+        Raises:
+            DataError: names the first text that does.
+        """
+        if self.single_end is None:
+            return
+        for encoding, row in zip(encodings, rows, strict=True):
+            pairs = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+            if any(i == self.single_end and not mask for i, mask in pairs):
+                token = self.backend.convert_ids_to_tokens(self.single_end)
+                message = f"a text holds {token}, the end token that this model's head looks for: {row!r:.80}"
+                raise DataError(Problem("data", message, f"remove {token} from the texts"))
 
     def require_room(self, num_special: int, num_texts: int) -> None:
         """Checks that a row holds a token of each text beside its special tokens.
@@ -256,7 +272,7 @@ class TextTokenizer:
             "padding_side": self.padding_side,
             "token_types": self.token_types,
             "empty_id": self.empty_id,
-            "written_out": self.written_out,
+            "written_out": [],  # of version 0.1, whose runs are resumed
         }
         text = json.dumps(settings, sort_keys=True) + self.prepared().to_str()
         return hashlib.sha256(text.encode()).hexdigest()

@@ -136,3 +136,26 @@ def test_a_head_that_peft_leaves_wrapped_is_unwrapped_on_merging(tmp_path):
         plain = merged(model, "layernorm-tuning")
         assert torch.allclose(plain(input_ids=ids).logits, before, atol=1e-6)
     assert set(plain.state_dict()) == names and plain.classifier is head
+
+
+def test_the_proof_reads_special_tokens_as_plain_transformers_does(
+    train, ftcli, in_this_process, tmp_path, monkeypatch
+):
+    from ftcli.tokenizer.text import TextTokenizer
+
+    run = train(SEQUENCE, "bert")
+    done = ftcli("export", str(run), str(tmp_path / "out"), "--json")
+    assert done.code == 0, done.err
+    [report] = in_this_process
+    assert report["probes"][0][:1] + report["probes"][0][-1:] == [1, 2] and len(report["probes"]) >= 4
+    assert all(report["ids"])  # every row's ids are the plain tokenizer's
+    save = TextTokenizer.save
+
+    def saved_otherwise(self, folder, model_folder):
+        save(self, folder, model_folder)
+        file = folder / "tokenizer_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"split_special_tokens": True}))
+
+    monkeypatch.setattr(TextTokenizer, "save", saved_otherwise)
+    done = ftcli("export", str(run), str(tmp_path / "other"))
+    assert done.code == 3 and "texts otherwise" in done.err and not (tmp_path / "other").exists()

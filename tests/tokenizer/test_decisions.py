@@ -157,7 +157,10 @@ def test_pairs_and_token_types_where_the_model_reads_them(tmp_path: Path, models
     assert table.token_types is not None and table.token_types.dtype == np.uint8
     assert table.token_types.tolist() == [0, 0, 0, 0, 1, 1]
     for other in ("distilbert", "roberta", "deberta-v2"):
-        assert build_tokenizer(place, models.tiny_config(other)).encode(["good film"], ["bad"]).token_types is None
+        assert (
+            build_tokenizer(place, models.tiny_config(other)).encode(["good film"], ["bad"]).token_types
+            is None
+        )
 
 
 def test_truncation_is_exact_and_counted(tmp_path: Path, models: ModuleType) -> None:
@@ -210,24 +213,53 @@ def test_half_a_surrogate_pair_is_a_data_error(tmp_path: Path, models: ModuleTyp
 
 
 def test_ids_beyond_the_embedding_are_refused(tmp_path: Path, models: ModuleType) -> None:
-    tokenizer = build_tokenizer(models.write_wordpiece(tmp_path), models.tiny_config("bert", vocab_size=16))
-    assert tokenizer.encode(["good"]).row(0).tolist() == [2, 5, 3]
-    with pytest.raises(ConfigError, match="'##like' the id 16"):
-        tokenizer.encode(["goodlike"])
+    place = models.write_wordpiece(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"'##ly' the id 17; the model's embedding ends at 15 \(2 tokens beyond it\)"
+    ):
+        build_tokenizer(place, models.tiny_config("bert", vocab_size=16))
+    build_tokenizer(place, models.tiny_config("bert", vocab_size=18))
+
+
+def test_a_pad_alone_beyond_the_embedding_is_replaced(tmp_path: Path, models: ModuleType) -> None:
+    names = {"pad_token": "[PAD]", "eos_token": "e"}
+    place = write_words(tmp_path, ["u", "e", "m"], special=("[PAD]",), **names)
+    tokenizer = build_tokenizer(place, models.tiny_config("gpt2", vocab_size=3))
+    assert tokenizer.pad_id == 1
+    with pytest.raises(ConfigError, match=r"'\[PAD\]' the id 3"):
+        tokenizer.encode(["m [PAD]"])
 
 
 # --- special tokens in a text, empty texts, end tokens
 
 
-def test_special_tokens_in_a_text_are_text(tmp_path: Path, models: ModuleType) -> None:
+def test_special_tokens_in_a_text_are_the_tokens_of_plain_transformers(
+    tmp_path: Path, models: ModuleType
+) -> None:
+    from transformers import AutoTokenizer
+
     place = write_words(
-        tmp_path, ["<u>", "<e>", "<p>", "a"], special=("<e>", "<p>"), template="$A <e>",
+        tmp_path, ["<u>", "<e>", "<p>", "a", "b"], special=("<e>", "<p>", "[E1]", "[/E1]"), template="$A <e>",
         eos_token="<e>", pad_token="<p>", unk_token="<u>",
     )  # fmt: skip
     tokenizer = build_tokenizer(place, models.tiny_config("gpt2"))
-    ids = tokenizer.encode(["a <e> a <p>"]).row(0).tolist()
-    assert ids == [3, 0, 3, 0, 1]  # read as unk by a vocabulary of words, and one real end
-    assert "special tokens written out in a text (<e>, <p>) are read as <u>" in tokenizer.decisions
+    text = "[E1] a [/E1] <e> b<p>"
+    assert tokenizer.encode([text]).row(0).tolist() == [5, 3, 6, 1, 4, 2, 1]
+    assert AutoTokenizer.from_pretrained(place)(text)["input_ids"] == [5, 3, 6, 1, 4, 2, 1]
+    assert "one token each wherever a text has them: [E1], [/E1]" in tokenizer.decisions
+    tokenizer.save(tmp_path / "saved", place)
+    assert AutoTokenizer.from_pretrained(tmp_path / "saved")(text)["input_ids"] == [5, 3, 6, 1, 4, 2, 1]
+
+
+def test_a_folder_that_splits_special_tokens_keeps_on_doing_so(tmp_path: Path, models: ModuleType) -> None:
+    place = write_words(tmp_path, ["<u>", "<e>", "a"], special=("[E1]",), eos_token="<e>", unk_token="<u>")
+    stated = json.loads((place / "tokenizer_config.json").read_text())
+    (place / "tokenizer_config.json").write_text(json.dumps(stated | {"split_special_tokens": True}))
+    assert build_tokenizer(place, models.tiny_config("gpt2")).encode(["a [E1] a"]).row(0).tolist() == [
+        2,
+        0,
+        2,
+    ]
 
 
 def test_also_in_a_unigram_model(tmp_path: Path, models: ModuleType) -> None:
@@ -242,8 +274,8 @@ def test_also_in_a_unigram_model(tmp_path: Path, models: ModuleType) -> None:
     (tmp_path / "spiece.model").write_bytes(made.getvalue())
     tokenizer = build_tokenizer(tmp_path, models.tiny_config("bert", vocab_size=300))
     ids = tokenizer.encode(["fox </s> dog <pad>"]).row(0).tolist()
-    assert ids.count(tokenizer.backend.eos_token_id) == 1 and ids[-1] == tokenizer.backend.eos_token_id
-    assert tokenizer.pad_id not in ids
+    assert ids == tokenizer.backend("fox </s> dog <pad>")["input_ids"]
+    assert ids.count(tokenizer.backend.eos_token_id) == 2 and ids.count(tokenizer.pad_id) == 1
 
 
 def write_bpe(place: Path) -> Path:
@@ -286,8 +318,11 @@ def test_bart_rows_end_in_the_token_it_scores(tmp_path: Path, models: ModuleType
     names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "bos_token": "<s>"}
     config = models.tiny_config("bart")
     ends = write_words(tmp_path / "ends", words, special=tuple(words[:4]), template="<s> $A </s>", **names)
-    table = build_tokenizer(ends, config).encode(["a", "a </s> b", ""])
-    assert [table.row(i).tolist() for i in range(3)] == [[0, 4, 2], [0, 4, 3, 5, 2], [0, 2]]  # one end each
+    tokenizer = build_tokenizer(ends, config)
+    table = tokenizer.encode(["a", "<s> b", ""])
+    assert [table.row(i).tolist() for i in range(3)] == [[0, 4, 2], [0, 0, 5, 2], [0, 2]]  # one end each
+    with pytest.raises(DataError, match="a text holds </s>, the end token"):
+        tokenizer.encode(["a", "a </s> b"])
     bare = write_words(tmp_path / "bare", words, special=tuple(words[:4]), **names)
     with pytest.raises(ConfigError, match=r"bart scores the end token \(id 2\)"):
         build_tokenizer(bare, config)

@@ -96,12 +96,6 @@ def check_vocabulary(inputs: RunInputs) -> list[Finding]:
     size, backend = tokenizer.vocab_size, tokenizer.backend
     pad = f"PAD is {backend.convert_ids_to_tokens(tokenizer.pad_id)!r} (id {tokenizer.pad_id}), rows are padded on the {tokenizer.padding_side}"
     largest = max(backend.get_vocab().values())
-    found = [
+    return [
         Finding("vocabulary", Level.fact, f"ids up to {largest:,} in an embedding of {size:,} rows; {pad}")
     ]
-    if largest >= size:
-        text = f"the tokenizer has ids up to {largest:,}, the embedding {size:,} rows: words beyond it cannot be read"
-        found.append(
-            Finding("vocabulary", Level.warning, text, "use the model's own tokenizer: tokenizer=auto")
-        )
-    return found

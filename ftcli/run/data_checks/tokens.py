@@ -31,6 +31,7 @@ def check_tokens(rows: Rows, table: TokenTable, tokenizer: TextEncoder, task: Ta
     found = [
         _lengths(rows, table, tokenizer.max_length, task.sequence_name),
         _unknown(rows, table, tokenizer),
+        _special(rows, table, tokenizer, task),
     ]
     if task.alternatives:
         found.append(_equal_sequences(rows, table, task.sequence_name))
@@ -64,6 +65,30 @@ def _unknown(rows: Rows, table: TokenTable, tokenizer: TextEncoder) -> Finding |
     text = f"{rows.name}: {share:.0%} of the tokens are unknown to the tokenizer"
     hint = "use the tokenizer that the model was trained with, and texts of its language"
     return Finding("unknown-tokens", level, text, hint, places(rows, sorted(set(at.tolist()))))
+
+
+def _special(rows: Rows, table: TokenTable, tokenizer: TextEncoder, task: Task) -> Finding | None:
+    """Counts rows with more CLS, SEP, BOS, EOS, MASK than the tokenizer itself writes: texts that hold them."""
+    texts = task.plain_texts(rows, 0) if len(rows) else []
+    roles = ("cls_token", "sep_token", "bos_token", "eos_token", "mask_token")
+    ids = {name: getattr(tokenizer.backend, f"{name}_id") for name in roles}
+    if not texts or all(i is None for i in ids.values()):
+        return None
+    written = np.isin(table.ids, [i for i in ids.values() if i is not None])
+    own = tokenizer.backend.num_special_tokens_to_add(pair=len(texts[0]) == 2)
+    counts = np.diff(np.concatenate([[0], np.cumsum(written)])[table.offsets])
+    ordinary = np.diff(table.offsets) > 1  # an empty text is one end token
+    more = np.flatnonzero((counts > own) & ordinary)
+    if not len(more):
+        return None
+    at = more if table.groups is None else np.searchsorted(table.groups, more, side="right") - 1
+    at = np.unique(at).tolist()
+    names = ", ".join(
+        sorted({str(getattr(tokenizer.backend, name)) for name, i in ids.items() if i is not None})
+    )
+    text = f"{rows.name}: {len(at):,} rows hold a special token ({names}) written out, and it is read as that token"
+    hint = "remove it from the texts unless you put it there for the model"
+    return Finding("special-tokens", Level.warning, text, hint, places(rows, at))
 
 
 def _equal_sequences(rows: Rows, table: TokenTable, name: str) -> Finding | None:
