@@ -18,8 +18,8 @@ from ftcli.config.foreign.words import typed_words
 from ftcli.config.overrides import Override, join_flags, parse_overrides, split_swaps
 from ftcli.config.recipes import Defaults, Recipe, compose_choices, compose_recipe, find_recipe
 from ftcli.config.schema import ROLES, RunConfig
-from ftcli.config.typed_tree import PATHS, SEED_DEFAULTS, TypedTree, as_text
-from ftcli.config.validate import problems_of_values
+from ftcli.config.typed_tree import PATHS, TypedTree, as_text
+from ftcli.config.validate import problems_of, problems_of_values
 from ftcli.errors import ConfigError, Problem
 
 QUICKSTART = "quickstart"
@@ -144,13 +144,17 @@ def _is_own(swapped: set[str], settings: list[Override]) -> bool:
 
 
 def _problems_of_rest(tree: TypedTree, settings: list[Override], found: list[Problem]) -> list[Problem]:
-    """Returns the values out of range among the overrides that were understood, beside those that were not."""
+    """Returns what else is wrong beside the overrides that were not understood.
+
+    Where all were, and some only are out of bounds, every problem between fields is among them.
+    """
     reported = {problem.key for problem in found}
-    for key in reported & SEED_DEFAULTS.keys():
-        tree.reset_seed(key)
     try:
         config = tree.to_config(QUICKSTART)
     except ConfigError as error:
         return list(error.problems)
-    wrong = problems_of_values(config, {override.key for override in settings})
+    if len(found) == tree.num_out_of_bounds:
+        wrong = problems_of(config)
+    else:
+        wrong = problems_of_values(config, {override.key for override in settings})
     return [problem for problem in wrong if problem.key not in reported]

@@ -13,3 +13,10 @@ def leaves(node: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+REFERENCE = (
+    "${...} is refused: a configuration refers to nothing and runs no code",
+    "write the value itself",
+)
+"""Message and hint on OmegaConf's references and resolvers, such as `${oc.env:HOME}`."""

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 
 from ftcli.config.bundled import bundled
 from ftcli.config.dotted import leaves
+from ftcli.config.fields import OnResume, on_resume
 from ftcli.config.registry import lookup
 from ftcli.config.schema import ROLES, RunConfig
 
@@ -33,6 +34,9 @@ the keys of one configuration, each with its value and where the value comes fro
 On the command line a key is set with `group.key=value`, a choice with `group=choice`. `null` is YAML's word for "not
 set"; the texts call it None. A default is that of the configuration class; below each table stands what the choices set
 otherwise, and a recipe may set yet another value.
+
+The column `resume` says what `ftcli resume RUN key=value` does with a new value: `yes` takes it and records it in the run's
+config.yaml, `--allow-change` asks for `--allow-change freezing`, and an empty cell refuses it: it would be another run.
 
 This page is generated from the docstrings of the configuration classes: edit those, then run `make reference`.
 """
@@ -56,6 +60,10 @@ class Key:
     type: str
     default: str
     text: str
+    on_resume: OnResume = OnResume.refused
+
+
+RESUME = {OnResume.recorded: "yes", OnResume.allow_change: "`--allow-change`", OnResume.refused: ""}
 
 
 def page() -> str:
@@ -125,7 +133,8 @@ def _keys(config_class: type, prefix: str) -> Iterator[Key]:
         if dataclasses.is_dataclass(kind):
             yield from _keys(kind, f"{prefix}.{field.name}")  # type: ignore[arg-type]
             continue
-        yield Key(f"{prefix}.{field.name}", _type(kind), _value(_default(field)), texts.get(field.name, ""))
+        text, tag = texts.get(field.name, ""), on_resume(config_class, field.name)
+        yield Key(f"{prefix}.{field.name}", _type(kind), _value(_default(field)), text, tag)
 
 
 def _field_texts(config_class: type) -> dict[str, str]:
@@ -201,9 +210,10 @@ def _first_comment(file: Path) -> str:
 
 def _table(keys: list[Key]) -> str:
     rows = [
-        f"| `{k.name}` | {_escaped(k.type)} | `{_escaped(k.default)}` | {_escaped(k.text)} |" for k in keys
+        f"| `{k.name}` | {_escaped(k.type)} | `{_escaped(k.default)}` | {RESUME[k.on_resume]} | {_escaped(k.text)} |"
+        for k in keys
     ]
-    return "\n".join(["| key | type | default | meaning |", "|---|---|---|---|", *rows, ""])
+    return "\n".join(["| key | type | default | resume | meaning |", "|---|---|---|---|---|", *rows, ""])
 
 
 def _escaped(text: str) -> str:

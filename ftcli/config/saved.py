@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 
 from ftcli.config.compose import Composed, restore
 from ftcli.config.dotted import leaves
-from ftcli.config.schema import ROLES
+from ftcli.config.fields import OnResume, on_resume
+from ftcli.config.schema import ROLES, RunConfig
 
 
 def render_config(composed: Composed) -> str:
@@ -66,6 +67,17 @@ def restored(path: Path, overrides: list[str]) -> Composed:
         freezing: Any = composed.config.freezing  # only some strategies have a file
         freezing.file = composed.values.freezing.file = str(kept.absolute())
     return composed
+
+
+def tag_of(config: RunConfig, key: str) -> OnResume:
+    """Returns what a continued run does with a change of a key, by the tag on its field.
+
+    Args:
+        config: the run's.
+        key: dotted key, or the name of a role or of a key of no role: those are refused.
+    """
+    role, _, path = key.partition(".")
+    return on_resume(type(getattr(config, role)), path) if path else OnResume.refused
 
 
 def differences(old: Composed, new: Composed) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from ftcli.config.fields import COUNT, NOT_NEGATIVE, POSITIVE, RECORDED, SEED, SHARE, Bounds
 from ftcli.errors import Problem
 
 ROLES = (
@@ -107,9 +108,9 @@ class PublishedConfig:
 
     optimizer: str | None = None
     """Choice of the optimizer group that comes nearest."""
-    lr: float | None = None
+    lr: Annotated[float | None, NOT_NEGATIVE] = None
     """Learning rate, the middle one where a range is given."""
-    batch_size: int | None = None
+    batch_size: Annotated[int | None, COUNT] = None
     """Rows an optimizer step."""
 
 
@@ -127,7 +128,7 @@ class ModelConfig(RoleConfig):
     """`random` builds the architecture from config.json alone."""
     dtype: Dtype = Dtype.float32
     """Storage of the weights. Half precision is refused for anything that trains."""
-    dropout: float | None = None
+    dropout: Annotated[float | None, SHARE] = None
     """Probability in [0, 1) set in all of the architecture's dropout fields. None keeps its own."""
     attention: Attention = Attention.auto
     """Attention kernel. `auto` is decided by a rule of device and length, printed and recorded."""
@@ -142,7 +143,7 @@ class TokenizerConfig(RoleConfig):
     overlength: Overlength | None = None
     """What becomes of rows longer than max_length: `truncate` cuts them, `drop` leaves them out of
     training, `error` refuses them. None: cut, but refused where more than a tenth of the rows are."""
-    max_length: int | None = None
+    max_length: Annotated[int | None, COUNT] = None
     """Tokens a row, special tokens included. None: the model's positions, 512 at most."""
 
 
@@ -188,24 +189,24 @@ class DataConfig(RoleConfig):
     """Which column means what."""
     label_names: list[str] | None = None
     """Names of the label ids 0, 1, ... None: learned from the data."""
-    limit_train: int | None = None
+    limit_train: Annotated[int | None, COUNT] = None
     """Rows used for training, drawn by seed. None: all."""
-    limit_validation: int | None = None
+    limit_validation: Annotated[int | None, COUNT] = None
     """Rows used for validation, drawn by seed. None: all."""
-    seed: int | None = None
+    seed: Annotated[int | None, SEED] = None
     """Draws the rows of a limit. None: the run's seed; the members of an ensemble share their parent's."""
     accept: list[str] = field(default_factory=list)
     """Errors of `ftcli check-data` that shall not end a run, by name, such as overlap."""
-    validation_share: float | None = None
+    validation_share: Annotated[float | None, Bounds(0, 0.5, above=True)] = None
     """Share in (0, 0.5] of the training rows held out, stratified by label and chosen by content
     hash, when there is no validation part."""
 
 
 @dataclass(kw_only=True, slots=True)
 class TaskConfig(RoleConfig):
-    num_labels: int | None = None
-    """Classes. None: learned from the training labels."""
-    label_smoothing: float = 0.0
+    num_labels: Annotated[int | None, Bounds(2, 100_000)] = None
+    """Classes, 100,000 at most. None: learned from the training labels."""
+    label_smoothing: Annotated[float, SHARE] = 0.0
     """Share in [0, 1) of the target spread over all classes."""
     metrics: list[str] = field(default_factory=lambda: ["accuracy"])
     """Names of files in ftcli/metric."""
@@ -266,7 +267,7 @@ class OptimizerConfig(RoleConfig):
 class SchedulerConfig(RoleConfig):
     warmup: str = "0"
     """`100st` steps, `1ep` epochs, or a share of all steps such as `0.1`."""
-    total_steps: int | None = None
+    total_steps: Annotated[int | None, COUNT] = None
     """Length of the curve in steps. None: the run's own length. A pinned curve outlives a resume."""
 
 
@@ -277,28 +278,28 @@ class LoggerConfig(RoleConfig):
 
 @dataclass(kw_only=True, slots=True)
 class TrainerConfig(RoleConfig):
-    epochs: float = 3.0
-    """Passes over the training rows; a fraction is allowed."""
-    max_steps: int | None = None
+    epochs: Annotated[float, Bounds(0, 1_000_000, above=True), RECORDED] = 3.0
+    """Passes over the training rows, 1,000,000 at most; a fraction is allowed."""
+    max_steps: Annotated[int | None, COUNT, RECORDED] = None
     """Optimizer steps; ends the run earlier than `epochs` when smaller."""
-    batch_size: int = 32
+    batch_size: Annotated[int, COUNT] = 32
     """Rows an optimizer step; does not count where `token_budget` is set."""
-    token_budget: int | None = None
+    token_budget: Annotated[int | None, COUNT] = None
     """Most padded tokens an optimizer step, rows x the longest of them, instead of `batch_size` rows. Every
     epoch has the same number of steps. None: `batch_size` decides."""
-    micro_batch_size: int | MicroBatch | None = None
+    micro_batch_size: Annotated[int | MicroBatch | None, COUNT] = None
     """Rows a forward pass. None: the whole batch. `auto`: on CUDA the largest half, quarter, eighth ... of it that
     fits in memory, tried on the longest rows before step one; the whole batch elsewhere. Only splits the batch."""
-    eval_batch_size: int = 64
+    eval_batch_size: Annotated[int, COUNT] = 64
     """Rows a forward pass of an evaluation."""
     precision: Precision = Precision.auto
     """`auto`: bf16 where the hardware multiplies it natively, else fp32. fp16: fp32 weights,
     autocast and a gradient scaler."""
     device: Device = Device.auto
     """`auto`: cuda, then mps, then cpu."""
-    threads: int | None = None
-    """CPU threads. None: torch's own choice; recorded, and set again by a resume."""
-    max_grad_norm: float | None = 1.0
+    threads: Annotated[int | None, Bounds(1, 1024)] = None
+    """CPU threads, 1,024 at most. None: torch's own choice; recorded, and set again by a resume."""
+    max_grad_norm: Annotated[float | None, POSITIVE] = 1.0
     """Gradients are scaled down to this global L2 norm. None: no clipping."""
     gradient_checkpointing: bool = False
     """Recompute activations in backward: less memory, more time."""
@@ -309,24 +310,24 @@ class TrainerConfig(RoleConfig):
     """Activations of frozen lower layers. `auto`: computed once and kept in memory, else in files under the cache
     folder, where at least two epochs read them; `disk`: always in files, which later runs read again; `off`:
     computed in every step."""
-    prefix_cache_gib: float = 8.0
+    prefix_cache_gib: Annotated[float, POSITIVE] = 8.0
     """Most such activations kept at a time, in GiB (2^30 bytes), above 0; what needs more is computed in every step.
     A run that writes files removes those not read for longest until all in the folder keep to it."""
-    log_every_n_steps: int = 10
+    log_every_n_steps: Annotated[int, COUNT, RECORDED] = 10
     """Steps between lines in metrics.jsonl."""
-    eval_every_n_steps: int | None = None
+    eval_every_n_steps: Annotated[int | None, COUNT, RECORDED] = None
     """Steps between evaluations. None: at the end of each epoch."""
-    save_every_n_steps: int | None = None
+    save_every_n_steps: Annotated[int | None, COUNT, RECORDED] = None
     """Steps between checkpoints beside those of evaluations. None: only at evaluations."""
-    keep_checkpoints: int = 2
+    keep_checkpoints: Annotated[int, COUNT, RECORDED] = 2
     """Newest checkpoints kept; the best is kept besides."""
     monitor: str | None = None
     """Validation figure that decides best and early stopping. None: the task's first metric."""
     mode: Mode = Mode.auto
     """Direction of `monitor`. `auto`: known by the metric."""
-    patience: int | None = None
+    patience: Annotated[int | None, COUNT, RECORDED] = None
     """Evaluations without improvement before stopping. None: no early stopping."""
-    min_delta: float = 0.0
+    min_delta: Annotated[float, NOT_NEGATIVE, RECORDED] = 0.0
     """Smallest change of `monitor` that counts as an improvement."""
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -9,6 +10,8 @@ from typing import Any, get_args, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ftcli.config.dotted import REFERENCE
+from ftcli.config.fields import LARGEST_SEED, wrong_text, wrong_value
 from ftcli.config.foreign.choices import Typed
 from ftcli.config.foreign.words import answer_key
 from ftcli.config.overrides import Override, parse_value
@@ -17,9 +20,9 @@ from ftcli.config.registry import lookup
 from ftcli.config.schema import ROLES, RunConfig
 from ftcli.errors import ConfigError, Problem, did_you_mean, nearest
 
-LARGEST_SEED = 2**63 - 1
-"""What torch's generators take."""
 SEED_DEFAULTS: dict[str, Any] = {"seed": 42, "seeds": [], "num_seeds": 1}
+MOST_SEEDS = 1000
+"""Members of an ensemble."""
 SEED_TYPES: dict[str, Any] = {"seed": int, "seeds": list[int], "num_seeds": int}
 PATHS = (
     "model.path",
@@ -44,11 +47,13 @@ class TypedTree:
         values: the values set so far.
         origins: dotted key -> `default`, `recipe`, `shell` or `run`.
         problems: what is wrong with the values that were set.
+        num_out_of_bounds: how many of the problems are values of the right type.
     """
 
     def __init__(self, choices: dict[str, str], uses: dict[str, str], typed: Typed) -> None:
         self.choices, self.uses, self.typed = dict(choices), dict(uses), typed
         self.problems: list[Problem] = []
+        self.num_out_of_bounds = 0
         self.classes: dict[str, type] = {
             role: lookup(role, self.uses[role]).config_class for role in ROLES if role != "trainer"
         }
@@ -73,18 +78,38 @@ class TypedTree:
         if key not in self.known:
             self.problems.append(self._unknown_key(key, shown, as_text(value)))
             return
-        if key in PATHS and isinstance(value, str) and "${" not in value:
-            value = str(Path(value).expanduser().absolute())
-        try:
-            member = _enum_member(self._type_of(key), value.value if isinstance(value, Enum) else value)
-            OmegaConf.update(self.values, key, member, merge=False)
-            resolved = OmegaConf.select(self.values, key)
-            if key in SEED_TYPES and (wrong := _wrong_seed(key, resolved)):
-                raise ValueError(wrong)
+        if holds_reference(value):
+            self.problems.append(Problem(shown, *REFERENCE))
+        elif wrong := self._wrong(key, value):
+            self.problems.append(Problem(shown, f"got {shortened(value)}", wrong))
+        else:
             self.origins[key] = origin
-        except (OmegaConfBaseException, ValueError) as error:
-            hint = str(error) if key in SEED_TYPES else self._expected(key)
-            self.problems.append(Problem(shown, f"got {as_text(value)!r}", hint))
+
+    def _wrong(self, key: str, value: Any) -> str:
+        """Sets a value; returns what was expected instead, the value before kept, or ''."""
+        kind = self._type_of(key)
+        if wrong := next((w for w in map(wrong_text, _texts(value)) if w), ""):
+            return wrong
+        if key in PATHS and isinstance(value, str):
+            value = absolute(value)
+        member = _enum_member(kind, value.value if isinstance(value, Enum) else value)
+        before = OmegaConf.select(self.values, key)
+        try:
+            OmegaConf.update(self.values, key, member, merge=False)
+        except (OmegaConfBaseException, ValueError, OverflowError):
+            return _wrong_seed(key, value) if key in SEED_TYPES else self._expected(key)
+        now = OmegaConf.select(self.values, key)
+        wrong = _wrong_seed(key, now) if key in SEED_TYPES else self._out_of_bounds(key, now)
+        if wrong:
+            OmegaConf.update(self.values, key, before, merge=False)
+            self.num_out_of_bounds += 1
+        return wrong
+
+    def _out_of_bounds(self, key: str, value: Any) -> str:
+        role, _, path = key.partition(".")
+        value = list(value) if OmegaConf.is_list(value) else value
+        wrong = wrong_value(self.classes[role], path, value)
+        return f"{wrong} or null" if wrong and type(None) in get_args(self._type_of(key)) else wrong
 
     def set_override(self, override: Override) -> None:
         """Sets the value of an override, read as its key's type asks; what does not fit becomes a problem."""
@@ -106,20 +131,12 @@ class TypedTree:
         # `data.subset=2020` is text although the grammar reads a number.
         self.set(key, override.value if takes_text and not isinstance(value, str | None) else value, "shell")
 
-    def reset_seed(self, key: str) -> None:
-        """Puts the default in the place of a seed that does not fit: these keys have no schema that refuses it."""
-        self.values[key] = SEED_DEFAULTS[key]
-
     def to_config(self, recipe: str) -> RunConfig:
-        """Resolves `${key}` references and returns the typed configuration.
+        """Returns the typed configuration.
 
         Raises:
-            ConfigError: a reference to nothing, or both `seeds` and `num_seeds`.
+            ConfigError: both `seeds` and `num_seeds`.
         """
-        try:
-            OmegaConf.resolve(self.values)
-        except OmegaConfBaseException as error:
-            raise ConfigError(Problem("${...}", str(error).splitlines()[0])) from error
         self._list_seeds()
         roles: dict[str, Any] = {role: OmegaConf.to_object(self.values[role]) for role in ROLES}
         return RunConfig(
@@ -184,6 +201,37 @@ def as_text(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def shortened(value: Any, most: int = 200) -> str:
+    """Returns a value as it is typed, quoted and cut where it is long."""
+    text = as_text(value)
+    return repr(text) if len(text) <= most else f"{text[:most]!r}... ({len(text)} characters)"
+
+
+def holds_reference(value: Any) -> bool:
+    """Returns whether a value holds `${`, which OmegaConf would resolve."""
+    return any("${" in text for text in _texts(value))
+
+
+def absolute(path: str) -> str:
+    """Returns a path from the root; one with `~` of an unknown user stays as it is typed."""
+    try:
+        return str(Path(path).expanduser().absolute())
+    except (RuntimeError, OSError, ValueError):
+        return path
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(key)
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
+    elif isinstance(value, str):
+        yield value
+
+
 def type_in_words(kind: Any) -> str:
     """Returns a field's type in words, such as `a whole number or null`."""
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -209,14 +257,18 @@ def type_in_words(kind: Any) -> str:
 
 def _wrong_seed(key: str, value: Any) -> str:
     """Returns what a seed, a list of seeds or their number should be, or ''."""
-    low = 1 if key == "num_seeds" else 0
-    values = list(value) if key == "seeds" and OmegaConf.is_list(value) else [value]
-    if all(isinstance(v, int) and not isinstance(v, bool) and low <= v <= LARGEST_SEED for v in values):
+    low, high = (1, MOST_SEEDS) if key == "num_seeds" else (0, LARGEST_SEED)
+    values = (
+        list(value) if key == "seeds" and (OmegaConf.is_list(value) or isinstance(value, list)) else [value]
+    )
+    if all(isinstance(v, int) and not isinstance(v, bool) and low <= v <= high for v in values):
+        if len(values) > MOST_SEEDS:
+            return f"expected at most {MOST_SEEDS} seeds"
         return "expected seeds that differ" if len(set(values)) < len(values) else ""
     kind, example = "a whole number", ""
     if key == "seeds":
         kind, example = "a list of whole numbers", ", such as [1,2,3]"
-    return f"expected {kind} from {low} to {LARGEST_SEED}{example}"
+    return f"expected {kind} from {low} to {high}{example}"
 
 
 def _enums_of(kind: Any) -> list[type[Enum]]:

@@ -12,21 +12,6 @@ from ftcli.config.registry import lookup, names_of, split_name
 from ftcli.config.schema import DATA_CHECKS, ROLES, RoleConfig, RunConfig, Weights
 from ftcli.errors import Problem, did_you_mean, nearest
 
-AT_LEAST_ONE = (
-    "max_steps",
-    "batch_size",
-    "token_budget",
-    "micro_batch_size",
-    "eval_batch_size",
-    "threads",
-    "log_every_n_steps",
-    "eval_every_n_steps",
-    "save_every_n_steps",
-    "keep_checkpoints",
-    "patience",
-)
-"""Fields of the trainer that count something."""
-
 
 class TaskClass(Protocol):
     """What is read of a task before it is built."""
@@ -82,21 +67,6 @@ def problems_of_values(config: RunConfig, keys: set[str]) -> list[Problem]:
 
 def _trainer(config: RunConfig) -> Iterator[Problem]:
     trainer = config.trainer
-    for name in AT_LEAST_ONE:
-        value = getattr(trainer, name)
-        if isinstance(value, int) and value < 1:
-            other = {"batch_size": "", "micro_batch_size": ", auto or null"}.get(name, " or null")
-            yield Problem(f"trainer.{name}", f"got {value}", "expected at least 1" + other)
-    if trainer.epochs <= 0:
-        yield Problem("trainer.epochs", f"got {trainer.epochs}", "expected a number above 0")
-    if trainer.max_grad_norm is not None and trainer.max_grad_norm <= 0:
-        hint = "expected a number above 0, or null for no clipping"
-        yield Problem("trainer.max_grad_norm", f"got {trainer.max_grad_norm}", hint)
-    if not trainer.prefix_cache_gib > 0:
-        hint = "expected a number above 0; trainer.prefix_cache=off keeps nothing"
-        yield Problem("trainer.prefix_cache_gib", f"got {trainer.prefix_cache_gib}", hint)
-    if trainer.min_delta < 0:
-        yield Problem("trainer.min_delta", f"got {trainer.min_delta}", "expected 0 or more")
     micro = trainer.stated_micro_batch
     if micro and micro > trainer.batch_size and trainer.token_budget is None:
         message = f"{micro} is more than trainer.batch_size={trainer.batch_size}"
@@ -130,25 +100,9 @@ def _token_budget(config: RunConfig) -> Iterator[Problem]:
 
 
 def _values(config: RunConfig) -> Iterator[Problem]:
-    dropout, smoothing = config.model.dropout, config.task.label_smoothing
-    if dropout is not None and not 0 <= dropout < 1:
-        yield Problem("model.dropout", f"got {dropout}", "expected a probability from 0 to below 1")
-    if not 0 <= smoothing < 1:
-        yield Problem("task.label_smoothing", f"got {smoothing}", "expected a share from 0 to below 1")
-    if config.task.num_labels is not None and config.task.num_labels < 2:
-        yield Problem("task.num_labels", f"got {config.task.num_labels}", "expected at least 2")
-    share = config.data.validation_share
-    if share is not None and not 0 < share <= 0.5:
-        yield Problem("data.validation_share", f"got {share}", "expected a share above 0 and at most 0.5")
-    if config.data.seed is not None and config.data.seed < 0:
-        yield Problem("data.seed", f"got {config.data.seed}", "expected 0 or more, or null")
     for name in config.data.accept:
         if name not in DATA_CHECKS:
             yield Problem("data.accept", f"there is no finding {name!r}", did_you_mean(name, DATA_CHECKS))
-    for name in ("limit_train", "limit_validation"):
-        value = getattr(config.data, name)
-        if value is not None and value < 1:
-            yield Problem(f"data.{name}", f"got {value}", "expected at least 1 or null")
 
 
 def _roles(config: RunConfig) -> Iterator[Problem]:

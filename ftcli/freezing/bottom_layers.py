@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from ftcli.config.fields import ALLOW_CHANGE, NOT_NEGATIVE
 from ftcli.config.registry import register
 from ftcli.config.schema import FreezingConfig
 from ftcli.errors import PlanError, Problem
@@ -15,7 +17,7 @@ KEY = "freezing.num_layers"
 
 @dataclass(kw_only=True, slots=True)
 class BottomLayersConfig(FreezingConfig):
-    num_layers: int | None = None
+    num_layers: Annotated[int | None, NOT_NEGATIVE, ALLOW_CHANGE] = None
     """Blocks frozen from the bottom, 0 to the model's depth; the embeddings are frozen besides.
     None: three quarters of the depth, rounded down."""
 

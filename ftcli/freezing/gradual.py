@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Annotated
 
+from ftcli.config.fields import ALLOW_CHANGE, NOT_NEGATIVE, Bounds
 from ftcli.config.registry import register
 from ftcli.config.schema import FreezingConfig
 from ftcli.errors import Problem
@@ -21,15 +23,15 @@ class By(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class GradualConfig(FreezingConfig):
-    by: By = By.block
+    by: Annotated[By, ALLOW_CHANGE] = By.block
     """What one phase unfreezes: a block, all blocks of one depth, or a pair of tensors."""
-    num_phases: int | None = None
+    num_phases: Annotated[int | None, Bounds(1, 10_000), ALLOW_CHANGE] = None
     """Neighbouring phases are merged into this many, or into all there are. None: one each."""
-    epoch_transitions_only: bool = False
+    epoch_transitions_only: Annotated[bool, ALLOW_CHANGE] = False
     """Early stopping ends no phase; the last one then lasts to the end of the run."""
-    start_phase: int = 0
+    start_phase: Annotated[int, NOT_NEGATIVE, ALLOW_CHANGE] = 0
     """Phase the run begins in; what earlier phases unfreeze trains too."""
-    start_from: str | None = None
+    start_from: Annotated[str | None, ALLOW_CHANGE] = None
     """Checkpoint folder of another run (runs/.../checkpoints/best) whose weights this run begins with."""
 
     def problems(self) -> list[Problem]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from ftcli.config.fields import ALLOW_CHANGE
 from ftcli.config.registry import register
 from ftcli.config.schema import FreezingConfig
 from ftcli.errors import ConfigError, Problem
@@ -13,9 +15,9 @@ from ftcli.plan.patterns import Hit, Selection, match_patterns, raise_problems
 
 @dataclass(kw_only=True, slots=True)
 class PatternsConfig(FreezingConfig):
-    train: list[str] = field(default_factory=list)
+    train: Annotated[list[str], ALLOW_CHANGE] = field(default_factory=list)
     """Regexes that match whole tensor names: only these train. Empty: all tensors."""
-    freeze: list[str] = field(default_factory=list)
+    freeze: Annotated[list[str], ALLOW_CHANGE] = field(default_factory=list)
     """Regexes that match whole tensor names: of what would train, these do not."""
 
     def problems(self) -> list[Problem]:

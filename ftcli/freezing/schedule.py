@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from ftcli.config.fields import ALLOW_CHANGE, NOT_NEGATIVE
 from ftcli.config.registry import register
 from ftcli.config.schema import FreezingConfig
 from ftcli.errors import ConfigError, Problem
@@ -19,13 +21,13 @@ KEY = "freezing.file"
 
 @dataclass(kw_only=True, slots=True)
 class ScheduleConfig(FreezingConfig):
-    file: str | None = None
+    file: Annotated[str | None, ALLOW_CHANGE] = None
     """YAML file of phases; `ftcli generate-schedule -o FILE` writes one to edit."""
-    epoch_transitions_only: bool = False
+    epoch_transitions_only: Annotated[bool, ALLOW_CHANGE] = False
     """Early stopping and slopes end no phase; each but the last then needs a count."""
-    start_phase: int = 0
+    start_phase: Annotated[int, NOT_NEGATIVE, ALLOW_CHANGE] = 0
     """Phase the run begins in; what earlier phases unfreeze trains too."""
-    start_from: str | None = None
+    start_from: Annotated[str | None, ALLOW_CHANGE] = None
     """Checkpoint folder of another run (runs/.../checkpoints/best) whose weights this run begins with."""
 
     def problems(self) -> list[Problem]:
