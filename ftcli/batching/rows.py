@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -73,15 +73,35 @@ class Rows:
     """Names of the label ids 0, 1, ... where the source itself declares them."""
     derived: frozenset[str] = frozenset()
     """Columns that the source does not have: paths into its nested ones."""
+    row_numbers: np.ndarray | None = None
+    """(num_rows,) number of each row in its file, counted from 1. None: as they stand here."""
+    files: tuple[str, ...] = ()
+    """Files of the rows, where there are several."""
+    file_numbers: np.ndarray | None = None
+    """(num_rows,) place in `files` of each row's file."""
+    without_name: frozenset[str] = frozenset()
+    """Columns whose name in the file's header is empty; their keys here are ours."""
+    absent: dict[str, frozenset[int]] = field(default_factory=dict)
+    """Column -> rows, from 0, whose JSON object lacks that key: None stands here."""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
 
     def where(self, row: int) -> str:
         """Returns `file.tsv:12`, or `file.parquet, row 11` counted from 1, for messages."""
-        if self.line_numbers is not None:
-            return f"{self.origin}:{self.line_numbers[row]}"
-        return f"{self.origin}, row {row + 1}"
+        place = self.place(row)
+        return f"{place['file']}{':' if self.line_numbers is not None else ', row '}{place['line']}"
+
+    def place(self, row: int) -> dict[str, Any]:
+        """Returns where a row comes from, as output rows name it.
+
+        Returns:
+            `file`, and `line`: the line the row begins at, from 1; in formats without lines (json, parquet)
+            the number of the row in its file, from 1.
+        """
+        file = self.origin if self.file_numbers is None else self.files[self.file_numbers[row]]
+        numbers = self.line_numbers if self.line_numbers is not None else self.row_numbers
+        return {"file": file, "line": row + 1 if numbers is None else int(numbers[row])}
 
     def take(self, positions: np.ndarray, name: str | None = None) -> Rows:
         """Returns some rows under a digest of their own; a row keeps its line number.
@@ -92,11 +112,26 @@ class Rows:
         """
         digest = hashlib.sha256(bytes.fromhex(self.sha256))
         digest.update(np.ascontiguousarray(positions, dtype="<i8").tobytes())
-        columns = {key: [values[i] for i in positions] for key, values in self.columns.items()}
-        lines = None if self.line_numbers is None else self.line_numbers[positions]
-        return type(self)(
-            name or self.name, columns, self.origin, digest.hexdigest(), lines, self.class_names, self.derived
+        columns = {key: _taken(values, positions) for key, values in self.columns.items()}
+        numbers = np.arange(1, len(self) + 1) if self.row_numbers is None else self.row_numbers
+        lost = {key: np.isin(positions, list(rows)) for key, rows in self.absent.items()}
+        return replace(
+            self,
+            name=name or self.name,
+            columns=columns,
+            sha256=digest.hexdigest(),
+            line_numbers=None if self.line_numbers is None else self.line_numbers[positions],
+            row_numbers=numbers[positions],
+            file_numbers=None if self.file_numbers is None else self.file_numbers[positions],
+            absent={
+                key: frozenset(np.flatnonzero(mask).tolist()) for key, mask in lost.items() if mask.any()
+            },
         )
+
+
+def _taken(values: Any, positions: np.ndarray) -> Any:
+    """Returns some values of a column; one that is not a list, such as of Arrow, takes them itself."""
+    return [values[i] for i in positions] if isinstance(values, list) else values.take(positions)
 
 
 @dataclass(slots=True)

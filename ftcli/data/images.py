@@ -13,7 +13,7 @@ from ftcli.batching.image_files import ImageRows, Place, read_idx
 from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows
 from ftcli.config.registry import register
 from ftcli.config.schema import DataConfig
-from ftcli.data.reading import missing
+from ftcli.data.opening import missing
 from ftcli.data.splits import NAMES
 from ftcli.data.splitting import ensure_validation, limit_parts
 from ftcli.errors import ConfigError, DataError, Problem, SourceError

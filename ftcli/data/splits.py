@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ftcli.data.content import Content
-from ftcli.data.reading import SUFFIXES, missing, read_file, read_shards
+from ftcli.data.content import Content, ReadOptions
+from ftcli.data.opening import missing, split_name
+from ftcli.data.reading import DEFAULTS, SUFFIXES, read_file, read_shards
 from ftcli.errors import DataError, Problem, SourceError
 
 NAMES = {
@@ -50,15 +51,19 @@ def find_parts(path: str, subset: str | None = None, key: str = "data.path") -> 
 def _parts_in(folder: Path) -> dict[str, list[Path]]:
     candidates: dict[str, dict[str, list[Path]]] = {part: {} for part in NAMES}
     for file in sorted(folder.iterdir()):
-        if file.suffix not in SUFFIXES or not file.is_file():
+        stem, suffix, compression = split_name(file)
+        if suffix not in SUFFIXES or not file.is_file():
             continue
-        shard = SHARD.fullmatch(file.stem)
-        name = shard["name"] if shard else file.stem
+        shard = SHARD.fullmatch(stem)
+        name = shard["name"] if shard else stem
         for part, names in NAMES.items():
             if name in names:
-                whole = f"{name}-*-of-{shard['count']}{file.suffix}" if shard else file.name
+                whole = f"{name}-*-of-{shard['count']}{suffix}{compression}" if shard else file.name
                 candidates[part].setdefault(whole, []).append(file)
     for part, files in candidates.items():
+        # Beside another file, a text of that name is a note, such as the licence of a data set.
+        for name in [name for name in files if ".txt" in Path(name).suffixes and len(files) > 1]:
+            del files[name]
         if len(files) > 1:
             message = f"{folder} holds {' and '.join(files)}: which one is the {part} part?"
             word = f"data.files.{part}={folder / next(iter(files))}"
@@ -67,7 +72,7 @@ def _parts_in(folder: Path) -> dict[str, list[Path]]:
 
 
 def _whole(shards: list[Path]) -> list[Path]:
-    first = SHARD.fullmatch(shards[0].stem)
+    first = SHARD.fullmatch(split_name(shards[0])[0])
     if first and len(shards) != int(first["count"]):
         message = f"{len(shards)} of the {int(first['count'])} shards {first['name']}-* are there"
         raise DataError(Problem(str(shards[0].parent), message, "fetch the folder again"))
@@ -77,19 +82,21 @@ def _whole(shards: list[Path]) -> list[Path]:
 def _nothing_found(folder: Path, key: str) -> Problem:
     held = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     shown = ", ".join(held[:8]) + (", ..." if len(held) > 8 else "") if held else "nothing"
-    usable = [name for name in held if Path(name).suffix in SUFFIXES]
+    usable = [name for name in held if split_name(folder / name)[1] in SUFFIXES]
     file = folder / usable[0] if usable else "FILE"
     message = f"no train, validation, dev or test file ({', '.join(SUFFIXES)}) in {folder}; it holds {shown}"
     return Problem(key, message, f"type data.files.train={file}")
 
 
-def read_part(files: list[Path], key: str) -> tuple[Content, str]:
+def read_part(files: list[Path], key: str, options: ReadOptions = DEFAULTS) -> tuple[Content, str]:
     """Returns the content of a part and how to name its origin."""
     if len(files) == 1:
-        return read_file(files[0], key), str(files[0])
-    shard = SHARD.fullmatch(files[0].stem)
+        return read_file(files[0], key, options), str(files[0])
+    stem, suffix, compression = split_name(files[0])
+    shard = SHARD.fullmatch(stem)
     assert shard is not None
-    return read_shards(files, key), str(files[0].with_stem(f"{shard['name']}-*-of-{shard['count']}"))
+    name = f"{shard['name']}-*-of-{shard['count']}{suffix}{compression}"
+    return read_shards(files, key, options), str(files[0].with_name(name))
 
 
 def match_splits(splits: Iterable[str], origin: str) -> dict[str, str]:

@@ -14,9 +14,11 @@ from ftcli.config.bundled import bundled
 from ftcli.config.registry import register
 from ftcli.config.schema import ColumnsConfig, DataConfig
 from ftcli.data.checks import check_columns, check_texts
-from ftcli.data.content import Content
+from ftcli.data.content import Content, ReadOptions
+from ftcli.data.decoding import check_encoding
+from ftcli.data.delimited import separator_of
 from ftcli.data.nested import add_nested
-from ftcli.data.reading import read_file
+from ftcli.data.reading import DEFAULTS, read_file
 from ftcli.data.splits import NAMES, find_parts, match_splits, read_part
 from ftcli.data.splitting import ensure_validation, limit_parts
 from ftcli.errors import ConfigError, DataError, FtcliError, Problem, did_you_mean
@@ -31,6 +33,8 @@ class FileFormat(Enum):
     parquet = "parquet"
     conll = "conll"
     squad = "squad"
+    conllu = "conllu"
+    txt = "txt"
 
     @property
     def suffix(self) -> str | None:
@@ -41,17 +45,60 @@ class FileFormat(Enum):
 @dataclass(kw_only=True, slots=True)
 class TextConfig(DataConfig):
     format: FileFormat = FileFormat.auto
-    """How the files of data.files are read; `auto`: as their suffix says."""
+    """How files are read whose name does not say it; `auto`: as their suffix says. A suffix that can only be of another
+    format wins: a .jsonl is never read as conll. `txt`: a text a line."""
+    encoding: str = "utf-8"
+    """Of files of text, such as latin-1, cp1252 or utf-16."""
+    separator: str | None = None
+    """Of csv and tsv: one character in quotes, or comma, semicolon, tab, pipe or space. None: the tab for tsv; for csv the
+    comma or, where the first rows have none, what separates them."""
+    quotes: bool | None = None
+    """Whether quotes of csv and tsv enclose fields. None: yes for csv; for tsv where the whole file was written so."""
+    header: list[str] | None = None
+    """Names of the columns of csv and tsv files that have no header; a file whose first row holds these names has one."""
+    word_field: int | None = None
+    """Of conll and conllu: number of the field with the word, from 1. None: 1; 2 for conllu."""
+    tag_field: int | None = None
+    """Of conll and conllu: number of the field with the tag, from 1. None: the last one; 4 for conllu."""
     bundled: str | None = None
     """Name of a data folder that comes with ftcli. `path` wins over it, it wins over `id`."""
 
     def problems(self) -> list[Problem]:
         """Returns what is wrong before anything is read."""
+        found = self._option_problems()
         if self.path or self.bundled or self.id or self.files.train:
-            return []
+            return found
         hint = "type data.path=DIR, data.files.train=FILE, data.id=NAME or data=reviews"
         message = "no rows are named: data.path, data.files and data.id are not set"
-        return [Problem("data.path", message, hint)]
+        return [*found, Problem("data.path", message, hint)]
+
+    def _option_problems(self) -> list[Problem]:
+        found: list[Problem] = []
+        for test in (lambda: check_encoding(self.encoding), lambda: separator_of(self.separator or "tab")):
+            try:
+                test()
+            except ConfigError as error:
+                found += error.problems
+        for key in ("word_field", "tag_field"):
+            if (number := getattr(self, key)) is not None and number < 1:
+                found.append(Problem(f"data.{key}", f"got {number}", "expected a number from 1"))
+        if self.header is not None and (
+            len(set(self.header)) < len(self.header) or "" in self.header or not self.header
+        ):
+            found.append(Problem("data.header", f"got {self.header}", "name each column, each once"))
+        return found
+
+    def reading(self) -> ReadOptions:
+        """Returns what is said here about files."""
+        return ReadOptions(
+            suffix=self.format.suffix,
+            encoding=self.encoding,
+            separator=self.separator,
+            quotes=self.quotes,
+            header=None if self.header is None else tuple(self.header),
+            word_field=self.word_field,
+            tag_field=self.tag_field,
+        )
 
 
 @register("data", TextConfig)
@@ -102,6 +149,7 @@ def read_rows(
     name: str = "predict",
     needs_label: bool = False,
     key: str = "data.path",
+    options: ReadOptions = DEFAULTS,
 ) -> Rows:
     """Reads one file from outside a run, all of its columns in their order, and checks texts and columns.
 
@@ -111,12 +159,13 @@ def read_rows(
         name: of the part.
         needs_label: whether the column of the label must be there.
         key: what the user typed to name the file, for messages.
+        options: what the user says about the file.
 
     Raises:
         SourceError, DataError: as `build`.
     """
     path = Path(file).expanduser()
-    rows = as_rows(read_file(path, key), str(path), fields, name)
+    rows = as_rows(read_file(path, key, options), str(path), fields, name)
     check_columns(rows, fields, needs_label=needs_label)
     check_texts(rows, fields)
     return rows
@@ -146,7 +195,8 @@ def _read_parts(config: TextConfig, decisions: list[str], needs_train: bool) -> 
     for part, file in named.items():
         try:
             place = Path(file).expanduser()
-            content = read_file(place, f"data.files.{part}", config.format.suffix)
+            content = read_file(place, f"data.files.{part}", config.reading())
+            decisions += [f"{part}: {note}" for note in content.notes]
             parts[part] = _rows(part, content, str(place), config.columns)
         except FtcliError as error:
             errors.append(error)
@@ -160,7 +210,7 @@ def _read_source(config: TextConfig, named: set[str], decisions: list[str]) -> d
     if config.path:
         if config.id and not config.bundled:
             decisions.append(f"data.path={config.path} wins over data.id={config.id}")
-        return _from_folder(config, config.path, named)
+        return _from_folder(config, config.path, named, decisions)
     published = config.bundled or config.id
     if published is None or named >= {"train", "validation", "test"}:
         return {}
@@ -169,7 +219,7 @@ def _read_source(config: TextConfig, named: set[str], decisions: list[str]) -> d
         decisions.append(f"data.files.train is set: no rows of {published} are used")
         return {}
     if config.bundled:
-        return _from_folder(config, str(_bundled_folder(config.bundled)), named)
+        return _from_folder(config, str(_bundled_folder(config.bundled)), named, decisions)
     return _from_hub(config, named)
 
 
@@ -181,11 +231,12 @@ def _bundled_folder(name: str) -> Path:
     return folders[name]
 
 
-def _from_folder(config: TextConfig, folder: str, named: set[str]) -> dict[str, Rows]:
+def _from_folder(config: TextConfig, folder: str, named: set[str], decisions: list[str]) -> dict[str, Rows]:
     parts = {}
     for part, files in find_parts(folder, config.subset).items():
         if part not in named:
-            content, origin = read_part(files, "data.path")
+            content, origin = read_part(files, "data.path", config.reading())
+            decisions += [f"{part}: {note}" for note in content.notes]
             parts[part] = _rows(part, content, origin, config.columns)
     return parts
 
@@ -205,10 +256,18 @@ def _from_hub(config: TextConfig, named: set[str]) -> dict[str, Rows]:
 
 def _rows(part: str, content: Content, origin: str, columns: ColumnsConfig) -> Rows:
     if content.unnamed:  # a format without column names takes those that the configuration speaks of
-        words, tags = content.columns.values()
-        content.columns = {columns.text: words, columns.label: tags}
+        content.columns = dict(zip((columns.text, columns.label), content.columns.values(), strict=False))
     lines = None if content.line_numbers is None else np.array(content.line_numbers)
-    return Rows(part, content.columns, origin, content.sha256, lines, content.class_names.get(columns.label))
+    names = content.class_names.get(columns.label)
+    rows = Rows(part, content.columns, origin, content.sha256, lines, names)
+    rows.without_name, rows.absent = content.without_name, content.absent
+    rows.row_numbers = np.arange(content.first_row, content.first_row + len(rows))
+    if content.files:
+        rows.files = tuple(file for file, _ in content.files)
+        counts = [count for _, count in content.files]
+        rows.file_numbers = np.repeat(np.arange(len(counts)), counts)
+        rows.row_numbers = np.concatenate([np.arange(1, count + 1) for count in counts])
+    return rows
 
 
 def _require_train(config: TextConfig, parts: dict[str, Rows]) -> None:

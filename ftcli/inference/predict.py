@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,15 +158,16 @@ def _read_chunks(source: str, models: Sequence[LoadedModel], suffix: str | None)
         suffix: how it is read; None: by `data.format` of the first model, then by its name.
     """
     from ftcli.data.checks import check_columns, check_texts
-    from ftcli.data.streaming import pieces
+    from ftcli.data.reading import DEFAULTS, pieces
     from ftcli.data.text import as_rows
 
     wanted = (field for model in models for field in model.inputs.task.fields() if not field.is_label)
     fields = list(dict.fromkeys(wanted))
     data = models[0].composed.config.data
-    if suffix is None and hasattr(data, "format"):
-        suffix = data.format.suffix
-    for content in pieces(source, "--input", suffix):
+    options = data.reading() if hasattr(data, "reading") else DEFAULTS
+    if suffix is not None:
+        options = replace(options, suffix=suffix)
+    for content in pieces(source, "--input", options):
         rows = as_rows(content, "stdin" if source == "-" else source, fields)
         check_columns(rows, fields, needs_label=False)
         check_texts(rows, fields)

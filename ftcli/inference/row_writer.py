@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable
+from datetime import date, time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ftcli.errors import DataError, Problem
@@ -43,7 +45,8 @@ class RowWriter:
         # csv.writer quotes a line break only if it is the one that ends its lines: a lone CR has to be in there.
         self.csv = csv.writer(_CutEnds(file), lineterminator="\r\n")
         if suffix != ".jsonl":
-            self._write_cells([*self.names, *self.added])
+            own = ["" if name in rows.without_name else name for name in self.names]
+            self._write_cells([*own, *self.added])
 
     def write(self, rows: Rows, added: list[list[Any]]) -> None:
         """Writes rows.
@@ -55,12 +58,15 @@ class RowWriter:
         Raises:
             DataError: a value with a tab or a line break, for tsv; text that UTF-8 cannot hold, for tsv and csv.
         """
-        for own, new in zip(
-            zip(*(rows.columns[name] for name in self.names), strict=True), added, strict=True
-        ):
+        own_cells = zip(*(rows.columns[name] for name in self.names), strict=True)
+        for row, (own, new) in enumerate(zip(own_cells, added, strict=True)):
             cells = [*own, *new]
             if self.suffix == ".jsonl":
-                self.file.write(_json_line(dict(zip([*self.names, *self.added], cells, strict=True))))
+                record = dict(zip([*self.names, *self.added], cells, strict=True))
+                for name, lost in rows.absent.items():
+                    if row in lost:
+                        record.pop(name, None)
+                self.file.write(_json_line(record))
             else:
                 self._write_cells(cells)
 
@@ -99,17 +105,26 @@ class _CutEnds:
 
 
 def _json_line(record: dict[str, Any]) -> str:
-    line = json.dumps(record, ensure_ascii=False)
+    line = json.dumps(record, ensure_ascii=False, default=_as_text)
     try:
         line.encode("utf-8")
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can only write as an escape
-        line = json.dumps(record)
+        line = json.dumps(record, default=_as_text)
     return line + "\n"
+
+
+def _as_text(value: Any) -> str:
+    """Returns what stands for a value that JSON lacks: ISO 8601 for times, the digits of a decimal, base64 for bytes."""
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    return value.isoformat() if isinstance(value, date | time) else str(value)
 
 
 def _flat(cell: Any) -> Any:
     """Returns a cell's value for tsv and csv, which have no lists and objects: those are written as JSON."""
-    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell
+    if isinstance(cell, list | dict):
+        return json.dumps(cell, ensure_ascii=False, default=_as_text)
+    return _as_text(cell) if isinstance(cell, bytes | date | time) else cell
 
 
 def _free(name: str, taken: Iterable[str]) -> str:

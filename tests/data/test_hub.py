@@ -1,6 +1,5 @@
 """Reading what `datasets` loaded, and what is said when the hub is out of reach."""
 
-
 import datasets
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value

@@ -71,7 +71,7 @@ def test_one_column_may_hold_empty_texts():
     [
         (".tsv", b"text\tlabel\na\t1\nb\n", "f.tsv:3", "1 field where the header has 2"),
         (".tsv", b"text\tlabel\na\tb\t1\n", "f.tsv:2", "3 fields where the header has 2"),
-        (".tsv", b"text\tlabel\na\t1\n\nb\t0\n", "f.tsv:3", "1 field where the header has 2"),
+        (".tsv", b"text\tlabel\na\t1\n\nb\t0\n", "f.tsv:3", "is a blank line, where the header has 2"),
         (".tsv", b"text\ttext\na\t1\n", "f.tsv:1", "the header names the column 'text' twice"),
         (".tsv", b"text\tlabel\nok\t1\ncaf\xe9\t0\n", "f.tsv:3", "byte 0xe9 is not UTF-8"),
         (".tsv", "text\tlabel\na\t1\n".encode("utf-16"), "f.tsv:1", "byte 0xff is not UTF-8"),
@@ -93,7 +93,7 @@ def test_one_column_may_hold_empty_texts():
         (".tsv", b"text\tlabel\n", "f.tsv", "the file has no rows"),
         (".csv", b"text,label\n\n\n", "f.csv", "the file has no rows"),
         (".json", b"[]", "f.json", "the file has no rows"),
-        (".txt", b"a\n", "data.path", "f.txt is in no known format: '.txt' is its suffix"),
+        (".doc", b"a\n", "data.path", "f.doc is in no known format: '.doc' is its suffix"),
     ],
 )
 def test_mistakes_are_named_with_their_line(suffix, data, where, message):
@@ -127,7 +127,9 @@ def test_parquet_with_the_class_names_of_hugging_face(tmp_path):
         "vector": [[0.1], [0.2]],
     }).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})  # fmt: skip
     content = read_file(write_parquet(tmp_path / "a.parquet", table), "k")
-    assert content.columns == {"text": ["NA", ""], "label": [1, 0]}
+    assert {name: list(values) for name, values in content.columns.items()} == {
+        "text": ["NA", ""], "label": [1, 0], "vector": [[0.1], [0.2]],
+    }  # fmt: skip
     assert content.class_names == {"label": ["neg", "pos"]}
     assert content.line_numbers is None
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ftcli.batching.rows import Field, Kind
+from ftcli.data.content import ReadOptions
 from ftcli.data.reading import parse, read_file
 from ftcli.data.text import read_rows
 from ftcli.errors import DataError
@@ -36,7 +37,9 @@ def test_a_row_for_each_question():
 
 def test_a_file_is_read_by_its_format_whatever_its_name(tmp_path):
     (tmp_path / "dev-v1.1.json").write_text(json.dumps(FILE))
-    assert len(read_file(tmp_path / "dev-v1.1.json", "--input", ".squad").columns["id"]) == 3
+    assert (
+        len(read_file(tmp_path / "dev-v1.1.json", "--input", ReadOptions(suffix=".squad")).columns["id"]) == 3
+    )
     (tmp_path / "dev.squad").write_text(json.dumps(FILE))
     assert read_rows(tmp_path / "dev.squad", FIELDS).where(2).endswith("dev.squad, row 3")
     with pytest.raises(DataError) as caught:

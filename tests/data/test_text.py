@@ -153,10 +153,17 @@ def test_missing_columns_are_named_as_they_would_be_typed(tmp_path):
     assert last.hint == "type data.columns.label=labels"
 
 
-@pytest.mark.parametrize(("separator", "hint"), [("\t", "tabs"), (";", "semicolons")])
-def test_another_separator_is_recognised(tmp_path, separator, hint):
-    (tmp_path / "train.csv").write_text(f"text{separator}label\na{separator}1\n")
-    assert hint in problems(TextConfig(path=str(tmp_path), validation_share=0.1)).problems[0].hint
+@pytest.mark.parametrize(("separator", "name"), [("\t", "tab"), (";", "semicolon"), ("|", "pipe")])
+def test_another_separator_is_recognised_and_said(tmp_path, separator, name):
+    lines = [f'"a, ""{i}"""{separator}{i % 2}' for i in range(8)]
+    (tmp_path / "train.csv").write_text("\n".join([f'"text"{separator}"label"', *lines]))
+    parts = build(TextConfig(path=str(tmp_path), validation_share=0.25), seed=0)
+    assert sorted(parts.train.columns["text"] + parts.validation.columns["text"]) == [
+        f'a, "{i}"' for i in range(8)
+    ]
+    assert f"is separated by {name}s, not by commas (data.separator={name})" in parts.decisions[0]
+    stated = build(TextConfig(path=str(tmp_path), validation_share=0.25, separator=separator), seed=0)
+    assert stated.train.columns == parts.train.columns
 
 
 def test_the_only_other_column_is_offered(tmp_path):

@@ -1,0 +1,222 @@
+"""csv and tsv -> pieces of content."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from ftcli.data.content import Content, ReadOptions
+from ftcli.data.decoding import text_lines
+from ftcli.data.opening import Source
+from ftcli.data.quoting import encloses
+from ftcli.errors import ConfigError, DataError, Problem
+
+NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+OTHERS = (";", "\t", "|")
+"""Separators that a csv file is read by where its first line has no comma."""
+LOOKED_AT = 5
+"""Rows that must agree on such a separator."""
+RETURN = "\ufdd0\ufdd1\ufdd0"
+"""Three characters that Unicode keeps free for uses like this: no text holds them."""
+LONE_RETURN = re.compile(r"\r(?!\n)")
+Records = Iterator[tuple[int, list[str]]]
+"""(first line, fields) of each row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How fields are told apart."""
+
+    separator: str
+    quotes: bool
+
+
+def separator_of(word: str) -> str:
+    """Returns the one character that data.separator says.
+
+    Raises:
+        ConfigError: it is none, or cannot separate.
+    """
+    found = NAMED.get(word, word)
+    if len(found) != 1 or found in '"\r\n\0':
+        expected = "expected one character, or one of " + ", ".join(name for name in NAMED if name.isalpha())
+        raise ConfigError(Problem("data.separator", f"got {word!r:.80}", expected))
+    return found
+
+
+def csv_pieces(source: Source, options: ReadOptions, rows: int) -> Iterator[Content]:
+    """RFC 4180: a quoted field may hold separators, quotes (doubled) and line breaks."""
+    quotes = options.quotes is not False
+    notes: list[str] = []
+    separator = ","
+    if options.separator is not None:
+        separator = separator_of(options.separator)
+    elif source.again and (other := _other_separator(source, options, quotes)):
+        separator = other
+        name = next(name for name, sign in NAMED.items() if sign == other)
+        notes.append(f"{source.origin} is separated by {name}s, not by commas (data.separator={name})")
+    yield from _pieces(source, options, Dialect(separator, quotes), notes, rows)
+
+
+def tsv_pieces(source: Source, options: ReadOptions, rows: int) -> Iterator[Content]:
+    """Fields are whatever stands between tabs; quotes are text, unless the file was written with quotes."""
+    separator = "\t" if options.separator is None else separator_of(options.separator)
+    quotes, notes = options.quotes, []
+    if quotes is None:
+        quotes = encloses(source, options, separator) if source.again else False
+        if quotes:
+            notes = [
+                f"{source.origin} was written with quotes around fields (data.quotes=false: they are text)"
+            ]
+    yield from _pieces(source, options, Dialect(separator, quotes), notes, rows)
+
+
+def _other_separator(source: Source, options: ReadOptions, quotes: bool) -> str:
+    """Returns what separates the first rows of a csv file that has no commas there, or ''."""
+    for separator in (",", *OTHERS):
+        dialect = Dialect(separator, quotes)
+        try:
+            found = [len(fields) for _, fields in islice(_records(source, options, dialect), LOOKED_AT)]
+        except DataError:
+            continue
+        if len(set(found)) == 1 and found[0] > 1:
+            return "" if separator == "," else separator
+        if separator == "," and found and found[0] > 1:
+            return ""
+    return ""
+
+
+def _pieces(
+    source: Source, options: ReadOptions, dialect: Dialect, notes: list[str], rows: int
+) -> Iterator[Content]:
+    records = _records(source, options, dialect)
+    first = next(records, None)
+    if first is None:
+        return
+    header = first[1]
+    if options.header is not None:
+        names = list(options.header)
+        if not set(header) <= set(names):  # a file whose first row holds these names has its own header
+            header, records = names, chain([first], records)
+            first = (0, names)
+    keys, without_name = _keys(header, f"{source.origin}:{first[0]}", own=options.header is None)
+    start = 1
+    while block := list(islice(records, rows)):
+        columns = _columns(keys, block, source.origin, dialect, given=first[0] == 0)
+        numbers = [number for number, _ in block]
+        yield Content(columns, numbers, without_name=without_name, first_row=start, notes=notes)
+        start += len(block)
+
+
+def _keys(header: list[str], where: str, *, own: bool) -> tuple[list[str], frozenset[str]]:
+    """Returns a key for each column, and which of them have no name in the header."""
+    named = {name for name in header if name}
+    for name in named:
+        if header.count(name) > 1:
+            hint = "name each column once" if own else "name each column once in data.header"
+            if own and _like_a_row(header):
+                hint = f"if the file has no header, name its columns: {header_word(len(header))}"
+            raise DataError(Problem(where, f"the header names the column {name!r:.80} twice", hint))
+    if header.count("") < 2:
+        return header, frozenset({""} & set(header))
+    keys = []
+    for number, name in enumerate(header, 1):
+        key = name or f"column{number}"
+        while not name and key in named:
+            key += "_"
+        keys.append(key)
+    return keys, frozenset(key for key, name in zip(keys, header, strict=True) if not name)
+
+
+def _like_a_row(header: Sequence[str]) -> bool:
+    return any(re.fullmatch(r"[-+]?\d+(\.\d+)?", name) or len(name.split()) > 4 for name in header)
+
+
+def header_word(count: int) -> str:
+    """Returns the word that names the columns of a file without a header, in quotes for the shell."""
+    return f"'data.header=[{','.join(f'NAME{number}' for number in range(1, count + 1))}]'"
+
+
+def _columns(
+    keys: list[str], block: list[tuple[int, list[str]]], origin: str, dialect: Dialect, *, given: bool
+) -> dict[str, list[str]]:
+    """Returns the columns of rows.
+
+    Raises:
+        DataError: a row with more or fewer fields than the header; named with its line.
+    """
+    rows = [fields for _, fields in block]
+    if not set(map(len, rows)) <= {len(keys)}:
+        number, fields = next((number, fields) for number, fields in block if len(fields) != len(keys))
+        raise DataError(_wrong_width(fields, len(keys), f"{origin}:{number}", dialect, given=given))
+    return dict(zip(keys, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def _wrong_width(fields: list[str], width: int, where: str, dialect: Dialect, *, given: bool) -> Problem:
+    expected = f"data.header names {width}" if given else f"the header has {width}"
+    if fields == [""]:
+        return Problem(where, f"is a blank line, where {expected}", "remove the line")
+    message = f"{len(fields)} field{'s' * (len(fields) != 1)} where {expected}"
+    if given:
+        return Problem(where, message, f"name every column: type {header_word(len(fields))}")
+    if dialect.quotes:
+        return Problem(where, message, "quote a text with separators or line breaks")
+    sign = "tab" if dialect.separator == "\t" else "separator"
+    hint = f"a {sign} always separates here; texts with one or with line breaks need quotes (data.quotes=true) or jsonl"
+    return Problem(where, message, hint)
+
+
+def _records(source: Source, options: ReadOptions, dialect: Dialect) -> Records:
+    """Yields the rows, without the blank lines at the end of the file; a blank line is one empty field."""
+    lines = text_lines(source, options.encoding)
+    found = _enclosed(lines, source.origin, dialect) if dialect.quotes else _plain(lines, dialect)
+    blank: list[int] = []
+    for number, fields in found:
+        if not fields:
+            blank.append(number)
+            continue
+        if blank:
+            yield from ((skipped, [""]) for skipped in blank)
+            blank.clear()
+        yield number, fields
+
+
+def _plain(lines: Iterator[str], dialect: Dialect) -> Records:
+    for number, line in enumerate(lines, 1):
+        text = line.removesuffix("\n").removesuffix("\r")
+        yield number, text.split(dialect.separator) if text else []
+
+
+def _enclosed(lines: Iterator[str], origin: str, dialect: Dialect) -> Records:
+    # The module's limit of 128 KiB a field would refuse long documents.
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(_returns_kept(lines), delimiter=dialect.separator, strict=True)
+    line = 1
+    try:
+        for fields in reader:
+            yield (
+                line,
+                [field.replace(RETURN, "\r") for field in fields] if RETURN in "".join(fields) else fields,
+            )
+            line = reader.line_num + 1
+    except csv.Error as error:
+        hint = 'a quote in a quoted text is written ""; data.quotes=false: quotes are text'
+        raise DataError(Problem(f"{origin}:{line}", f"is not valid csv: {error}", hint)) from error
+
+
+def _returns_kept(lines: Iterator[str]) -> Iterator[str]:
+    """Yields the lines with `RETURN` for lone carriage returns, which csv.reader takes for ends of rows.
+
+    pandas and csv.writer do not quote them where lines end in LF. A file without any LF is of an old Mac.
+    """
+    for number, line in enumerate(lines):
+        if number == 0 and not line.endswith("\n"):
+            yield from re.findall(r"[^\r]*\r|[^\r]+", line)
+        elif "\r" in line:
+            yield LONE_RETURN.sub(RETURN, line)
+        else:
+            yield line

@@ -1,0 +1,194 @@
+"""Files as streams of bytes: compression taken off, and what is no file refused before it is read."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import shlex
+import stat
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ftcli.errors import DataError, FtcliError, Problem, SourceError, nearest
+
+CHUNK_BYTES = 1 << 16
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zip", ".zst")
+MAGIC = {
+    b"\x1f\x8b": ".gz",
+    b"BZh": ".bz2",
+    b"\xfd7zXZ": ".xz",
+    b"PK\x03\x04": ".zip",
+    b"\x28\xb5\x2f\xfd": ".zst",
+}
+"""First bytes of compressed files."""
+DAMAGE = (
+    EOFError, OSError, ValueError, RuntimeError, NotImplementedError, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
+)  # fmt: skip
+"""What the decompressors raise on a file that is cut, damaged, encrypted or not theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file whose bytes can be read."""
+
+    origin: str
+    """How messages name it."""
+    open: Callable[[], IO[bytes]]
+    """Returns its bytes from the beginning, decompressed."""
+    again: bool = True
+    """Whether it can be opened more than once."""
+    close: Callable[[], None] = lambda: None
+    """Lets go of what was kept so that it can be opened again."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yields its bytes.
+
+        Raises:
+            DataError: it cannot be read to its end.
+        """
+        try:
+            with self.open() as stream:
+                while chunk := stream.read(CHUNK_BYTES):
+                    yield chunk
+        except FtcliError:
+            raise
+        except DAMAGE as error:
+            raise DataError(Problem(self.origin, f"cannot be read: {_reason(error)}")) from error
+
+    def content(self) -> bytes:
+        """Returns all its bytes."""
+        return b"".join(self.chunks())
+
+
+def split_name(file: Path) -> tuple[str, str, str]:
+    """Returns (stem, suffix of the format, suffix of the compression or ''): `train.csv.gz` -> train, .csv, .gz."""
+    if file.suffix not in COMPRESSIONS:
+        return file.stem, file.suffix, ""
+    inner = Path(file.stem)
+    if not inner.suffix and file.suffix == ".zip":
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return inner.stem, Path(_only_member(archive, str(file))).suffix, ".zip"
+        except (*DAMAGE, DataError):
+            return inner.stem, "", ".zip"
+    return inner.stem, inner.suffix, file.suffix
+
+
+def source_of(file: Path, key: str) -> Source:
+    """Returns a file as a source; nothing is read yet.
+
+    Args:
+        file: where it is.
+        key: what the user typed to name it, for messages.
+
+    Raises:
+        SourceError: no such file, or one that cannot be read: a folder, a device, a pipe.
+    """
+    try:
+        mode = file.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise SourceError(_no_file(file, key, mode))
+        file.open("rb").close()
+    except SourceError:
+        raise
+    except FileNotFoundError as error:
+        raise SourceError(missing(file, key)) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SourceError(Problem(key, f"{file} cannot be read: {reason}")) from error
+    return Source(str(file), lambda: _opened(file))
+
+
+def stdin_source(*, again: bool) -> Source:
+    """Returns stdin as a source.
+
+    Args:
+        again: its bytes are kept in a temporary file, so that they can be read twice.
+    """
+    if not again:
+        return Source("stdin", lambda: sys.stdin.buffer, again=False)
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the source
+    for chunk in iter(lambda: sys.stdin.buffer.read(CHUNK_BYTES), b""):
+        kept.write(chunk)
+
+    def opened() -> IO[bytes]:
+        kept.seek(0)
+        return io.BufferedReader(_Kept(kept))
+
+    return Source("stdin", opened, close=kept.close)
+
+
+class _Kept(io.RawIOBase):
+    """A view of a temporary file that leaves it open when the view is closed."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return int(self.file.readinto(buffer))
+
+
+def _opened(file: Path) -> IO[bytes]:
+    """Returns a file's bytes, decompressed as its last suffix says."""
+    if file.suffix == ".gz":
+        return gzip.open(file, "rb")  # type: ignore[return-value]
+    if file.suffix == ".bz2":
+        return bz2.open(file, "rb")
+    if file.suffix == ".xz":
+        return lzma.open(file, "rb")
+    if file.suffix == ".zip":
+        archive = zipfile.ZipFile(file)
+        return archive.open(_only_member(archive, str(file)))
+    if file.suffix == ".zst":
+        import pyarrow
+
+        return pyarrow.input_stream(str(file), compression="zstd")  # type: ignore[no-any-return]
+    return file.open("rb")
+
+
+def _only_member(archive: zipfile.ZipFile, origin: str) -> str:
+    names = [
+        name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")
+    ]
+    if len(names) != 1:
+        shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") if names else "nothing"
+        message = f"a zip archive of one file is read as that file; this one holds {shown}"
+        raise DataError(Problem(origin, message, f"unpack it: unzip {shlex.quote(origin)}"))
+    return names[0]
+
+
+def _no_file(file: Path, key: str, mode: int) -> Problem:
+    if stat.S_ISDIR(mode):
+        return Problem(key, f"{file} cannot be read: Is a directory", "name a file in it")
+    what = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+    hint = "rows from stdin: --input -" if key == "--input" else "write its rows to a file first"
+    return Problem(key, f"{file} cannot be read: it is {what}, not a file", hint)
+
+
+def missing(file: Path, key: str) -> Problem:
+    """Returns the problem of a file or folder that is not there, with what is near it."""
+    if not file.parent.is_dir():
+        return Problem(key, f"there is no {file}", f"the folder {file.parent} does not exist either")
+    near = nearest(file.name, [entry.name for entry in file.parent.iterdir()])
+    hint = "did you mean " + " or ".join(str(file.parent / name) for name in near) + "?"
+    return Problem(key, f"there is no {file}", hint if near else f"look into {file.parent}")
+
+
+def compressed_as(head: bytes) -> str:
+    """Returns the suffix of the compression that a file's first bytes show, or ''."""
+    return next((suffix for magic, suffix in MAGIC.items() if head.startswith(magic)), "")
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
