@@ -205,3 +205,6 @@ class PredictingTask(TrainingTask, Protocol):
 
     def read_back(self, lines: list[dict[str, Any]]) -> Scored:
         """Returns what metrics count, from lines of a predictions file."""
+
+    def saved_logits(self, lines: list[dict[str, Any]]) -> torch.Tensor | None:
+        """Returns logits that give the predictions of lines again, (batch, ...); None where lines do not hold them."""

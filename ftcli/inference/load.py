@@ -72,15 +72,10 @@ def load_run(run: RunDir, checkpoint: str, overrides: list[str], *, with_rows: b
     config = composed.config
     if config.seeds:
         return _load_ensemble(run, config.seeds, checkpoint, overrides, with_rows=with_rows)
-    _require_changeable(composed)
-    if hasattr(config.freezing, "start_from"):
-        config.freezing.start_from = None  # the tensors that the run began with are in its checkpoints
-    check(composed, with_data=with_rows)
     recorded = json.loads(run.data_json.read_text(encoding="utf-8"))
-    kept = _recorded_decisions(run, composed.changed)
     store = CheckpointStore(run.checkpoints, keep=config.trainer.keep_checkpoints, readonly=True)
     found = store.find(checkpoint)
-    session = RunSession(config, labels=recorded["labels"], with_rows=with_rows, recorded=kept)
+    session = _session_of(run, composed, recorded, with_rows=with_rows)
     inputs = session.inputs
     _require_same_base(inputs, recorded["model"]["fingerprint"])
     runtime, built = session.runtime, session.built
@@ -91,6 +86,34 @@ def load_run(run: RunDir, checkpoint: str, overrides: list[str], *, with_rows: b
     return LoadedModel(
         composed, inputs, runtime, model, session.evaluator, f"{run.path} ({found.name})", built
     )
+
+
+def open_session(run: RunDir) -> RunSession:
+    """Returns the rows, the tokenizer and the evaluator of a finished run of one model; its model is not built.
+
+    Args:
+        run: of one model.
+
+    Raises:
+        RunDirError: a file of the run cannot be read.
+    """
+    recorded = json.loads(run.data_json.read_text(encoding="utf-8"))
+    return _session_of(run, restored(run.path / "config.yaml", []), recorded, with_rows=True)
+
+
+def _session_of(run: RunDir, composed: Composed, recorded: dict[str, Any], *, with_rows: bool) -> RunSession:
+    """Returns the session that scores a run: its labels and decisions are those of the training.
+
+    Raises:
+        ConfigError: an override that would change the model.
+    """
+    _require_changeable(composed)
+    config = composed.config
+    if hasattr(config.freezing, "start_from"):
+        config.freezing.start_from = None  # the tensors that the run began with are in its checkpoints
+    check(composed, with_data=with_rows)
+    kept = _recorded_decisions(run, composed.changed)
+    return RunSession(config, labels=recorded["labels"], with_rows=with_rows, recorded=kept)
 
 
 def _require_changeable(composed: Composed) -> None:

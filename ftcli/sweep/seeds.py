@@ -21,6 +21,7 @@ from ftcli.run.resume import resume_as
 from ftcli.run.run_dir import RunDir
 from ftcli.run.train import start
 from ftcli.runtime.environment import command_line
+from ftcli.sweep.ensemble import member_dir, score_ensemble
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
@@ -52,11 +53,6 @@ def resume_seeds(composed: Composed, parent: RunDir, screen: Screen) -> dict[str
     check(composed)
     with parent.locked():
         return _train_members(composed, parent, screen)
-
-
-def member_dir(parent: RunDir, seed: int) -> Path:
-    """Returns the run directory of one seed."""
-    return parent.path / f"seed-{seed}"
 
 
 def _train_members(composed: Composed, parent: RunDir, screen: Screen) -> dict[str, Any]:
@@ -102,7 +98,8 @@ def _with_seed(composed: Composed, seed: int) -> Composed:
 
 def _finish(parent: RunDir, results: dict[int, dict[str, Any]], screen: Screen) -> dict[str, Any]:
     """Scores the ensemble, writes result.json and prints members, mean and spread; returns result.json."""
-    scored = _score_ensemble(parent)
+    members_run = [RunDir(member_dir(parent, seed)) for seed in results]
+    scored = score_ensemble(parent, members_run, screen)
     members = {str(seed): result["metrics"] for seed, result in results.items()}
     mean, deviation = spread_of(list(members.values()))
     first = next(iter(results.values()))
@@ -127,26 +124,6 @@ def _finish(parent: RunDir, results: dict[int, dict[str, Any]], screen: Screen) 
     parent.write_json("result.json", result)
     _show(result, parent, screen)
     return result
-
-
-def _score_ensemble(parent: RunDir) -> dict[str, dict[str, float]]:
-    """Scores all members together and saves their predictions; returns part -> metric -> value."""
-    from ftcli.inference.load import load_run
-    from ftcli.inference.score import score_part
-    from ftcli.run.encode import describe_data
-    from ftcli.run.predictions import save_predictions
-
-    loaded = load_run(parent, "best", [], with_rows=True)
-    scored, tables = {}, {}
-    for part in ("validation", "test"):
-        if (rows := getattr(loaded.inputs.splits, part)) is not None:
-            tables[part], scores = score_part(loaded, part)
-            if scores is not None:
-                scored[part] = scores.figures
-                path = parent.predictions / f"{part}.jsonl"
-                save_predictions(path, loaded.evaluator, tables[part], rows, scores)
-    parent.write_json("data.json", describe_data(loaded.inputs, tables))
-    return scored
 
 
 def spread_of(members: list[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:

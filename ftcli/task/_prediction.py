@@ -12,6 +12,7 @@ from ftcli.task._usage import ONE_TEXT, TWO_TEXTS, text_inputs
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from ftcli.batching.rows import Rows
     from ftcli.batching.token_table import TokenTable
@@ -73,6 +74,17 @@ class PredictionHalf:
     def read_back(self, lines: list[dict[str, Any]]) -> Scored:
         """Returns what metrics count, from lines of a predictions file."""
         raise NotImplementedError
+
+    def saved_logits(self, lines: list[dict[str, Any]]) -> torch.Tensor | None:
+        """Returns logits that give the predictions of lines of a predictions file again, in the shape of `logits`.
+
+        Args:
+            lines: of a batch's rows, in order.
+
+        Returns:
+            fp32; None where lines do not hold all that the mean of several models takes.
+        """
+        return None
 
     def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
         """Returns how wrong a row's prediction is, 0 for a right one; errors are listed in this order.

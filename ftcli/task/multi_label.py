@@ -189,6 +189,12 @@ class MultiLabel(Task):
         labels = [[float(name in line["label"]) for name in self.label_names] for line in lines]
         return {"multilabel": (found, torch.tensor(labels))}
 
+    def saved_logits(self, lines: list[dict[str, Any]]) -> torch.Tensor:
+        """Returns the logits of the probabilities, (batch, num_labels), of lines of a predictions file."""
+        import torch
+
+        return torch.tensor([list(line["probabilities"].values()) for line in lines]).logit()
+
     def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
         """Returns the largest distance of a probability from its label, 0 where all are right; the record is (num_labels,)."""
         assert table.labels is not None

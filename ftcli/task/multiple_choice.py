@@ -237,6 +237,14 @@ class MultipleChoice(Task):
         places = [list(line["probabilities"]).index(line["label"]) for line in lines]
         return {"ranking": (found, torch.tensor(places))}
 
+    def saved_logits(self, lines: list[dict[str, Any]]) -> torch.Tensor:
+        """Returns the log of the probabilities, (batch, max_choices), -inf where a row has no such choice."""
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        found = [torch.tensor(list(line["probabilities"].values())).log() for line in lines]
+        return pad_sequence(found, batch_first=True, padding_value=float("-inf"))
+
     def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
         """Returns how much more probable the prediction is than the label; the record is (num_choices,)."""
         assert table.labels is not None

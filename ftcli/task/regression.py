@@ -131,6 +131,12 @@ class Regression(Task):
         found, right = ([line[name] for line in lines] for name in ("prediction", "label"))
         return {"values": (torch.tensor(found), torch.tensor(right))}
 
+    def saved_logits(self, lines: list[dict[str, Any]]) -> torch.Tensor:
+        """Returns the predicted numbers, (batch,), of lines of a predictions file."""
+        import torch
+
+        return torch.tensor([line["prediction"] for line in lines])
+
     def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
         """Returns the distance of label and prediction; the record is () fp32."""
         assert table.labels is not None

@@ -115,6 +115,12 @@ class OneClass(Task):
         found = torch.tensor([list(line["probabilities"].values()) for line in lines])
         return {"classes": (found, torch.tensor([ids[line["label"]] for line in lines]))}
 
+    def saved_logits(self, lines: list[dict[str, Any]]) -> torch.Tensor:
+        """Returns the log of the probabilities, (batch, num_labels), of lines of a predictions file."""
+        import torch
+
+        return torch.tensor([list(line["probabilities"].values()) for line in lines]).log()
+
     def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
         """Returns how much more probable the prediction is than the label; the record is (num_labels,)."""
         assert table.labels is not None

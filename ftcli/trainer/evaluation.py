@@ -65,18 +65,30 @@ class Evaluator:
             table: the rows.
             keep: record each row's prediction too.
         """
+        return self.score_outputs(self.outputs(model, table), len(table), keep=keep)
+
+    def score_outputs(
+        self, outputs: Iterable[tuple[np.ndarray, Batch, StepOutput]], num_rows: int, *, keep: bool = False
+    ) -> Scores:
+        """Returns loss and metrics of what a model gave, or of what was saved of it.
+
+        Args:
+            outputs: row numbers (batch,), batch and task output, all rows once.
+            num_rows: how many rows there are.
+            keep: record each row's prediction too.
+        """
         for metric in self.metrics.values():
             metric.reset()
         loss_sum, targets = 0.0, 0
         records: dict[int, np.ndarray] = {}
-        for rows, batch, output in self.outputs(model, table):
+        for rows, batch, output in outputs:
             loss_sum += float(output.loss_sum)
             targets += output.num_targets
             self.count(self.task.scored(output, batch))
             if keep:
                 records.update(zip(rows.tolist(), self.task.records(output, batch), strict=True))
         figures = self.figures() | {"loss": loss_sum / targets if targets else math.nan}
-        return Scores(figures, [records[row] for row in range(len(table))] if keep else None)
+        return Scores(figures, [records[row] for row in range(num_rows)] if keep else None)
 
     def count(self, scored: Scored) -> None:
         """Gives every metric the kind of predictions it takes."""

@@ -27,10 +27,23 @@ def words_for(tmp_path, task):
             "trainer.batch_size=8", "trainer.precision=fp32", "trainer.max_steps=4", "optimizer.lr=3e-3", *rows]  # fmt: skip
 
 
+def scored_again(run: str) -> list[dict]:
+    """Returns the lines of a predictions file, of the members loaded as models."""
+    from ftcli.inference.load import load_run
+    from ftcli.inference.score import score_part
+    from ftcli.run.run_dir import RunDir
+
+    loaded = load_run(RunDir(Path(run)), "best", [], with_rows=True)
+    table, scores = score_part(loaded, "validation")
+    rows = loaded.inputs.splits.validation
+    return [loaded.inputs.task.prediction_row(r, table, rows, n) for n, r in enumerate(scores.records)]
+
+
 @pytest.mark.parametrize("task", tiny_tasks.NAMES)
 def test_the_ensemble_is_the_mean_of_its_members(ftcli, tmp_path, task):
     words = words_for(tmp_path, task)
-    assert ftcli("train", *words, "seeds=[1,2,3]", "--run-dir", "run").code == 0
+    done = ftcli("train", *words, "seeds=[1,2,3]", "--run-dir", "run")
+    assert done.code == 0, done.err
     members = [lines(f"run/seed-{seed}/predictions/validation.jsonl") for seed in (1, 2, 3)]
     whole = lines("run/predictions/validation.jsonl")
     for row, one in enumerate(whole):
@@ -42,6 +55,8 @@ def test_the_ensemble_is_the_mean_of_its_members(ftcli, tmp_path, task):
             for name, value in one["probabilities"].items():
                 assert value == pytest.approx(np.mean([f["probabilities"][name] for f in found]), abs=1e-5)
     result = json.loads(Path("run/result.json").read_text())
+    # The members' files have what the mean takes, but for words and answers, of which they hold the best alone.
+    assert ("scored with the models" in done.out) == (task in ("token-classification", "extractive-qa"))
     own = {str(s): json.loads(Path(f"run/seed-{s}/result.json").read_text())["metrics"] for s in (1, 2, 3)}
     assert result["members"] == own and result["seeds"] == [1, 2, 3]
     for name, value in result["mean"].items():
@@ -50,6 +65,10 @@ def test_the_ensemble_is_the_mean_of_its_members(ftcli, tmp_path, task):
         assert np.isclose(result["standard_deviation"][name], np.std(values, ddof=1), equal_nan=True)
     again = json.loads(ftcli("evaluate", "run", "--json").out)
     assert again["metrics"] == pytest.approx(result["metrics"], nan_ok=True) and "3 members" in again["model"]
+    for row, line in zip(scored_again("run"), whole, strict=True):
+        for name, value in row.items():
+            close = isinstance(value, dict | float) or name == "probabilities"
+            assert line[name] == (pytest.approx(value, abs=1e-6) if close else value)
     done = ftcli(
         "predict", "run", "--input", str(tmp_path / "rows/validation.jsonl"), "--output", "out.jsonl"
     )
@@ -85,6 +104,39 @@ def test_a_stopped_ensemble_goes_on_with_what_is_missing(ftcli, tmp_path):
     assert lines("run/predictions/validation.jsonl") == before
     assert Path("run/seed-1/metrics.jsonl").stat().st_mtime_ns == kept
     assert ftcli("train", *words, "seeds=[1,2]", "--run-dir", "run", "--resume").code == 0
+
+
+def test_an_ensemble_of_finished_members_loads_no_model(ftcli, tmp_path, monkeypatch):
+    words = words_for(tmp_path, "sequence-classification")
+    assert ftcli("train", *words, "seeds=[1,2]", "--run-dir", "run").code == 0
+    before = [Path("run", name).read_bytes() for name in ("predictions/validation.jsonl", "data.json")]
+    Path("run/result.json").unlink()
+
+    def load(*_, **__):
+        raise AssertionError("a model was loaded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ftcli.inference.load.load_run", load)
+        assert ftcli("resume", "run").code == 0
+    assert before == [
+        Path("run", name).read_bytes() for name in ("predictions/validation.jsonl", "data.json")
+    ]
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:40], lambda text: text.partition("\n")[2], lambda text: "[]\n",
+                                    lambda text: text.replace('"label": "positive"', '"label": "negative"'),
+                                    lambda text: text.replace("probabilities", "chances")])  # fmt: skip
+def test_a_members_damaged_predictions_are_no_part_of_an_ensemble(ftcli, tmp_path, damage):
+    words = words_for(tmp_path, "sequence-classification")
+    assert ftcli("train", *words, "seeds=[1,2]", "--run-dir", "run").code == 0
+    before = lines("run/predictions/validation.jsonl")
+    Path("run/result.json").unlink()
+    file = Path("run/seed-2/predictions/validation.jsonl")
+    file.write_text(damage(file.read_text()))
+    done = ftcli("resume", "run")
+    assert done.code == 0 and "seed-2/predictions/validation.jsonl" in done.out, done.out + done.err
+    for row, line in zip(lines("run/predictions/validation.jsonl"), before, strict=True):
+        assert row["probabilities"] == pytest.approx(line["probabilities"], abs=1e-6)
 
 
 def test_an_ensemble_is_listed_and_compared(ftcli, tmp_path):
