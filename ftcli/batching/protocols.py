@@ -207,4 +207,4 @@ class PredictingTask(TrainingTask, Protocol):
         """Returns what metrics count, from lines of a predictions file."""
 
     def saved_logits(self, lines: list[dict[str, Any]]) -> torch.Tensor | None:
-        """Returns logits that give the predictions of lines again, (batch, ...); None where lines do not hold them."""
+        """Returns logits, (batch, num_labels) or as `logits` has them, of saved lines; None where lines do not hold them."""
