@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import warnings
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +24,13 @@ Place = str | tuple[str, int]
 
 UNSIGNED_BYTES = 8
 """The idx format's code of its element type; images and class ids have no other."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Pillow's names of the formats that are read. Others are never tried: its EPS reader starts a program."""
+MAX_PIXELS = 89_478_485
+"""Most pixels of an image before it is resized, Pillow's own bound: a quarter of a gigabyte as RGB."""
+DEFLATE_RATIO = 1032
+"""Most bytes that one byte of a gzip file can become (zlib's documentation, "Technical Details")."""
 
 WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow's modes of more than 8 bits a value; converting them to grey would clip values without a warning."""
@@ -59,19 +68,26 @@ def read_idx(file: Path, rank: int) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _read_idx(file: Path, rank: int, changed: int, size: int) -> np.ndarray:
-    content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    if content[:4] != bytes([0, 0, UNSIGNED_BYTES, rank]):
-        raise ValueError(
-            f"it begins with {content[:4].hex() or 'nothing'}, expected {bytes([0, 0, 8, rank]).hex()}"
-        )
-    start = 4 + 4 * rank
-    if len(content) < start:
-        raise ValueError("it ends before its sizes do")
-    shape = tuple(np.frombuffer(content, ">u4", rank, 4).tolist())
-    expected = int(np.prod(shape, dtype=np.int64))
-    if len(content) - start != expected:
-        raise ValueError(f"it holds {len(content) - start:,} values, and its sizes {shape} say {expected:,}")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    packed = file.suffix == ".gz"
+    header = 4 + 4 * rank
+    with gzip.open(file) if packed else file.open("rb") as opened:
+        start = opened.read(header)
+        if start[:4] != bytes([0, 0, UNSIGNED_BYTES, rank]):
+            raise ValueError(
+                f"it begins with {start[:4].hex() or 'nothing'}, expected {bytes([0, 0, 8, rank]).hex()}"
+            )
+        if len(start) < header:
+            raise ValueError("it ends before its sizes do")
+        shape = tuple(np.frombuffer(start, ">u4", rank, 4).tolist())
+        expected = math.prod(shape)
+        most = size * DEFLATE_RATIO if packed else size - header
+        if expected > most:
+            raise ValueError(f"its {size:,} bytes cannot hold the values that its sizes {shape} say")
+        content = opened.read(expected + 1)
+    if len(content) != expected:
+        more = "more" if len(content) > expected else f"{len(content):,}"
+        raise ValueError(f"it holds {more} values, and its sizes {shape} say {expected:,}")
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def open_image(place: Place, base: Path, where: str, *, channels: int) -> Image:
@@ -87,25 +103,45 @@ def open_image(place: Place, base: Path, where: str, *, channels: int) -> Image:
         channels: 1 or 3.
 
     Raises:
-        DataError: no image that Pillow reads, or one of more than 8 bits a value.
+        DataError: no image of one of FORMATS, a damaged one, one of more than MAX_PIXELS, or of more than 8 bits a value.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if not isinstance(place, str):
         picture = Image.fromarray(read_idx(Path(place[0]), 3)[place[1]])
         return picture.convert("L" if channels == 1 else "RGB")
+    file = base / place
     try:
-        with Image.open(base / place) as picture:
-            if picture.mode not in WIDE_MODES:
-                return ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB")
-            mode = picture.mode
-    except FileNotFoundError as error:
-        raise DataError(Problem(where, f"there is no image {base / place}")) from error
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        message = f"the image {base / place} cannot be read: {_first_line(error)}"
-        raise DataError(Problem(where, message, "repair or remove it")) from error
-    message = f"the image {base / place} has more than 8 bits a value (mode {mode})"
-    raise DataError(Problem(where, message, "save it with 8 bits"))
+        if not file.is_file():
+            missing = "is no file" if file.exists() else "is not there"
+            raise DataError(
+                Problem(where, f"the image {file} {missing}", "repair the path or remove the row")
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged EXIF data and large images: the error says it
+            return _decoded(file, where, channels)
+    except DataError:
+        raise
+    # Pillow's readers raise KeyError, struct.error, MemoryError and others for damaged files; nothing narrower exists.
+    except Exception as error:
+        message = f"the image {file} cannot be read: {_first_line(error)}"
+        hint = f"repair or remove it; {', '.join(FORMATS)} are read"
+        raise DataError(Problem(where, message, hint)) from error
+
+
+def _decoded(file: Path, where: str, channels: int) -> Image:
+    """Returns the first frame; its size is checked before any of it is decoded."""
+    from PIL import Image, ImageOps
+
+    with Image.open(file, formats=FORMATS) as picture:
+        width, height = picture.size
+        if width * height > MAX_PIXELS or not width * height:
+            message = f"the image {file} has {width:,} x {height:,} pixels; expected 1 to {MAX_PIXELS:,}"
+            raise DataError(Problem(where, message, "scale it down or remove it"))
+        if picture.mode in WIDE_MODES:
+            message = f"the image {file} has more than 8 bits a value (mode {picture.mode})"
+            raise DataError(Problem(where, message, "save it with 8 bits"))
+        return ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB")
 
 
 def _first_line(error: Exception) -> str:

@@ -18,7 +18,8 @@ from ftcli.data.splits import NAMES
 from ftcli.data.splitting import ensure_validation, limit_parts
 from ftcli.errors import ConfigError, DataError, Problem, SourceError
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Endings of the formats that are read (`ftcli.batching.image_files.FORMATS`)."""
 IDX = re.compile(r"(?P<name>.+)[-.]images[-.]idx3-ubyte(\.gz)?")
 IDX_NAMES = {**NAMES, "test": (*NAMES["test"], "t10k")}
 """Part -> what stands before `-images-idx3-ubyte`."""
@@ -136,15 +137,35 @@ def _class_folders(config: ImagesConfig, part: str, folder: Path, decisions: lis
         images = [p for p in files if p.suffix.lower() in SUFFIXES]
         if not images:
             message = f"the class folder {place} holds no images ({', '.join(SUFFIXES)})"
-            raise DataError(Problem("data.path", message, "remove it, or put its images there"))
+            deeper = (
+                f" itself; there are {len(found):,} in folders below"
+                if (found := _images_below(place))
+                else ""
+            )
+            raise DataError(Problem("data.path", message + deeper, "remove it, or put its images there"))
         if len(images) < len(files):
             other = next(p for p in files if p not in images)
             decisions.append(
-                f"{part}: {len(files) - len(images)} files are no images and are not read: {other}"
+                f"{part}: {len(files) - len(images)} files are no images ({', '.join(SUFFIXES)}) and are not read: {other}"
+            )
+        if below := _images_below(place):
+            decisions.append(
+                f"{part}: {len(below):,} images in folders below {place} are not read: {below[0]}"
             )
         places += [str(p) for p in images]
         labels += [place.name] * len(images)
+    loose = [p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES]
+    if loose:
+        decisions.append(
+            f"{part}: {len(loose):,} images beside the class folders have no class and are not read: {min(loose)}"
+        )
     return _rows(config, part, folder, places, labels, (_digest(Path(str(p))) for p in places))
+
+
+def _images_below(place: Path) -> list[Path]:
+    """Returns the images in sub-folders of a class."""
+    folders = [p for p in place.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    return sorted(p for one in folders for p in one.rglob("*") if p.suffix.lower() in SUFFIXES)
 
 
 def _digest(file: Path) -> str:

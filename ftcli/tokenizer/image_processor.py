@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ftcli.batching.image_files import Place, open_image
+from ftcli.batching.image_files import MAX_PIXELS, Place, open_image
 from ftcli.batching.image_table import ImageTable
 from ftcli.errors import DataError, Problem
 
@@ -39,7 +39,7 @@ class Geometry:
 
     def apply(self, picture: Image) -> Image:
         """Resizes and crops, as the slow processors of transformers do."""
-        size = self._target(picture.height, picture.width)
+        size = self.target(picture.height, picture.width)
         if size is not None:
             picture = picture.resize((size[1], size[0]), self.resample, reducing_gap=None)
         if self.crop is None:
@@ -48,7 +48,8 @@ class Geometry:
         top, left = (picture.height - height) // 2, (picture.width - width) // 2
         return picture.crop((left, top, left + width, top + height))
 
-    def _target(self, height: int, width: int) -> tuple[int, int] | None:
+    def target(self, height: int, width: int) -> tuple[int, int] | None:
+        """Returns (height, width) that an image of this size is resized to; None where nothing is resized."""
         if self.shortest_edge is None:
             return self.resize
         longer = int(self.shortest_edge * max(height, width) / min(height, width))
@@ -103,6 +104,10 @@ class ImageProcessor:
         pixels = np.empty((len(places), *self.size, self.channels), dtype=np.uint8)
         for row, place in enumerate(places):
             picture = open_image(place, base, where(row), channels=self.channels)
+            target = self.geometry.target(picture.height, picture.width)
+            if target is not None and target[0] * target[1] > MAX_PIXELS:
+                message = f"the image is {picture.height:,} x {picture.width:,} pixels; resized it would have {target[0]:,} x {target[1]:,}"
+                raise DataError(Problem(where(row), message, "crop or remove it"))
             done = self.geometry.apply(picture)
             if (done.height, done.width) != self.size:
                 message = f"the image is {done.height} x {done.width} pixels and is not resized"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ftcli.config.registry import register
 from ftcli.config.schema import TokenizerConfig
 from ftcli.errors import ConfigError, Problem, SourceError
+from ftcli.hub.json_file import read_object
 from ftcli.hub.resolve import Source
 from ftcli.tokenizer.image_processor import FILE, Geometry, ImageProcessor
 
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZE = 224
 """Pixels a side where neither the processor nor config.json names a size."""
+MAX_SIDE = 8192
+"""Most pixels a side of an image that a model is given."""
 FAMILIES = ("BeitImageProcessor", "BitImageProcessor", "ConvNextImageProcessor", "DeiTImageProcessor", "ViTImageProcessor")  # fmt: skip
 """Classes of transformers whose steps are those of `Geometry`; others would mean other pixels."""
 ANY_SIZE = ("bit", "convnext", "convnextv2", "cvt", "mobilenet_v1", "mobilenet_v2", "regnet", "resnet")
 """Architectures of convolutions alone: images need not have the size that config.json names."""
+LARGEST = 1e6
+"""No scale, mean or std of pixels is as large."""
 DEFAULTS = {"do_resize": True, "do_rescale": True, "do_normalize": True, "do_center_crop": False,
             "rescale_factor": 1 / 255, "resample": 2}  # fmt: skip
 FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -78,7 +82,7 @@ def build(
     if geometry.crop is not None and not _holds(geometry, size):
         raise ConfigError(_wrong(model_source, "cuts out more than the resized image has"))
     _check_size(size, model_config, model_source)
-    scale = float(stated["rescale_factor"]) if stated["do_rescale"] else 1.0
+    scale = _number(stated, "rescale_factor", model_source) if stated["do_rescale"] else 1.0
     mean, std = _statistics(stated, channels, model_source)
     colour = "grey" if channels == 1 else "red, green, blue"
     decisions.append(f"images {_shown(geometry, size)}, {colour}; {_normalised(mean, std)}")
@@ -94,12 +98,7 @@ def _read(source: Source, random_weights: bool, decisions: list[str]) -> dict[st
             raise SourceError(Problem(source.key, message, "add the file, or type model.weights=random"))
         decisions.append(f"no {FILE}: the size is config.json's, mean and std are 0.5")
         return {**DEFAULTS, "image_mean": 0.5, "image_std": 0.5}
-    try:
-        stated = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SourceError(Problem(source.key, f"{file} is not JSON: {error}")) from error
-    if not isinstance(stated, dict):
-        raise SourceError(Problem(source.key, f"{file} is not a JSON object"))
+    stated = read_object(file, source.key)
     family = _family(stated, source)
     own = FAMILY_DEFAULTS.get(family, {})
     return {**DEFAULTS, **own, **{key: value for key, value in stated.items() if value is not None}}
@@ -118,30 +117,46 @@ def _family(stated: dict[str, Any], source: Source) -> str:
     return family
 
 
+def _number(stated: dict[str, Any], name: str, source: Source) -> float:
+    """Returns a finite number of the file; raises ConfigError where it is none."""
+    value = stated[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
+        raise ConfigError(_wrong(source, f"has the {name} {value!r:.40}", "expected a number"))
+    return float(value)
+
+
 def _wrong(source: Source, message: str, hint: str = "") -> Problem:
     return Problem("tokenizer", f"{FILE} of {source.origin} {message}", hint)
 
 
 def _channels(model_config: PreTrainedConfig) -> int:
-    channels = int(getattr(model_config, "num_channels", 3))
+    channels = getattr(model_config, "num_channels", 3)
     if channels not in (1, 3):
-        message = f"the model takes {channels} channels; expected 1 (grey) or 3 (red, green, blue)"
+        message = f"the model takes {channels!r:.40} channels; expected 1 (grey) or 3 (red, green, blue)"
         raise ConfigError(Problem("model", message))
-    return channels
+    return int(channels)
 
 
 def _own_size(model_config: PreTrainedConfig) -> tuple[int, int] | None:
     size = getattr(model_config, "image_size", None)
-    return _pair(size) if size else None
+    try:
+        return _pair(size) if size else None
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        message = f"config.json names no size of images: {size!r:.60}"
+        raise ConfigError(Problem("model", message, f"expected image_size from 1 to {MAX_SIDE}")) from error
 
 
 def _pair(value: Any) -> tuple[int, int]:
-    """Returns (height, width) of a number, a pair or an object with both."""
+    """Returns (height, width) of a number, a pair or an object with both; raises ValueError for other sizes."""
     if isinstance(value, dict):
-        return int(value["height"]), int(value["width"])
-    if isinstance(value, list | tuple):
-        return int(value[0]), int(value[1])
-    return int(value), int(value)
+        pair = int(value["height"]), int(value["width"])
+    elif isinstance(value, list | tuple):
+        pair = int(value[0]), int(value[1])
+    else:
+        pair = int(value), int(value)
+    if not all(1 <= side <= MAX_SIDE for side in pair):
+        raise ValueError(f"{pair} is not from 1 to {MAX_SIDE}")
+    return pair
 
 
 def _geometry(
@@ -150,7 +165,12 @@ def _geometry(
     """Returns the steps and the size they end at."""
     default = _own_size(model_config) or (DEFAULT_SIZE, DEFAULT_SIZE)
     size = stated.get("size", default)
+    if stated["resample"] not in FILTERS:
+        hint = f"expected {', '.join(f'{number} ({name})' for number, name in FILTERS.items())}"
+        raise ConfigError(_wrong(source, f"has the resample {stated['resample']!r:.40}", hint))
     resample = int(stated["resample"])
+    if "crop_pct" in stated and not 0.1 <= _number(stated, "crop_pct", source) <= 1:
+        raise ConfigError(_wrong(source, f"has the crop_pct {stated['crop_pct']}", "expected 0.1 to 1"))
     try:
         crop = _pair(stated.get("crop_size", default)) if stated["do_center_crop"] else None
         if not stated["do_resize"]:
@@ -160,8 +180,10 @@ def _geometry(
             edge = size
         if edge is None:
             return Geometry(_pair(size), None, crop, resample), crop or _pair(size)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise ConfigError(_wrong(source, f"names no size: {size}")) from error
+        edge = _pair(edge)[0]
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        hint = f"expected sides from 1 to {MAX_SIDE}"
+        raise ConfigError(_wrong(source, f"names no size: {size!r:.60}", hint)) from error
     if "crop_pct" in stated and edge < 384:
         # Liu et al. 2022 (arXiv:2201.03545): a margin is cut off below 384 pixels, and none from there on.
         return Geometry(None, int(edge / stated["crop_pct"]), crop or (edge, edge), resample), crop or (edge, edge)  # fmt: skip
@@ -196,7 +218,7 @@ def _statistics(
     found = []
     for name in ("image_mean", "image_std"):
         value = stated.get(name, 0.5)
-        values = [float(v) for v in value] if isinstance(value, list) else [float(value)]
+        values = [_number({name: v}, name, source) for v in (value if isinstance(value, list) else [value])]
         if len(values) not in (1, channels) or (name == "image_std" and 0.0 in values):
             raise ConfigError(_wrong(source, f"has the {name} {value} for {channels} channels"))
         found.append(tuple(values) if len(values) == channels else tuple(values) * channels)

@@ -178,6 +178,12 @@ def test_an_image_that_cannot_be_read_names_its_file(tmp_path, damage):
 def test_other_files_are_told_and_empty_classes_refused(folder):
     (folder / "train/cat/Thumbs.db").write_bytes(b"x")
     assert any("1 files are no images" in line for line in read(folder).decisions)
+    (folder / "train/cat/far").mkdir()
+    for place in ("train/cat/far/deep.png", "train/loose.png"):
+        (folder / place).write_bytes(b"x")
+    said = "\n".join(read(folder).decisions)
+    assert "train: 1 images in folders below" in said and "far/deep.png" in said
+    assert "train: 1 images beside the class folders" in said and "train/loose.png" in said
     (folder / "train/bird").mkdir()
     with pytest.raises(DataError, match="bird holds no images"):
         read(folder)

@@ -159,3 +159,31 @@ def test_the_fingerprint_hangs_on_every_setting(tmp_path):
 
 def test_a_length_is_refused():
     assert [p.key for p in ProcessorConfig(max_length=8).problems()] == ["tokenizer.max_length"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"size": 10**9}, "names no size"),
+        ({"size": -4}, "names no size"),
+        ({"size": {"height": "a", "width": 4}}, "names no size"),
+        ({"size": {"shortest_edge": float("inf")}}, "names no size"),
+        ({"size": {"shortest_edge": 224}, "crop_pct": 1e-300}, "crop_pct"),
+        ({"do_center_crop": True, "crop_size": 10**9}, "names no size"),
+        ({"resample": "abc"}, "resample"),
+        ({"resample": 99}, "resample"),
+        ({"rescale_factor": float("nan")}, "rescale_factor"),
+        ({"image_mean": [float("inf")] * 3}, "image_mean"),
+        ({"image_std": "wide"}, "image_std"),
+        ({"image_std": [10**400, 1, 1]}, "image_std"),
+    ],
+)
+def test_absurd_settings_are_named(tmp_path, stated, said):
+    with pytest.raises(ConfigError, match=said):
+        build_tokenizer(tmp_path, ResNetConfig(), stated)
+
+
+def test_a_processor_of_absurd_depth_is_one_panel(tmp_path):
+    (tmp_path / "preprocessor_config.json").write_text('{"size":' + "[" * 200_000)
+    with pytest.raises(SourceError, match="nested deeper"):
+        build_tokenizer(tmp_path, ResNetConfig())
