@@ -28,9 +28,11 @@ class Format(StrEnum):
     csv = "csv"
     json = "json"
     jsonl = "jsonl"
-    conll = "conll"
     parquet = "parquet"
+    conll = "conll"
+    conllu = "conllu"
     squad = "squad"
+    txt = "txt"
 
 
 def evaluate(
@@ -93,9 +95,14 @@ def predict(
         ),
     ],
     words: Words = None,
-    input_file: Annotated[
-        str, typer.Option("--input", "-i", help="tsv, csv, json, jsonl or parquet; - reads stdin.")
-    ] = "-",
+    input_files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            help="tsv, csv, json, jsonl, parquet, ...; - reads stdin. May be given several times.",
+        ),
+    ] = None,
     file_format: Annotated[
         Format | None,
         typer.Option("--format", help="How --input is read. Default: as its name says; stdin as jsonl."),
@@ -116,7 +123,7 @@ def predict(
 ) -> None:
     """Add a prediction and probabilities to every row of a file; columns and order are kept.
 
-    Several runs add their columns side by side, each as NAME.prediction and so on, the base loaded once.
+    Of several files, the columns `file` and `line` say where a row comes from. Several runs add their columns side by side, each as NAME.prediction and so on, the base loaded once.
 
     Example: ftcli predict last --input new.tsv --output scored.jsonl
     """
@@ -130,7 +137,7 @@ def predict(
         specs,
         overrides,
         screen,
-        source=input_file,
+        sources=input_files or ["-"],
         target=output_file,
         force=force,
         checkpoint=checkpoint,

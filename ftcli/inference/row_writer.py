@@ -11,6 +11,7 @@ from datetime import date, time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ftcli.errors import DataError, Problem
+from ftcli.run.predictions import json_line
 
 if TYPE_CHECKING:
     from ftcli.batching.rows import Rows
@@ -66,7 +67,7 @@ class RowWriter:
                 for name, lost in rows.absent.items():
                     if row in lost:
                         record.pop(name, None)
-                self.file.write(_json_line(record))
+                self.file.write(json_line(record, _as_text))
             else:
                 self._write_cells(cells)
 
@@ -102,15 +103,6 @@ class _CutEnds:
 
     def write(self, line: str) -> None:
         self.file.write(line.removesuffix("\r\n") + "\n")
-
-
-def _json_line(record: dict[str, Any]) -> str:
-    line = json.dumps(record, ensure_ascii=False, default=_as_text)
-    try:
-        line.encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can only write as an escape
-        line = json.dumps(record, default=_as_text)
-    return line + "\n"
 
 
 def _as_text(value: Any) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import CheckpointError, Problem
 from ftcli.storage.atomic import write_atomic
@@ -44,7 +45,9 @@ def save_predictions(path: Path, evaluator: Evaluator, table: TokenTable, rows: 
 def write_predictions(
     path: Path, task: PredictingTask, table: TokenTable, rows: Rows, records: list[np.ndarray]
 ) -> None:
-    """Writes one JSON line a row: row, label, prediction, probabilities; what they are is the task's.
+    """Writes one JSON line a row: row, file, line, label, prediction, probabilities; what the last three are is the task's.
+
+    `row` counts in the part, `file` and `line` say where the row was read, so that the rows of a part that was drawn can be joined with their source.
 
     Args:
         path: the file; its folder is made.
@@ -55,10 +58,25 @@ def write_predictions(
     """
     path.parent.mkdir(exist_ok=True)
     lines = (
-        json.dumps({"row": row, **task.prediction_row(record, table, rows, row)}, ensure_ascii=False)
+        json_line({"row": row, **rows.place(row), **task.prediction_row(record, table, rows, row)})
         for row, record in enumerate(records)
     )
-    write_atomic(path, "\n".join(lines) + "\n")
+    write_atomic(path, "".join(lines))
+
+
+def json_line(record: dict[str, Any], as_text: Callable[[Any], str] | None = None) -> str:
+    """Returns a record as one line of jsonl in UTF-8.
+
+    Args:
+        record: of values that JSON has.
+        as_text: what stands for values that JSON lacks; None: there are none.
+    """
+    line = json.dumps(record, ensure_ascii=False, default=as_text)
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can only write as an escape
+        line = json.dumps(record, default=as_text)
+    return line + "\n"
 
 
 def check_predictions(path: Path, evaluator: Evaluator, figures: dict[str, float]) -> None:
