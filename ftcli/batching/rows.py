@@ -81,6 +81,8 @@ class Rows:
     """(num_rows,) place in `files` of each row's file."""
     without_name: frozenset[str] = frozenset()
     """Columns whose name in the file's header is empty; their keys here are ours."""
+    headed: bool = False
+    """Whether the names of the columns are the first line of a file."""
     absent: dict[str, frozenset[int]] = field(default_factory=dict)
     """Column -> rows, from 0, whose JSON object lacks that key: None stands here."""
 

@@ -150,7 +150,7 @@ class TokenizerConfig(RoleConfig):
 @dataclass(kw_only=True, slots=True)
 class FilesConfig:
     train: str | None = None
-    """tsv, csv, json, jsonl or parquet file."""
+    """tsv, csv, json, jsonl, parquet, conll or conllu file, compressed (gz, bz2, xz, zip, zst) or not."""
     validation: str | None = None
     """As `train`."""
     test: str | None = None

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftcli.batching.rows import Field, Kind, Rows
+from ftcli.config.shell_word import shell_word
 from ftcli.data.content import kind_of
+from ftcli.data.delimited import NAMED
+from ftcli.data.headers import names_for, without_header
 from ftcli.errors import DataError, Problem, nearest
 
 CHUNK = 65_536
 
 
 def check_columns(rows: Rows, fields: Sequence[Field], *, needs_label: bool) -> None:
-    """Checks that the columns a task reads exist.
+    """Checks that the columns a task reads exist, and that a first row is not taken for their names.
 
     Args:
         rows: of one part.
@@ -21,27 +24,46 @@ def check_columns(rows: Rows, fields: Sequence[Field], *, needs_label: bool) -> 
         needs_label: whether the column of the label must be there too.
 
     Raises:
-        DataError: one problem a missing column.
+        DataError: one problem a missing column, or one for a file without a header.
     """
     lost = [f for f in fields if f.column not in rows.columns and (needs_label or not f.is_label)]
+    wanted = [field for field in fields if needs_label or not field.is_label]
+    if rows.headed and without_header(rows, [] if lost else [f.column for f in fields]):
+        names = names_for(rows, wanted)
+        message = f"{rows.origin} seems to have no header: its first line is {', '.join(_held(rows))[:120]!r}"
+        raise DataError(Problem("data.header", message, f"type {shell_word('data.header', names)}"))
     if lost:
         used = {f.column for f in fields}
         free = [column for column in rows.columns if column and column not in used]
-        raise DataError(*(_missing(rows, field, free) for field in lost))
+        raise DataError(*(_missing(rows, field, fields, free) for field in lost))
 
 
-def _missing(rows: Rows, field: Field, free: list[str]) -> Problem:
-    held = [column for column in rows.columns if column and column not in rows.derived]
-    shown = ", ".join(held[:12]) + (", ..." if len(held) > 12 else "")
-    if len(held) == 1 and "\t" in held[0]:
-        hint = "its columns seem to be separated by tabs: name the file .tsv"
-    elif len(held) == 1 and ";" in held[0]:
-        hint = "its columns seem to be separated by semicolons: save it with commas"
+def _held(rows: Rows) -> list[str]:
+    """Returns the names of the columns that a file has, as they stand there."""
+    names = [column for column in rows.columns if column not in rows.derived]
+    return ["" if name in rows.without_name else name for name in names]
+
+
+def _missing(rows: Rows, field: Field, fields: Sequence[Field], free: list[str]) -> Problem:
+    held = [name for name in _held(rows) if name]
+    shown = ", ".join(name if name == name.strip() else repr(name) for name in held[:12])
+    message = f"{rows.origin} has no column {field.column!r}; it has {shown}{', ...' * (len(held) > 12)}"
+    key = f"data.columns.{field.key}"
+    alike = [one.column for one in fields if one.key == field.key]
+    signs = [name for name, sign in NAMED.items() if sign != " " and len(held) == 1 and sign in held[0]]
+    if rows.origin.endswith(".txt") and rows.columns.keys() <= {fields[0].column}:
+        hint = "a .txt file is read as a text a line: type data.format=conll, tsv or csv"
+    elif rows.headed and signs:
+        hint = f"its columns seem to be separated otherwise: type data.separator={signs[0]}"
     else:
-        near = nearest(field.column, held, 1) or (free if len(free) == 1 else ["NAME"])
-        hint = f"type data.columns.{field.key}={near[0]}"
-    message = f"{rows.origin} has no column {field.column!r}; it has {shown}"
-    return Problem(f"data.columns.{field.key}", message, hint)
+        stripped = [name for name in held if name.strip().casefold() == field.column.strip().casefold()]
+        near = stripped or nearest(field.column, held, 1) or (free if len(free) == 1 else ["NAME"])
+        if field.key == "label" and len(alike) > 1:
+            key = "task.label_columns"
+        listed = len(alike) > 1 or field.key == "choices"
+        value = [near[0] if name == field.column else name for name in alike] if listed else near[0]
+        hint = f"type {shell_word(key, value)}"
+    return Problem(key, message, hint)
 
 
 def check_texts(rows: Rows, fields: Sequence[Field]) -> str:

@@ -43,6 +43,8 @@ class Content:
     """Whether the format names no columns: the first holds words or texts, the second, if any, tags."""
     without_name: frozenset[str] = frozenset()
     """Columns whose name in the header is empty; with several of them the keys are `column3` and so on."""
+    headed: bool = False
+    """Whether the names of the columns are the file's first line."""
     absent: dict[str, frozenset[int]] = field(default_factory=dict)
     """Column -> rows, from 0, whose object lacks the key: they hold None and came without it."""
     first_row: int = 1
@@ -76,7 +78,7 @@ def joined(contents: Sequence[Content]) -> Content:
     if first.line_numbers is not None:
         numbers = [number for content in contents for number in content.line_numbers or ()]
     return Content(
-        columns, numbers, first.class_names, first.sha256, first.unnamed, first.without_name,
+        columns, numbers, first.class_names, first.sha256, first.unnamed, first.without_name, first.headed,
         {name: frozenset(rows) for name, rows in absent.items()}, first.first_row, notes=first.notes,
     )  # fmt: skip
 

@@ -104,11 +104,13 @@ def _pieces(
             header, records = names, chain([first], records)
             first = (0, names)
     keys, without_name = _keys(header, f"{source.origin}:{first[0]}", own=options.header is None)
-    start = 1
+    start, given = 1, first[0] == 0
     while block := list(islice(records, rows)):
-        columns = _columns(keys, block, source.origin, dialect, given=first[0] == 0)
+        columns = _columns(keys, block, source.origin, dialect, given=given)
         numbers = [number for number, _ in block]
-        yield Content(columns, numbers, without_name=without_name, first_row=start, notes=notes)
+        yield Content(
+            columns, numbers, without_name=without_name, headed=not given, first_row=start, notes=notes
+        )
         start += len(block)
 
 
@@ -119,7 +121,7 @@ def _keys(header: list[str], where: str, *, own: bool) -> tuple[list[str], froze
         if header.count(name) > 1:
             hint = "name each column once" if own else "name each column once in data.header"
             if own and _like_a_row(header):
-                hint = f"if the file has no header, name its columns: {header_word(len(header))}"
+                hint = f"if the file has no header, type {header_word(len(header))} with the names of its columns"
             raise DataError(Problem(where, f"the header names the column {name!r:.80} twice", hint))
     if header.count("") < 2:
         return header, frozenset({""} & set(header))
@@ -162,7 +164,7 @@ def _wrong_width(fields: list[str], width: int, where: str, dialect: Dialect, *,
         return Problem(where, f"is a blank line, where {expected}", "remove the line")
     message = f"{len(fields)} field{'s' * (len(fields) != 1)} where {expected}"
     if given:
-        return Problem(where, message, f"name every column: type {header_word(len(fields))}")
+        return Problem(where, message, f"type {header_word(len(fields))} with the names of its columns")
     if dialect.quotes:
         return Problem(where, message, "quote a text with separators or line breaks")
     sign = "tab" if dialect.separator == "\t" else "separator"

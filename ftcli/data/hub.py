@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ def read_hub(name: str, subset: str | None) -> dict[str, Content]:
         raise ConfigError(Problem("data.id", f"{name} is a local folder", f"type data.path={name}"))
     reason = _why_unreachable()
     try:
-        with _offline(bool(reason)):
+        with _offline(bool(reason)), quiet():
             loaded = datasets.load_dataset(name, subset)
     except ValueError as error:
         if "onfig" not in str(error):
@@ -53,9 +54,28 @@ def contents_of(loaded: DatasetDict, origin: str) -> dict[str, Content]:
         inner = {name: getattr(kind, "feature", kind) for name, kind in dataset.features.items()}
         named = {name: kind for name, kind in inner.items() if hasattr(kind, "names")}
         content.class_names = {name: list(kind.names) for name, kind in named.items()}
-        content.sha256 = _digest(content.columns)
+        plain = {name: values for name, values in content.columns.items() if isinstance(values, list)}
+        content.sha256 = _digest(plain)
         contents[str(split)] = content
     return contents
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the library's own lines, warnings and bars off the console."""
+    import datasets
+
+    level, bars = datasets.logging.get_verbosity(), datasets.is_progress_bar_enabled()
+    datasets.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        datasets.logging.set_verbosity(level)
+        if bars:
+            datasets.enable_progress_bars()
 
 
 def _digest(columns: dict[str, list[Any]]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from ftcli.config.shell_word import shell_word
 from ftcli.data.content import Content, ReadOptions
 from ftcli.data.opening import missing, split_name
 from ftcli.data.reading import DEFAULTS, SUFFIXES, read_file, read_shards
@@ -39,7 +40,7 @@ def find_parts(path: str, subset: str | None = None, key: str = "data.path") -> 
     """
     folder = Path(path).expanduser()
     if folder.is_file():
-        raise SourceError(Problem(key, f"{path} is a file", f"type data.files.train={path}"))
+        raise SourceError(Problem(key, f"{path} is a file", f"type {shell_word('data.files.train', path)}"))
     if not folder.is_dir():
         raise SourceError(missing(folder, key))
     for place in (folder, folder / "data", *([folder / subset] if subset else [])):
@@ -66,7 +67,7 @@ def _parts_in(folder: Path) -> dict[str, list[Path]]:
             del files[name]
         if len(files) > 1:
             message = f"{folder} holds {' and '.join(files)}: which one is the {part} part?"
-            word = f"data.files.{part}={folder / next(iter(files))}"
+            word = shell_word(f"data.files.{part}", str(folder / next(iter(files))))
             raise DataError(Problem("data.path", message, f"type {word}"))
     return {part: _whole(next(iter(files.values()))) for part, files in candidates.items() if files}
 
@@ -82,10 +83,30 @@ def _whole(shards: list[Path]) -> list[Path]:
 def _nothing_found(folder: Path, key: str) -> Problem:
     held = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     shown = ", ".join(held[:8]) + (", ..." if len(held) > 8 else "") if held else "nothing"
-    usable = [name for name in held if split_name(folder / name)[1] in SUFFIXES]
-    file = folder / usable[0] if usable else "FILE"
     message = f"no train, validation, dev or test file ({', '.join(SUFFIXES)}) in {folder}; it holds {shown}"
-    return Problem(key, message, f"type data.files.train={file}")
+    return Problem(key, message, files_hint(folder))
+
+
+def files_hint(folder: Path) -> str:
+    """Returns the words that name the files of a folder which may be its training and its validation part."""
+    usable = [entry for entry in sorted(folder.iterdir()) if entry.is_file() and _may_hold_rows(entry)]
+    words = []
+    for part in ("train", "validation"):
+        named = [file for file in usable if any(name in file.name.casefold() for name in NAMES[part])]
+        other = [name for other, names in NAMES.items() if other != part for name in names]
+        free = [file for file in usable if not any(name in file.name.casefold() for name in other)]
+        file = (named or free if part == "train" else named)[:1]
+        words += [shell_word(f"data.files.{part}", str(one)) for one in file] or (
+            ["data.files.train=FILE"] if part == "train" else []
+        )
+    return f"type {' '.join(words)}"
+
+
+def _may_hold_rows(file: Path) -> bool:
+    """Returns whether a file's name is of a format; a text such as README.txt has to be named like a part."""
+    suffix = split_name(file)[1]
+    named = any(name in file.name.casefold() for names in NAMES.values() for name in names)
+    return suffix in SUFFIXES and (suffix != ".txt" or named)
 
 
 def read_part(files: list[Path], key: str, options: ReadOptions = DEFAULTS) -> tuple[Content, str]:

@@ -19,7 +19,8 @@ from ftcli.data.decoding import check_encoding
 from ftcli.data.delimited import separator_of
 from ftcli.data.nested import add_nested
 from ftcli.data.reading import DEFAULTS, read_file
-from ftcli.data.splits import NAMES, find_parts, match_splits, read_part
+from ftcli.data.saved import is_saved, read_saved
+from ftcli.data.splits import NAMES, files_hint, find_parts, match_splits, read_part
 from ftcli.data.splitting import ensure_validation, limit_parts
 from ftcli.errors import ConfigError, DataError, FtcliError, Problem, did_you_mean
 
@@ -232,6 +233,14 @@ def _bundled_folder(name: str) -> Path:
 
 
 def _from_folder(config: TextConfig, folder: str, named: set[str], decisions: list[str]) -> dict[str, Rows]:
+    if is_saved(place := Path(folder).expanduser()):
+        contents = read_saved(place)
+        found = match_splits(contents, folder)
+        return {
+            part: _rows(part, contents[split], f"{folder} ({split})", config.columns)
+            for part, split in found.items()
+            if part not in named
+        }
     parts = {}
     for part, files in find_parts(folder, config.subset).items():
         if part not in named:
@@ -260,7 +269,7 @@ def _rows(part: str, content: Content, origin: str, columns: ColumnsConfig) -> R
     lines = None if content.line_numbers is None else np.array(content.line_numbers)
     names = content.class_names.get(columns.label)
     rows = Rows(part, content.columns, origin, content.sha256, lines, names)
-    rows.without_name, rows.absent = content.without_name, content.absent
+    rows.without_name, rows.headed, rows.absent = content.without_name, content.headed, content.absent
     rows.row_numbers = np.arange(content.first_row, content.first_row + len(rows))
     if content.files:
         rows.files = tuple(file for file, _ in content.files)
@@ -272,5 +281,8 @@ def _rows(part: str, content: Content, origin: str, columns: ColumnsConfig) -> R
 
 def _require_train(config: TextConfig, parts: dict[str, Rows]) -> None:
     if "train" not in parts:
-        held = " and ".join(f"{name} ({rows.origin})" for name, rows in parts.items())
-        raise DataError(Problem("data.files.train", f"there is only {held}", "type data.files.train=FILE"))
+        held = " and ".join(f"a {name} part ({rows.origin})" for name, rows in parts.items())
+        hint = "type data.files.train=FILE"
+        if config.path and (folder := Path(config.path).expanduser()).is_dir():
+            hint = files_hint(folder)
+        raise DataError(Problem("data.files.train", f"there is no training part, only {held}", hint))

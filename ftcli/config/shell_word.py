@@ -1,0 +1,34 @@
+"""Hints to type: `key=value` as Hydra's grammar reads it back, in quotes for the shell where it needs them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./@-]*")
+"""Values that need no quotes in Hydra's grammar, and none in the shell."""
+WORDS = ("true", "false", "null", "nan", "inf", "yes", "no", "on", "off")
+"""Plain values that the grammar or YAML reads as something else than text."""
+
+
+def shell_word(key: str, value: str | Sequence[str]) -> str:
+    """Returns `key=value`, to be pasted into a shell.
+
+    Args:
+        key: dotted, such as `data.columns.text`.
+        value: a text, or a list of them.
+    """
+    if isinstance(value, str):
+        return shlex.quote(f"{key}={_grammatical(value)}")
+    return shlex.quote(f"{key}=[{','.join(map(_grammatical, value))}]")
+
+
+def _grammatical(value: str) -> str:
+    """Returns the value as Hydra's grammar reads it back: quoted, unless it is a plain word."""
+    if PLAIN.fullmatch(value) and value.casefold() not in WORDS:
+        return value
+    # Backslashes count only before a quote: there, each is doubled, and the quote gets one of its own.
+    escaped = re.sub(r'(\\*)"', lambda found: found[1] * 2 + '\\"', value)
+    escaped = re.sub(r"(\\+)$", lambda found: found[1] * 2, escaped)
+    return f'"{escaped}"'

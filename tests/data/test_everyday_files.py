@@ -1,0 +1,239 @@
+"""Files as people have them: without a header, with odd names, other encodings, of other tools; read right, or answered by a word."""
+
+import os
+import shlex
+
+import datasets
+import pytest
+
+from ftcli.batching.rows import Field, Kind
+from ftcli.config.overrides import parse_overrides, parse_value
+from ftcli.config.schema import ColumnsConfig, FilesConfig
+from ftcli.data.content import ReadOptions
+from ftcli.data.reading import parse
+from ftcli.data.text import FileFormat, TextConfig, build
+from ftcli.errors import FtcliError
+
+TAGS = (Field("text", "text", Kind.texts), Field("label", "label", Kind.label))
+
+
+def folder_of(tmp_path, **files):
+    for name, text in files.items():
+        data = text if isinstance(text, bytes) else text.encode()
+        (tmp_path / name.replace("__", ".")).write_bytes(data)
+    return str(tmp_path)
+
+
+def problem(config, **options):
+    with pytest.raises(FtcliError) as caught:
+        build(config, seed=0, **options)
+    return caught.value.problems[0]
+
+
+def typed(hint):
+    """Returns key -> value of the words that a hint says to type, as the command line reads them."""
+    words = [word for word in shlex.split(hint.partition("type ")[2]) if "=" in word]
+    return {one.key: parse_value(one) for one in parse_overrides(words)[0]}
+
+
+COLA = (
+    "gj04\t1\t\tOur friends won't buy this analysis.\ngj04\t0\t*\tThe more we study.\nbc01\t1\t\tHe left.\n"
+)
+NEWS = '"3","Wall St. Bears Claw Back","Short-sellers are, it seems, back"\n"2","Carlyle Looks","A private firm of some name, which"\n'
+MOODS = (
+    "My favourite food is anything I did not cook\t27\teebbqej\nNow he does\t2,14\ted00q6i\nNo\t27\teezlygj\n"
+)
+
+
+@pytest.mark.parametrize(("name", "text", "header", "first"), [
+    ("train__tsv", COLA, ["column1", "label", "column3", "text"], ["gj04", "1", "", "Our friends won't buy this analysis."]),
+    ("train__csv", NEWS, ["label", "column2", "text"], ["3", "Wall St. Bears Claw Back", "Short-sellers are, it seems, back"]),
+    ("train__tsv", MOODS, ["text", "label", "column3"], ["My favourite food is anything I did not cook", "27", "eebbqej"]),
+    ("train__tsv", "a stirring , funny film\t1\nput together from scraps\t0\n", ["text", "label"], ["a stirring , funny film", "1"]),
+])  # fmt: skip
+def test_a_file_without_a_header_is_answered_by_names_for_its_columns(tmp_path, name, text, header, first):
+    path = folder_of(tmp_path, **{name: text, name.replace("train", "dev"): text})
+    found = problem(TextConfig(path=path))
+    assert found.key == "data.header" and "seems to have no header" in found.message
+    assert typed(found.hint) == {"data.header": header}
+    rows = build(TextConfig(path=path, header=header), seed=0).train
+    assert [rows.columns[column][0] for column in header] == first
+    assert len(rows) == text.count("\n") and rows.where(0).endswith(":1")
+    # Naming cells of the first row as columns is no way around it.
+    columns = ColumnsConfig(text=first[header.index("text")], label=first[header.index("label")])
+    assert typed(problem(TextConfig(path=path, columns=columns)).hint).keys() == {"data.header"}
+
+
+def test_a_file_that_has_the_names_of_data_header_keeps_its_own_header(tmp_path):
+    path = folder_of(tmp_path, train__csv="good film,1\nbad film,0\n", dev__csv="label,text\n1,fine\n")
+    parts = build(TextConfig(path=path, header=["text", "label"]), seed=0)
+    assert parts.train.columns == {"text": ["good film", "bad film"], "label": ["1", "0"]}
+    assert parts.validation.columns == {"label": ["1"], "text": ["fine"]}
+    found = problem(TextConfig(path=path, header=["text", "label", "note"]))
+    assert found.message == "2 fields where data.header names 3"
+
+
+@pytest.mark.parametrize("header", ["0,1", "title,2018,2019", "What do you think of our new film,score"])
+def test_names_that_look_like_values_are_still_names(tmp_path, header):
+    path = folder_of(
+        tmp_path, train__csv=f"{header}\n" + ("a b,c,d\n" if header.count(",") > 1 else "a b,c\n")
+    )
+    assert problem(TextConfig(path=path, validation_share=0.5)).key == "data.columns.text"
+
+
+@pytest.mark.parametrize("name", [" label", "a,b", "label[0]", "x=y", "the label", "Ä", 'say "x"', "it's"])
+def test_a_column_of_any_name_can_be_typed_as_the_hint_says(tmp_path, name):
+    quoted = '"' + name.replace('"', '""') + '"'
+    path = folder_of(tmp_path, train__csv=f"text,{quoted}\na film,1\nb,0\n", dev__csv=f"text,{quoted}\nc,1\n")
+    found = problem(TextConfig(path=path))
+    assert typed(found.hint) == {"data.columns.label": name}
+    columns = ColumnsConfig(label=typed(found.hint)["data.columns.label"])
+    assert build(TextConfig(path=path, columns=columns), seed=0).train.columns[name] == ["1", "0"]
+
+
+def test_a_blank_line_is_called_one(tmp_path):
+    path = folder_of(tmp_path, train__csv="text,label,,\na,1,,\n\nb,0,,\n")
+    found = problem(TextConfig(path=path, validation_share=0.5))
+    assert found.key.endswith("train.csv:3") and found.message == "is a blank line, where the header has 4"
+
+
+@pytest.mark.parametrize(("data", "encoding"), [("text\tlabel\ncafé\t1\n".encode("cp1252"), "cp1252"),
+                                                ("text\tlabel\ncafé\t1\n".encode("utf-16"), "utf-16"),
+                                                (b"text\tlabel\ncaf\x81\t1\n", "latin-1")])  # fmt: skip
+def test_another_encoding_is_answered_by_its_word(data, encoding):
+    with pytest.raises(FtcliError) as caught:
+        parse(data, ".tsv", "f.tsv")
+    assert f"type data.encoding={encoding}" in caught.value.problems[0].hint
+    text = parse(data, ".tsv", "f.tsv", options=ReadOptions(encoding=encoding)).columns["text"]
+    assert text == [data.decode(encoding).split("\n")[1].split("\t")[0]]
+
+
+def test_words_that_no_file_can_be_read_by_are_refused_before_reading(tmp_path):
+    config = TextConfig(path="x", encoding="utf8mb4", separator="ab", header=["a", "a"], tag_field=0)
+    assert [found.key for found in config.problems()] == [
+        "data.encoding", "data.separator", "data.tag_field", "data.header",
+    ]  # fmt: skip
+    assert config.problems()[0].hint == "did you mean utf-8?"
+    assert TextConfig(path="x", encoding="rot13").problems()[0].key == "data.encoding"
+
+
+def test_quotes_of_a_tsv_are_text_unless_the_file_was_written_with_them():
+    written = b'text\tlabel\n"a\t""b"""\t1\nc\t0\n'
+    content = parse(written, ".tsv", "f.tsv")
+    assert content.columns["text"] == ['a\t"b"', "c"]
+    assert content.notes == ["f.tsv was written with quotes around fields (data.quotes=false: they are text)"]
+    plain = b'text\tlabel\n"all of it"\t1\nan "open quote\t0\n'
+    assert parse(plain, ".tsv", "f.tsv").columns["text"] == ['"all of it"', 'an "open quote']
+    # Quotes around whole texts prove nothing: a program that quotes would not have quoted these.
+    whole = b'text\tlabel\n"all of it"\t1\nb\t0\n'
+    assert parse(whole, ".tsv", "f.tsv").columns["text"] == ['"all of it"', "b"]
+    assert parse(whole, ".tsv", "f.tsv", options=ReadOptions(quotes=True)).columns["text"] == [
+        "all of it",
+        "b",
+    ]
+
+
+CONLL = "-DOCSTART- -DOCSTART- O\r\n \r\n# id 7f domain=en\r\nParis NN B-LOC \r\ntalks NN O\t\r\n  \r\n\r\n# NN O\r\n#tag NN O\r\n"
+
+
+def test_conll_with_trailing_spaces_comments_and_hash_words():
+    content = parse(CONLL.encode(), ".conll", "f.conll")
+    assert content.columns == {
+        "words": [["Paris", "talks"], ["#", "#tag"]],
+        "tags": [["B-LOC", "O"], ["O", "O"]],
+    }
+    assert content.line_numbers == [4, 8]
+    chosen = parse(CONLL.encode(), ".conll", "f.conll", options=ReadOptions(tag_field=2))
+    assert chosen.columns["tags"] == [["NN", "NN"], ["NN", "NN"]]
+
+
+UNIVERSAL = """# sent_id = 1
+# text = Vámonos al mar.
+1-2\tVámonos\t_\t_\t_\t_\t_\t_\t_\t_
+1\tVamos\tir\tVERB\tV\t_\t0\troot\t_\t_
+2\tnos\tnosotros\tPRON\tP\t_\t1\tobj\t_\t_
+2.1\tvoy\t_\tVERB\t_\t_\t_\t_\t_\t_
+
+"""
+
+
+def test_conllu_has_its_own_fields():
+    content = parse(UNIVERSAL.encode(), ".conllu", "f.conllu")
+    assert content.columns == {"words": [["Vamos", "nos"]], "tags": [["VERB", "PRON"]]}
+    lemmas = parse(UNIVERSAL.encode(), ".conllu", "f.conllu", options=ReadOptions(word_field=3, tag_field=5))
+    assert lemmas.columns == {"words": [["ir", "nosotros"]], "tags": [["V", "P"]]}
+    with pytest.raises(FtcliError) as caught:
+        parse(UNIVERSAL.replace("1-2", "1").encode(), ".conll", "f.conll")
+    assert caught.value.problems[0].hint.startswith("type data.format=conllu")
+    with pytest.raises(FtcliError, match=r"data.tag_field: is 11; f.conllu:4 has 10 fields"):
+        parse(UNIVERSAL.encode(), ".conllu", "f.conllu", options=ReadOptions(tag_field=11))
+
+
+def test_a_sentence_with_a_line_of_other_fields_is_refused():
+    with pytest.raises(FtcliError, match=r"f.conll:2: 3 fields, where the lines before have 2"):
+        parse(b"a O\nb c O\n", ".conll", "f.conll")
+
+
+def test_data_format_does_not_override_a_name_that_says_otherwise(tmp_path):
+    row = '{"text": ["new", "york"], "label": ["O", "B-LOC"]}\n'
+    path = folder_of(tmp_path, train__jsonl=row, dev__txt="a O\nb B-LOC\n")
+    parts = build(TextConfig(path=path, format=FileFormat.conll), seed=0, fields=TAGS)
+    assert parts.train.columns == {"text": [["new", "york"]], "label": [["O", "B-LOC"]]}
+    assert parts.validation.columns == {"text": [["a", "b"]], "label": [["O", "B-LOC"]]}
+    assert parts.decisions == [
+        f"train: {path}/train.jsonl is read as jsonl, as its name says; data.format=conll is for other files"
+    ]
+    text = problem(TextConfig(files=FilesConfig(train=f"{path}/dev.txt"), validation_share=0.5), fields=TAGS)
+    assert "type data.format=conll" in text.hint
+
+
+def test_a_missing_training_part_is_answered_by_what_may_be_one(tmp_path):
+    folder = tmp_path / "my data"
+    folder.mkdir()
+    path = folder_of(
+        folder,
+        test__tsv="text\tlabel\na\t1\n",
+        in_domain_train__tsv="",
+        in_domain_dev__tsv="",
+        README__txt="x",
+    )
+    words = {
+        "data.files.train": f"{path}/in_domain_train.tsv",
+        "data.files.validation": f"{path}/in_domain_dev.tsv",
+    }
+    assert typed(problem(TextConfig(path=path)).hint) == words
+    (folder / "test.tsv").unlink()
+    assert typed(problem(TextConfig(path=path)).hint) == words
+    for file in folder.iterdir():
+        file.unlink()
+    (folder / "test.tsv").write_text("text\tlabel\na\t1\n")
+    assert problem(TextConfig(path=path)).hint == "type data.files.train=FILE"
+
+
+def test_folders_of_save_to_disk(tmp_path, capfd):
+    kinds = {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])}
+    rows = {"text": ["a", "b", "c", "d"], "label": [0, 1, 0, 1]}
+    one = datasets.Dataset.from_dict(rows, features=datasets.Features(kinds))
+    one.shuffle(seed=1).save_to_disk(tmp_path / "one")
+    datasets.DatasetDict({"train": one, "validation": one}).save_to_disk(tmp_path / "both")
+    capfd.readouterr()
+    parts = build(TextConfig(path=str(tmp_path / "both")), seed=0)
+    assert parts.train.columns == rows and len(parts.validation) == 4
+    assert parts.train.class_names == ["no", "yes"]
+    shuffled = build(TextConfig(path=str(tmp_path / "one"), validation_share=0.5), seed=0)
+    assert sorted(shuffled.train.columns["text"] + shuffled.validation.columns["text"]) == [
+        "a",
+        "b",
+        "c",
+        "d",
+    ]
+    assert capfd.readouterr() == ("", "")
+    (tmp_path / "both" / "train" / "state.json").write_text("{")
+    assert "no data set of save_to_disk" in problem(TextConfig(path=str(tmp_path / "both"))).message
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "train.csv")
+    for place, what in (("/dev/zero", "a device"), (f"{tmp_path}/train.csv", "a pipe")):
+        found = problem(TextConfig(files=FilesConfig(train=place), validation_share=0.5))
+        assert found.key == "data.files.train" and f"it is {what}, not a file" in found.message
