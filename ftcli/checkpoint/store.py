@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftcli.errors import CheckpointError, Problem, did_you_mean
+from ftcli.errors import CheckpointError, Problem, RunDirError, did_you_mean
 from ftcli.storage.atomic import (
     TRASH,
     UnknownFormatError,
@@ -28,6 +28,7 @@ from ftcli.storage.atomic import (
     verify_file,
 )
 from ftcli.storage.crash_points import crash_point
+from ftcli.storage.run_files import read_record
 
 if TYPE_CHECKING:
     import torch
@@ -288,7 +289,10 @@ def open_checkpoint(path: Path, *, hashes: bool = True) -> Checkpoint:
     step = _step(path)
     if STATE not in manifest["files"] or manifest["about"].get("step", step) != step:
         raise CheckpointError(Problem(str(path), "is no checkpoint of the step in its name"))
-    state = json.loads((path / STATE).read_text(encoding="utf-8"))
+    try:
+        state = read_record(path / STATE)
+    except RunDirError as error:
+        raise CheckpointError(*error.problems) from error
     return Checkpoint(path, step, state, manifest["files"])
 
 

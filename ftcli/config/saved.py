@@ -12,6 +12,9 @@ from ftcli.config.compose import Composed, restore
 from ftcli.config.dotted import leaves
 from ftcli.config.fields import OnResume, on_resume
 from ftcli.config.schema import ROLES, RunConfig
+from ftcli.config.yaml_text import parse_yaml
+from ftcli.errors import ConfigError
+from ftcli.storage.run_files import read_shaped, read_text, unreadable
 
 
 def render_config(composed: Composed) -> str:
@@ -32,8 +35,31 @@ def render_config(composed: Composed) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Reads a run's config.yaml back as plain values."""
-    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    """Reads a run's config.yaml back as plain values.
+
+    Raises:
+        RunDirError: it is missing or damaged, or a role is.
+    """
+    values = read_values(path, any_keys=False)
+    for role in ROLES:
+        if not isinstance(values.get(role, {}), dict):
+            raise unreadable(path, f"{role} is not a section")
+        if missing := [name for name in ("choices", "uses") if role not in values[name]]:
+            raise unreadable(path, f"{missing[0]}.{role} is missing")
+        if role not in values:
+            raise unreadable(path, f"{role} is missing")
+    return values
+
+
+def read_values(path: Path, *, any_keys: bool = True) -> dict[str, Any]:
+    """Reads config.yaml for those who take what they find; what is sure is an object with an object `choices`.
+
+    Raises:
+        RunDirError: it is missing or damaged.
+    """
+    values = read_shaped(path, lambda text: parse_yaml(text, path.name), any_keys=any_keys)
+    if not isinstance(values.get("choices"), dict):
+        raise unreadable(path, "choices is not a section")
     return values
 
 
@@ -41,7 +67,7 @@ def read_origins(path: Path) -> dict[str, str]:
     """Reads the origins, which are trailing comments in config.yaml: dotted key -> origin."""
     origins: dict[str, str] = {}
     trail: list[str] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         key, _, rest = line.strip().partition(":")
         trail = [*trail[: (len(line) - len(line.lstrip())) // 2], key]
         _, sign, origin = rest.rpartition("  # ")
@@ -59,8 +85,18 @@ def restored(path: Path, overrides: list[str]) -> Composed:
 
     Raises:
         ConfigError: holds every problem found with the overrides.
+        RunDirError: the file is missing or damaged, or holds a value that no run has.
     """
-    composed = restore(read_config(path), overrides, read_origins(path))
+    saved, origins = read_config(path), read_origins(path)
+    try:
+        composed = restore(saved, overrides, origins)
+    except ConfigError as error:
+        if overrides:
+            restored(path, [])  # where the file is at fault, the words are not
+        else:
+            wrong = "; ".join(f"{p.key}: {p.message}" for p in error.problems[:5])
+            raise unreadable(path, wrong) from error
+        raise
     file, kept = getattr(composed.config.freezing, "file", None), path.parent / "schedule.yaml"
     if file is not None and not Path(file).exists() and kept.is_file():
         composed.notes.append(f"freezing.file={file} is gone: {kept} is used")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from ftcli.export.parity import Folder, expected, prove
 from ftcli.export.stage import staged, vacant
 from ftcli.inference.load import LoadedModel, load_run
 from ftcli.run.run_dir import RunDir
+from ftcli.storage.run_files import read_record
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
@@ -56,6 +58,8 @@ def export(name: str, target: Path, wish: Wish, screen: Screen) -> dict[str, Any
         from ftcli.export.push import require_hub
 
         require_hub(wish.push)
+    if os.path.lexists(run.result_json):
+        read_record(run.result_json)  # the card needs it in the end
     finished, missing = _open(run, wish.checkpoint)
     screen.notes(finished.inputs.decisions)
     inputs = inputs_of(finished, missing)

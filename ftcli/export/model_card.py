@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -13,6 +14,7 @@ from ftcli.export.facts import Facts
 from ftcli.export.usage_snippet import usage
 from ftcli.plan.from_config import scaled_lr
 from ftcli.runtime.environment import mask_secret
+from ftcli.storage.run_files import read_record, read_text
 
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~$&^])")
 PATH = re.compile(r"(?<![\w.~/])(?!//)(?:~[\w.-]*)?/[^\s,'\"()\[\]{}]+")
@@ -43,7 +45,7 @@ def plain(value: object) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return read_record(file) if os.path.lexists(file) else {}
 
 
 def _front_matter(facts: Facts, result: dict[str, Any]) -> str:
@@ -140,9 +142,7 @@ def _figures(result: dict[str, Any]) -> str:
 def _training(facts: Facts, result: dict[str, Any]) -> str:
     config = facts.finished.composed.config
     recorded = _read(facts.run.environment_json)
-    command = (
-        facts.run.command_txt.read_text(encoding="utf-8").strip() if facts.run.command_txt.is_file() else ""
-    )
+    command = read_text(facts.run.command_txt).strip() if os.path.lexists(facts.run.command_txt) else ""
     choices = ", ".join(f"{plain(k)} {plain(v)}" for k, v in sorted(config.choices.items()))
     versions = ", ".join(f"{plain(k)} {plain(v)}" for k, v in recorded.get("packages", {}).items())
     decisions = recorded.get("decisions", {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from ftcli.run.model import ModelAndPlan, build_base_model
 from ftcli.run.run_dir import RunDir
 from ftcli.run.session import RunSession
 from ftcli.runtime.decide import Runtime
+from ftcli.storage.run_files import read_record
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ def load_run(run: RunDir, checkpoint: str, overrides: list[str], *, with_rows: b
     config = composed.config
     if config.seeds:
         return _load_ensemble(run, config.seeds, checkpoint, overrides, with_rows=with_rows)
-    recorded = json.loads(run.data_json.read_text(encoding="utf-8"))
+    recorded = read_record(run.data_json)
     store = CheckpointStore(run.checkpoints, keep=config.trainer.keep_checkpoints, readonly=True)
     found = store.find(checkpoint)
     session = _session_of(run, composed, recorded, with_rows=with_rows)
@@ -129,7 +129,7 @@ def _recorded_decisions(run: RunDir, changed: frozenset[str]) -> dict[str, Any]:
 
     Attention, precision and the number of threads change figures in the last digits.
     """
-    decided = json.loads(run.environment_json.read_text(encoding="utf-8"))["decisions"]
+    decided = read_record(run.environment_json)["decisions"]
     kept = {"attention": decided["attention"]}
     if not changed & {"trainer.device", "trainer.precision"}:
         kept["precision"] = decided["precision"]

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ftcli.config.dotted import leaves
-from ftcli.config.saved import read_config
-from ftcli.errors import Problem, RunDirError
+from ftcli.config.saved import read_values
+from ftcli.errors import RunDirError
 from ftcli.run.run_dir import RunDir
+from ftcli.storage.plain_file import open_plain
+from ftcli.storage.run_files import read_record
 
 FINISHED, STOPPED, RUNNING, BROKEN = "finished", "stopped", "running", "broken"
 
@@ -101,13 +101,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         RunDirError: it cannot be read, or is not the configuration of a run.
     """
-    try:
-        saved = read_config(path)
-        if not isinstance(saved, dict) or not isinstance(saved.get("choices"), dict):
-            raise ValueError("not the configuration of a run")
-        flat = {key: json_safe(value) for key, value in leaves(saved)}
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise _unreadable(path, error) from error
+    flat = {key: json_safe(value) for key, value in leaves(read_values(path))}
     return {
         json_safe(key.removeprefix("choices.")): value
         for key, value in flat.items()
@@ -121,21 +115,13 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         RunDirError: the file cannot be read or is not an object.
     """
-    try:
-        if not path.exists():
-            return {}
-        values = json_safe(json.loads(path.read_text(encoding="utf-8")))
-        if not isinstance(values, dict) or not values:
-            raise ValueError("no JSON object")
-    except (OSError, ValueError, RecursionError) as error:
-        raise _unreadable(path, error) from error
-    return values
+    return as_mapping(json_safe(read_record(path, any_keys=True))) if os.path.lexists(path) else {}
 
 
 def events(run: RunDir) -> Iterator[dict[str, Any]]:
     """Yields the events of metrics.jsonl; a line that a kill left incomplete is skipped."""
     try:
-        with run.metrics_jsonl.open(encoding="utf-8", errors="replace") as file:
+        with os.fdopen(open_plain(run.metrics_jsonl), encoding="utf-8", errors="replace") as file:
             for line in file:
                 try:
                     event = json.loads(line)
@@ -198,10 +184,3 @@ def as_mapping(value: Any) -> dict[str, Any]:
 
 def _digest(value: Any) -> str | None:
     return value[:12] if isinstance(value, str) else None
-
-
-def _unreadable(path: Path, error: Exception) -> RunDirError:
-    reason = error.strerror if isinstance(error, OSError) else str(error).split("\n")[0]
-    return RunDirError(
-        Problem(json_safe(str(path)), f"cannot be read: {json_safe(reason)}", "leave this run out")
-    )

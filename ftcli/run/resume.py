@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from ftcli.config.check import check
@@ -17,6 +17,7 @@ from ftcli.run.session import RunSession
 from ftcli.run.train import finish, record_plan, training
 from ftcli.runtime.timers import OFF, Clock
 from ftcli.storage.atomic import require_room
+from ftcli.storage.run_files import read_record
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
@@ -92,13 +93,17 @@ def _continue(
         changed = differences(restored(run.path / "config.yaml", []), composed)
         if run.is_finished() and not changed:
             screen.note(f"{run.path} is finished: nothing to resume")
-            return dict(json.loads(run.result_json.read_text(encoding="utf-8")))
-        decided = json.loads(run.environment_json.read_text(encoding="utf-8"))["decisions"]
+            return read_record(run.result_json)
+        # All that the run recorded is read before anything is built: what is damaged is said at once.
+        decided = read_record(run.environment_json)["decisions"]
+        plan, data = read_record(run.plan_json), read_record(run.data_json)
+        if os.path.lexists(run.pieces_json):
+            read_record(run.pieces_json)
         session = RunSession(composed.config, notes=screen.notes, recorded=decided, clock=clock)
         screen.notes(composed.notes)
         built = session.built
-        _same_sources(run, describe_data(session.inputs, session.tables))
-        plan_changed = _same_plan(run, built, screen, allowed)
+        _same_sources(data, describe_data(session.inputs, session.tables))
+        plan_changed = _same_plan(run, plan, built, screen, allowed)
         require_room(run.path, checkpoint_bytes(built, composed.config))
         if changed:
             screen.notes(f"{key} is now {value}" for key, value in changed.items())
@@ -110,12 +115,13 @@ def _continue(
             return finish(composed, session, trainer, run, screen)
 
 
-def _same_plan(run: RunDir, built: ModelAndPlan, screen: Screen, allowed: frozenset[str]) -> bool:
+def _same_plan(
+    run: RunDir, then: dict[str, Any], built: ModelAndPlan, screen: Screen, allowed: frozenset[str]
+) -> bool:
     """Compares the plan with the one the run began with; returns whether an allowed change was taken over.
 
     What a continued run may change anyway (patience, min_delta) is no change of the plan.
     """
-    then = json.loads(run.plan_json.read_text(encoding="utf-8"))
     lines = plan_differences(then, built.plan.to_json())
     if not lines:
         return False
@@ -127,9 +133,8 @@ def _same_plan(run: RunDir, built: ModelAndPlan, screen: Screen, allowed: frozen
     return True
 
 
-def _same_sources(run: RunDir, now: dict[str, Any]) -> None:
+def _same_sources(then: dict[str, Any], now: dict[str, Any]) -> None:
     """Refuses to continue on other rows, another tokenizer or other weights than the run began with."""
-    then = json.loads(run.data_json.read_text(encoding="utf-8"))
     for name, part in then["parts"].items():
         if now["parts"].get(name, {}).get("sha256") != part["sha256"]:
             raise RunDirError(

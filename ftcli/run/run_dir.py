@@ -103,11 +103,13 @@ class RunDir:
         """
         run = cls(_expanded(path))
         try:
-            return run if run.config_yaml.is_file() else None
+            # What is there but no plain file is the reader's to refuse, with words of its own.
+            run.config_yaml.lstat()
         except PermissionError as error:
             raise RunDirError(Problem(str(path), f"cannot be read: {error.strerror}")) from error
-        except OSError:  # a name that no file system takes
+        except (OSError, ValueError):  # none, or a name that no file system takes
             return None
+        return run
 
     @classmethod
     def find(cls, name: str) -> RunDir:

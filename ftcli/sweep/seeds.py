@@ -21,6 +21,7 @@ from ftcli.run.resume import resume_as
 from ftcli.run.run_dir import RunDir
 from ftcli.run.train import start
 from ftcli.runtime.environment import command_line
+from ftcli.storage.run_files import read_text, unreadable
 from ftcli.sweep.ensemble import member_dir, score_ensemble
 
 if TYPE_CHECKING:
@@ -74,14 +75,20 @@ def _train_members(composed: Composed, parent: RunDir, screen: Screen) -> dict[s
 
 def _member_overrides(parent: RunDir, own: Composed) -> list[str]:
     """Returns the overrides that train one member by itself: the parent's, with the member's seeds."""
-    # Without the first two words, `ftcli train`.
-    overrides = shlex.split(parent.command_txt.read_text(encoding="utf-8"))[2:]
     kept = [
         word
-        for word in overrides
+        for word in _words(parent)
         if word.partition("=")[0] not in ("seed", "seeds", "num_seeds", "data.seed")
     ]
     return [*kept, f"seed={own.config.seed}", f"data.seed={own.config.data.seed}"]
+
+
+def _words(parent: RunDir) -> list[str]:
+    """Returns the words of command.txt after `ftcli train`."""
+    try:
+        return shlex.split(read_text(parent.command_txt))[2:]
+    except ValueError as error:  # an open quote
+        raise unreadable(parent.command_txt, f"it is damaged or cut off: {error}") from error
 
 
 def _with_seed(composed: Composed, seed: int) -> Composed:

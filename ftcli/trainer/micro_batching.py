@@ -8,6 +8,7 @@ whether memory would run out again or not.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +17,6 @@ import numpy as np
 
 from ftcli.batching.sampler import micro_batches
 from ftcli.config.schema import TrainerConfig
-from ftcli.errors import Problem, RunDirError
 
 AUTO, OUT_OF_MEMORY = "auto", "out of memory"
 
@@ -142,6 +142,7 @@ def recorded_micro_batching(trainer: TrainerConfig, path: Path) -> MicroBatching
         RunDirError: not such a record.
     """
     from ftcli.storage.atomic import write_atomic
+    from ftcli.storage.run_files import read_record
 
     def write(splits: Sequence[Split]) -> None:
         lines = ",\n  ".join(json.dumps(asdict(split)) for split in splits)
@@ -149,13 +150,7 @@ def recorded_micro_batching(trainer: TrainerConfig, path: Path) -> MicroBatching
 
     micro_batching = micro_batching_of(trainer)
     micro_batching.write = write
-    if path.exists():
-        try:
-            entries = json.loads(path.read_text(encoding="utf-8"))["splits"]
-            micro_batching.splits = [
-                Split(int(e["step"]), max(int(e["parts"]), 1), str(e["why"])) for e in entries
-            ]
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            message = f"is no record of how batches were split: {error}"
-            raise RunDirError(Problem(str(path), message, "start a new run")) from error
+    if os.path.lexists(path):
+        entries = read_record(path)["splits"]
+        micro_batching.splits = [Split(e["step"], max(e["parts"], 1), e["why"]) for e in entries]
     return micro_batching

@@ -50,10 +50,10 @@ def test_what_is_no_configuration_is_refused(run, text):
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", b"[" * 100_000])
 def test_what_is_no_object_is_refused(tmp_path, content):
-    assert read_object(tmp_path / "none.json") == {}
-    (tmp_path / "some.json").write_bytes(content)
-    with pytest.raises(RunDirError, match="some.json: cannot be read"):
-        read_object(tmp_path / "some.json")
+    assert read_object(tmp_path / "data.json") == {}
+    (tmp_path / "plan.json").write_bytes(content)
+    with pytest.raises(RunDirError, match="plan.json: cannot be read"):
+        read_object(tmp_path / "plan.json")
 
 
 def test_bytes_count_a_file_once_and_follow_no_link(run, tmp_path_factory):

@@ -185,7 +185,9 @@ def test_a_mask_that_is_not_used(ftcli, tmp_path, monkeypatch):
 
 
 def test_a_decoder_that_sees_later_tokens(ftcli, tmp_path, monkeypatch):
-    monkeypatch.setattr("ftcli.run.data_checks.masks.is_causal", lambda config: True)  # what this encoder is not
+    monkeypatch.setattr(
+        "ftcli.run.data_checks.masks.is_causal", lambda config: True
+    )  # what this encoder is not
     done = ftcli("check-data", *prepare(tmp_path, CLASSES, None, []), "--json")
     assert done.code == 3
     assert [f["name"] for f in json.loads(done.out)["findings"] if f["level"] == "error"] == ["causal-mask"]

@@ -1,0 +1,71 @@
+"""Files that were there before this process are opened here: plain ones of a bounded size, in UTF-8, and nothing else.
+
+A run directory may come from somebody else. A FIFO in it would block its reader for ever, a device never end, and a
+link lead out of it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"),
+         (stat.S_ISBLK, "a device"))  # fmt: skip
+
+
+class NotPlainError(OSError):
+    """Something other than a plain file of a size that its content may have; its text says which."""
+
+
+def open_plain(path: Path, *, max_bytes: int | None = None) -> int:
+    """Opens a plain file for reading; returns its descriptor.
+
+    Args:
+        path: the file; folders on the way may be links, the file itself not.
+        max_bytes: a larger file is refused; None: any size.
+
+    Raises:
+        NotPlainError: it is a link, a folder, a FIFO, a socket, a device, or too large.
+        OSError: there is none, or it cannot be opened.
+    """
+    # A link is found by lstat, not by the error of O_NOFOLLOW, which differs between systems. O_NONBLOCK: a FIFO opens.
+    refuse_special(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):  # replaced since the look above
+        os.close(descriptor)
+        raise NotPlainError("it is no plain file")
+    if max_bytes is not None and found.st_size > max_bytes:
+        os.close(descriptor)
+        raise NotPlainError(f"it has {found.st_size:,} bytes, and at most {max_bytes:,} are read")
+    return descriptor
+
+
+def refuse_special(path: Path) -> None:
+    """Raises NotPlainError where a path is a link or anything else that is no plain file.
+
+    Raises:
+        OSError: there is nothing at the path, or it cannot be looked at.
+    """
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        raise NotPlainError(f"it is a link to {path.readlink()}, and the files of a run are plain files")
+    for test, words in KINDS:
+        if test(mode):
+            raise NotPlainError(f"it is {words}, not a plain file")
+
+
+def read_plain_text(path: Path, max_bytes: int) -> str:
+    """Returns the text of a plain file.
+
+    Raises:
+        NotPlainError: as `open_plain`.
+        OSError: there is none, or it cannot be read.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    with os.fdopen(open_plain(path, max_bytes=max_bytes), "rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:  # it grew since it was opened
+        raise NotPlainError(f"it has more than {max_bytes:,} bytes")
+    return content.decode("utf-8")
