@@ -97,7 +97,7 @@ def open_session(run: RunDir) -> RunSession:
     Raises:
         RunDirError: a file of the run cannot be read.
     """
-    recorded = json.loads(run.data_json.read_text(encoding="utf-8"))
+    recorded = read_record(run.data_json)
     return _session_of(run, restored(run.path / "config.yaml", []), recorded, with_rows=True)
 
 
