@@ -6,6 +6,7 @@ import gc
 import sys
 from dataclasses import dataclass
 
+import device_tier
 import pytest
 import tiny_models as models
 from tiny_runs import build_words
@@ -15,7 +16,16 @@ LONGEST = ("test_commands.py", "test_speed.py", "test_kills.py", "test_refusals.
 """Files of more than ten seconds begin first, so that no worker is left with one while the others have nothing to do."""
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    device_tier.add_option(parser)
+
+
+def pytest_configure(config):
+    device_tier.configure(config)
+
+
+def pytest_collection_modifyitems(config, items):
+    items[:] = device_tier.choose(config, items)
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
 

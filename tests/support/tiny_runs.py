@@ -11,6 +11,8 @@ import tiny_tasks
 
 DEFAULTS = ["trainer.batch_size=8", "trainer.precision=fp32", "trainer.threads=1", "optimizer.lr=1e-3", "trainer.epochs=2",
             "trainer.log_every_n_steps=1", "tokenizer.max_length=24"]  # fmt: skip
+DEVICE = "cpu"
+"""Where runs without a runtime of their own train; `pytest --device` sets it."""
 
 
 class Events:
@@ -108,8 +110,8 @@ def build_run(config, saved: Path, runtime=None):
     from ftcli.runtime.decide import Runtime
     from ftcli.trainer.signals import StopFlag
 
-    session, events = RunSession(config), Events()
-    session.runtime = runtime or Runtime("cpu", "fp32", "eager", 1, fast_paths=True, first_token=True)
+    session, events, fast = RunSession(config), Events(), DEVICE == "cpu"
+    session.runtime = runtime or Runtime(DEVICE, "fp32", "eager", 1, fast_paths=fast, first_token=fast)
     store = CheckpointStore(saved, keep=config.trainer.keep_checkpoints)
     trainer = session.trainer(store=store, events=events, reporter=events, stop=StopFlag())
     return trainer, session.built

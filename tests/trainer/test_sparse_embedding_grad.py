@@ -11,6 +11,8 @@ from ftcli.trainer.sparse_embedding_grad import SparseEmbeddingGradients
 
 TABLE = "embeddings.word_embeddings.weight"
 
+pytestmark = pytest.mark.cpu("gradients as rows are a fast path of the CPU")
+
 
 @pytest.fixture
 def small_tables(monkeypatch):
