@@ -186,6 +186,8 @@ def load_folder(spec: str, overrides: list[str]) -> LoadedModel:
         ConfigError: label names that do not fit the head.
         SourceError: the model has no trained head for the task.
     """
+    from ftcli.model.precise_head import run_head_in_fp32
+
     source = f"model.path={spec}" if Path(spec).expanduser().is_dir() else f"model.id={spec}"
     if not any(word.startswith("model=") for word in overrides):
         overrides = ["model=local", *overrides]
@@ -203,6 +205,7 @@ def load_folder(spec: str, overrides: list[str]) -> LoadedModel:
     runtime = session.runtime
     built = build_base_model(inputs, attention=runtime.attention, require_head=True)
     runtime.attention = built.attention
+    run_head_in_fp32(built.model)
     model = built.model.to(runtime.device).eval()
     return LoadedModel(composed, inputs, runtime, model, session.evaluator, inputs.source.origin)
 

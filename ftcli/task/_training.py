@@ -218,10 +218,13 @@ class TrainingHalf:
         Returns:
             The loss as a sum over targets, in fp32; 0 over 0 targets for a batch without labels.
         """
+        import torch
+
         logits = self.logits(model, batch)
         if "labels" not in batch:
             return StepOutput(logits.new_zeros(()), 0, logits.detach())
-        return StepOutput(*self.loss(logits, batch, train=train), logits.detach())
+        with torch.autocast(logits.device.type, enabled=False):
+            return StepOutput(*self.loss(logits, batch, train=train), logits.detach())
 
     def loss(self, logits: torch.Tensor, batch: Batch, *, train: bool) -> tuple[torch.Tensor, int]:
         """Returns the sum of the losses of all targets, () fp32, and how many targets there are.

@@ -119,7 +119,7 @@ class TrainStep:
                     with self.clock(Section.forward), forward.autocast(), self._reading(micro_batch, attempt):
                         # Not through Forward.loss, which would be a frame more between a command and the model.
                         attempt.output = forward.task.compute_loss(context.model, attempt.batch, train=True)
-                        attempt.loss = self._mean_loss(attempt, first=number == 0)
+                    attempt.loss = self._mean_loss(attempt, first=number == 0)
                     self._backward(micro_batch, attempt)
                 return self._finish(rows, attempt)
             except RuntimeError as error:
