@@ -22,6 +22,8 @@ def close_run(
 ) -> dict[str, Any]:
     """Scores the best checkpoint unless its evaluation was the last thing done; writes and prints the result.
 
+    A run whose monitored figure was always NaN has no best checkpoint: its last one is scored.
+
     Args:
         composed: the run's configuration.
         session: its objects.
@@ -37,7 +39,9 @@ def close_run(
     trainer.end_phase()
     scores, same_way = trainer.score_best()
     _save(session, trainer, run, "validation", scores)
-    if same_way and not _equal(scores.figures, trainer.state.best_eval):
+    if trainer.state.best_step is None:
+        screen.note(_no_best(trainer))
+    elif same_way and not _equal(scores.figures, trainer.state.best_eval):
         best = trainer.context.required_store.find("best")
         message = f"scores {scores.figures} on reload, {trainer.state.best_eval} in training"
         raise CheckpointError(Problem(str(best.path), message))
@@ -46,6 +50,15 @@ def close_run(
     run.write_json("result.json", result)
     show_result(screen, result, run)
     return result
+
+
+def _no_best(trainer: Trainer) -> str:
+    """Returns a line on a run without a best checkpoint."""
+    name = trainer.monitor.name
+    return (
+        f"no checkpoint is the best: {name} or the loss was NaN at every evaluation; the figures are those of the last step, "
+        f"and ftcli evaluate, predict and export need --checkpoint last"
+    )
 
 
 def _score_test(

@@ -118,7 +118,10 @@ def show_result(screen: Screen, result: dict[str, Any], run: RunDir) -> None:
     rows = [(f"validation {name}", f"{value:.4f}") for name, value in result["metrics"].items()]
     rows += [(f"test {name}", f"{value:.4f}") for name, value in (result["test"] or {}).items()]
     rows += [
-        ("best step", f"{result['best_step']} of {result['steps']}"),
+        (
+            "best step",
+            f"{'none' if result['best_step'] is None else result['best_step']} of {result['steps']}",
+        ),
         ("ended by", result["ended"]),
         ("trained", f"{result['trainable_parameters']:,} of {result['total_parameters']:,} parameters"),
         (
@@ -130,5 +133,6 @@ def show_result(screen: Screen, result: dict[str, Any], run: RunDir) -> None:
     ]
     if len(result["phases"]) > 1:
         show_phases(screen, result["phases"])
-    screen.table("result of the best checkpoint", ["", ""], rows)
+    which = "last" if result["best_step"] is None else "best"
+    screen.table(f"result of the {which} checkpoint", ["", ""], rows)
     screen.note(f"next: ftcli evaluate {run.path}   ftcli predict {run.path} --input FILE --output FILE")

@@ -9,6 +9,7 @@ from ftcli.config.schema import TrainerConfig
 from ftcli.errors import CheckpointError, Problem
 from ftcli.plan.optimizer_state import adopt_named_state, load_named_state, named_state
 from ftcli.trainer.context import ScoredLrLambda, TrainerContext
+from ftcli.trainer.nonfinite import require_finite_state
 from ftcli.trainer.position import Position
 from ftcli.trainer.state import TrainState
 from ftcli.trainer.state_dict import load_tensors, tensors_of
@@ -57,15 +58,22 @@ class Checkpointing:
 
         Raises:
             RunDirError: the disk is full or cannot be written; earlier checkpoints are untouched.
+            NonFiniteError: a weight or the optimizer's state is NaN or infinite; earlier checkpoints are untouched.
         """
         state, optimizer = self.state, self.step.objects.optimizer
-        # The checkpoint states how many events there are, so none of them may be lost after it.
-        self.context.events.flush()
         own = tensors_of(self.context.model)
         model = {name: own[name].detach() for name in sorted(self.context.saved_names)}
+        moments = named_state(optimizer)
+        # Parameters alone: a buffer may hold infinities on purpose, as a mask does.
+        weights = {
+            name: tensor for name, tensor in model.items() if isinstance(own[name], torch.nn.Parameter)
+        }
+        require_finite_state({"the weight": weights, "the optimizer's state": moments}, state.step)
+        # The checkpoint states how many events there are, so none of them may be lost after it.
+        self.context.events.flush()
         self.context.required_store.save(
             state.step,
-            tensors={"model": model, "optimizer": named_state(optimizer)},
+            tensors={"model": model, "optimizer": moments},
             state={
                 "train": state.to_json(),
                 "best_step": state.best_step,

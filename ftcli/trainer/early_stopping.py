@@ -23,18 +23,37 @@ class Monitor:
     def record(self, state: TrainState, scores: dict[str, float]) -> bool:
         """Updates best and patience in `state`; returns whether this evaluation is the best yet.
 
-        Best is strict improvement by more than `min_delta`, so that ties keep the earlier checkpoint.
+        An evaluation whose figure or loss is NaN is never the best. Best is improvement by more than `min_delta`; among
+        equal scores it is the lower loss. An equal score does not reset patience, for the figure did not improve.
         """
         score = scores[self.name]
         state.phase_scores.append(score)
-        improved = state.best_score is None or self._gain(score, state.best_score) > self.trigger.min_delta
-        if improved:
+        improved = self._improved(state, scores)
+        state.bad_evaluations = 0 if improved else state.bad_evaluations + 1
+        best = improved or self._wins_a_tie(state, scores)
+        if best:
             state.best_score, state.best_step = score, state.step
             state.best_eval = dict(scores)
-            state.bad_evaluations = 0
-        else:
-            state.bad_evaluations += 1
-        return improved
+        return best
+
+    def comparable(self, scores: dict[str, float]) -> bool:
+        """Returns whether an evaluation can be the best: neither its figure nor its loss is NaN."""
+        return math.isfinite(scores[self.name]) and not math.isnan(scores.get("loss", 0.0))
+
+    def _improved(self, state: TrainState, scores: dict[str, float]) -> bool:
+        """Returns whether the figure is better than the best one by more than `min_delta`."""
+        if not self.comparable(scores):
+            return False
+        best = state.best_score
+        if best is None or math.isnan(best):  # runs of 0.1 began with a NaN as the best
+            return True
+        return self._gain(scores[self.name], best) > self.trigger.min_delta
+
+    def _wins_a_tie(self, state: TrainState, scores: dict[str, float]) -> bool:
+        """Returns whether the figure equals the best one at a lower loss."""
+        if not self.comparable(scores) or scores[self.name] != state.best_score:
+            return False
+        return scores.get("loss", math.inf) < state.best_eval.get("loss", math.inf)
 
     def reason(self, state: TrainState) -> str:
         """Returns why the scores end the phase, or ``."""
@@ -48,9 +67,7 @@ class Monitor:
         return ""
 
     def _gain(self, score: float, best: float) -> float:
-        """Returns by how much `score` is better; NaN is worse than every number."""
-        if math.isnan(score) or math.isnan(best):
-            return math.inf if math.isnan(best) and not math.isnan(score) else -math.inf
+        """Returns by how much `score` is better."""
         return score - best if self.higher_is_better else best - score
 
 

@@ -17,7 +17,7 @@ from ftcli.runtime.device import grad_scaler
 from ftcli.runtime.seeding import seed_step
 from ftcli.runtime.timers import Section
 from ftcli.trainer.context import PhaseObjects, TrainerContext
-from ftcli.trainer.nonfinite import require_finite, require_some_applied
+from ftcli.trainer.nonfinite import StepFacts, first_of, require_finite, require_some_applied
 from ftcli.trainer.oom import (
     is_out_of_memory,
     raise_on_oom,
@@ -134,6 +134,8 @@ class TrainStep:
         """Sets the step's lr and returns an attempt with nothing counted yet."""
         lr_factor = self.objects.lr_lambda(self.state.phase_step)
         lrs = [lr * lr_factor for lr in self.base_lrs]
+        for lr in lrs:
+            require_finite("the lr", lr, self._facts)
         for group, lr in zip(self.objects.optimizer.param_groups, lrs, strict=True):
             group["lr"] = lr
         return _Attempt(lrs, self.context.task.num_targets(self.context.train, rows))
@@ -154,7 +156,8 @@ class TrainStep:
 
     def _mean_loss(self, attempt: _Attempt, *, first: bool) -> torch.Tensor:
         """Returns the micro-batch's part of the step's mean loss, (); regularisers are added once a step."""
-        loss = attempt.output.loss_sum / attempt.targets
+        # A batch may have no target at all: token classification on rows of which no word has a token.
+        loss = attempt.output.loss_sum / max(attempt.targets, 1)
         if first:
             for regulariser in self.context.regularisers:
                 loss = loss + regulariser(self.context.model)
@@ -164,7 +167,11 @@ class TrainStep:
         """Adds the gradients of the micro-batch, and what it counts to the attempt."""
         output = attempt.output
         loss_sum = float(output.loss_sum.detach())
-        self._require_finite("the loss", loss_sum)
+        self._require_finite_loss("the loss", loss_sum, attempt.batch)
+        if self.context.regularisers:
+            self._require_finite_loss(
+                "the loss with its regularisers", float(attempt.loss.detach()), attempt.batch
+            )
         with self.clock(Section.backward):
             self.scaler.scale(attempt.loss).backward()  # type: ignore[no-untyped-call]
         attempt.loss_sum += loss_sum
@@ -211,11 +218,11 @@ class TrainStep:
         trained = self.gradients.take()
         total = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
         norm = float(total)
-        # Within the limit clip_grad_norm_ would multiply every gradient by 1.
-        if norm + 1e-6 > limit:
+        applied = math.isfinite(norm)
+        # Within the limit clip_grad_norm_ would multiply every gradient by 1; by an infinite norm it would make zeros.
+        if applied and norm + 1e-6 > limit:
             torch.nn.utils.clip_grads_with_norm_(trained, limit, total)
         self.gradients.put_back()
-        applied = math.isfinite(norm)
         if applied:
             self.state.skipped_in_row = 0
         elif self.scaler.is_enabled():
@@ -224,19 +231,27 @@ class TrainStep:
             self.state.skipped_in_row += 1
             require_some_applied(self.state.skipped_in_row, self.state.step + 1)
         else:
-            self._require_finite("the gradient norm", norm)
-        self.scaler.step(optimizer)
+            gradients = ((name, p.grad) for name, p in self.context.model.named_parameters())
+            require_finite(
+                "the gradient norm", norm, self._facts, source=first_of("the gradient of", gradients)
+            )
+        # The scaler skips infinite gradients itself, but not finite ones whose norm overflows.
+        if applied:
+            self.scaler.step(optimizer)
         self.scaler.update()
         return norm, applied
 
-    def _require_finite(self, what: str, value: float) -> None:
-        require_finite(
-            what,
-            value,
-            step=self.state.step + 1,
-            precision=self.context.forward.precision,
-            lr=self.base_lrs[0],
-        )
+    @property
+    def _facts(self) -> StepFacts:
+        return StepFacts(self.state.step + 1, self.context.forward.precision, self.base_lrs[0])
+
+    def _require_finite_loss(self, what: str, value: float, batch: Batch) -> None:
+        """Lets a finite loss pass; otherwise inputs and weights are looked through for where it comes from."""
+        source = ""
+        if not math.isfinite(value):
+            source = first_of("the input", batch.items())
+            source = source or first_of("the weight", self.context.model.named_parameters())
+        require_finite(what, value, self._facts, source=source)
 
     def _undo(self, statistics: list[torch.Tensor]) -> None:
         """Drops the gradients of a failed try, and puts back the running statistics that it changed."""

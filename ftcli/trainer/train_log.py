@@ -70,14 +70,14 @@ class TrainLog:
             last: of the last step, whose lr and gradient norm the line shows.
         """
         state, window = self.state, self.state.window
-        seconds = max(window.seconds, 1e-9)
+        seconds, targets = max(window.seconds, 1e-9), max(window.targets, 1)
         event: dict[str, Any] = {
             "event": "train",
             "step": state.step,
             "epoch": self.position.epochs,
             "phase": state.phase,
-            "loss": window.loss_sum / window.targets,
-            **({} if window.correct is None else {"accuracy": window.correct / window.targets}),
+            "loss": window.loss_sum / targets,
+            **({} if window.correct is None else {"accuracy": window.correct / targets}),
             "lr": last.lrs,
             "grad_norm": last.grad_norm,
             "rows_per_s": window.rows / seconds,

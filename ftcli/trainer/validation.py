@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from ftcli.config.schema import TrainerConfig
@@ -70,6 +71,8 @@ class Validation:
         state.evaluated_step = state.step
         state.last_eval = scores.figures
         best = objects.monitor.record(state, scores.figures)
+        if not objects.monitor.comparable(scores.figures):
+            self._say_not_comparable(objects.monitor.name, scores.figures)
         self.best_scores = scores if best and scores.records is not None else None
         if best:
             state.best_from_prefix = self._reads_cache()
@@ -83,6 +86,7 @@ class Validation:
     def score_best(self, step: TrainStep) -> tuple[Scores, bool]:
         """Returns the best checkpoint's validation scores, and whether they come the way its own did.
 
+        Where every evaluation's figure was NaN there is no best, and the last checkpoint is scored.
         Its weights stay in the model; where they are there already, evaluated just now, nothing is computed again.
         What was evaluated from cached activations is so again, for only then are all bits the same.
 
@@ -90,7 +94,7 @@ class Validation:
             step: whose model is put in the modes of the best checkpoint's phase.
         """
         context, cache = self.context, self.context.activation_cache
-        best = context.required_store.find("best")
+        best = context.required_store.find("last" if self.state.best_step is None else "best")
         assert context.validation is not None
         tensors = best.load("model")
         if self.best_scores is not None and holds(context.model, tensors):
@@ -106,6 +110,18 @@ class Validation:
         with raise_on_oom(*OOM):
             scores = context.evaluator.score(context.model, context.validation, keep=True)
         return scores, self.state.best_from_prefix == self._reads_cache()
+
+    def _say_not_comparable(self, name: str, figures: dict[str, float]) -> None:
+        """Says that an evaluation has no figure to compare, so that it cannot be the best."""
+        shown = name if not math.isfinite(figures[name]) else "loss"
+        why = (
+            "; pearson, spearman and r2 are NaN where all numbers are equal"
+            if name == shown != "loss"
+            else ""
+        )
+        self.context.reporter.note(
+            f"step {self.state.step}: {shown} is {figures[shown]}, so this evaluation is never the best and improves nothing{why}"
+        )
 
     def _reads_cache(self) -> bool:
         """Returns whether a forward begins at cached activations now."""

@@ -40,9 +40,41 @@ def test_best_and_patience(fields, scores, best, best_step, stopped):
 
 
 @pytest.mark.parametrize("higher", [True, False])
-def test_nan_is_worse_than_every_number(higher):
-    best, state = follow([math.nan, math.nan, 0.5, math.nan, math.nan], higher_is_better=higher, patience=2)
-    assert best == [True, False, True, False, False] and state.best_score == 0.5 and state.phase_ended
+def test_nan_is_never_the_best(higher):
+    best, state = follow([math.nan, 0.5, math.nan, math.nan], higher_is_better=higher, patience=2)
+    assert best == [False, True, False, False] and state.best_score == 0.5 and state.phase_ended
+    best, state = follow([math.nan, math.nan], higher_is_better=higher, patience=2)
+    assert best == [False, False] and state.best_step is None and state.best_score is None
+    assert state.bad_evaluations == 2 and state.phase_ended
+
+
+def test_a_score_beside_a_loss_of_nan_is_never_the_best():
+    """NaN logits have an argmax too, and so an accuracy."""
+    monitor, state = Monitor("m", True, Trigger()), TrainState(step=10)
+    assert not monitor.record(state, {"m": 0.5, "loss": math.nan})
+    assert monitor.record(state, {"m": 0.4, "loss": math.inf})
+
+
+def test_an_infinite_loss_is_never_the_best():
+    monitor, state = Monitor("loss", False, Trigger()), TrainState(step=10)
+    assert not monitor.record(state, {"loss": math.inf}) and monitor.record(state, {"loss": 3.0})
+
+
+def test_a_nan_that_an_older_version_took_for_the_best_gives_way():
+    monitor, state = Monitor("m", True, Trigger()), TrainState(step=10, best_step=5, best_score=math.nan)
+    assert monitor.record(state, {"m": 0.1, "loss": 1.0}) and state.best_score == 0.1
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_of_equal_scores_the_lower_loss_is_the_best(higher):
+    """It is saved as the best; patience goes on counting, for the figure did not improve."""
+    monitor, state = Monitor("m", higher, Trigger(patience=3, min_delta=0.25)), TrainState()
+    best = []
+    for step, loss in enumerate([0.7, 0.5, 0.6, 0.5], 1):
+        state.step = step
+        best.append(monitor.record(state, {"m": 0.5, "loss": loss}))
+    assert best == [True, True, False, False] and state.best_step == 2 and state.best_eval["loss"] == 0.5
+    assert state.bad_evaluations == 3 and monitor.reason(state) == "early stopping"
 
 
 def test_patience_counts_evaluations_in_a_row():
@@ -64,7 +96,7 @@ def test_a_slope_below_the_limit_ends_the_phase(scores, higher, ends):
     state = TrainState()
     for number, score in enumerate(scores, 1):
         state.step = number
-        monitor.record(state, {"m": score})
+        monitor.record(state, {"m": score, "loss": 1.0})
     assert bool(monitor.reason(state)) == ends
 
 
