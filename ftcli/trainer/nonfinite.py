@@ -63,7 +63,7 @@ def first_of(kind: str, tensors: Iterable[tuple[str, torch.Tensor | None]]) -> s
 
     Args:
         kind: of the tensors, such as `the input`.
-        tensors: by name, of any shape (num_rows, ...); None and tensors of integers are passed over.
+        tensors: by name, of any shape (num_rows, dim); None and tensors of integers are passed over.
     """
     for name, tensor in tensors:
         if tensor is None or not tensor.is_floating_point():
@@ -78,7 +78,7 @@ def require_finite_state(kinds: Mapping[str, Mapping[str, torch.Tensor]], step: 
     """Lets a checkpoint's tensors pass where all of them are finite, so that the newest one is always a good one.
 
     Args:
-        kinds: what tensors are, such as `the weight` -> name -> tensor, (num_rows, ...).
+        kinds: what tensors are, such as `the weight` -> name -> tensor, of any shape (num_rows, dim).
         step: optimizer steps taken.
 
     Raises:
