@@ -205,7 +205,7 @@ def load_folder(spec: str, overrides: list[str]) -> LoadedModel:
     runtime = session.runtime
     built = build_base_model(inputs, attention=runtime.attention, require_head=True)
     runtime.attention = built.attention
-    run_head_in_fp32(built.model)
+    run_head_in_fp32(built.model, runtime.precision)
     model = built.model.to(runtime.device).eval()
     return LoadedModel(composed, inputs, runtime, model, session.evaluator, inputs.source.origin)
 

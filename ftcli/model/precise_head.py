@@ -23,17 +23,21 @@ HALF = (torch.bfloat16, torch.float16)
 POOLER = "pooler"
 
 
-def run_head_in_fp32(model: nn.Module) -> bool:
+def run_head_in_fp32(model: nn.Module, precision: str) -> bool:
     """Lets head and pooler compute in fp32 inside autocast and under 16-bit weights, in place.
 
-    Classes are exchanged, not the modules: names, tensors, hooks and references stay, and in fp32 nothing changes.
+    Classes are exchanged, not the modules: names, tensors, hooks and references stay.
 
     Args:
         model: of transformers, with a task head and, where there are any, adapters.
+        precision: `fp32`, `bf16` or `fp16`: of the run's autocast region.
 
     Returns:
-        Whether it does; False for a model whose base cannot be told from its head.
+        Whether the model was changed; False where all of it is in fp32 anyway, and for a model whose base cannot be
+        told from its head.
     """
+    if precision == "fp32" and not any(p.dtype in HALF for p in model.parameters()):
+        return False
     try:
         base = model.get_submodule(base_prefix(model))
     except PlanError:

@@ -70,7 +70,6 @@ def build_model(
     inputs: RunInputs, *, attention: str = "eager", meta: bool = False, allow_empty: bool = False
 ) -> ModelAndPlan:
     """Builds model, adapters and plan; on the meta device neither weights nor memory are used."""
-    from ftcli.model.precise_head import run_head_in_fp32
     from ftcli.plan.anatomy import read_anatomy
     from ftcli.plan.from_config import plan_run
 
@@ -100,7 +99,6 @@ def build_model(
     if not allow_empty:
         _require_adapters(config, peft.adapter_names, planned.plan)
     _require_gradient_checkpointing(config, peft.model)
-    run_head_in_fp32(peft.model)
     decisions = [*built.decisions, *peft.decisions, *untried]
     return ModelAndPlan(
         peft.model,

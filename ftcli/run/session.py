@@ -120,11 +120,14 @@ class RunSession:
 
         Rows are encoded before weights are read: a mistake in them is found first, and the longest decides attention.
         """
+        from ftcli.model.precise_head import run_head_in_fp32
+
         inputs, attention = self.inputs, "eager" if self.meta else self.runtime.attention
         with self.clock(Section.model):
             built = build_model(inputs, attention=attention, meta=self.meta, allow_empty=self.allow_empty)
         self.notes(built.decisions)
         if not self.meta:
+            run_head_in_fp32(built.model, self.runtime.precision)
             self.runtime.attention = built.attention  # recorded as it is, also where the class has no sdpa
         return built
 

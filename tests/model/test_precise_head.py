@@ -90,7 +90,7 @@ def test_with_adapters(make, peft):
 def test_weights_held_in_bf16(make, architecture):
     """The head's are widened for a forward; they and their gradients keep the dtype that was asked for."""
     trainer, _ = make("trainer.precision=fp32", architecture=architecture)
-    trainer.context.model.to(torch.bfloat16)
+    assert run_head_in_fp32(trainer.context.model.to(torch.bfloat16), "fp32")
     require_precise(trainer)
     head = {
         n: p for n, p in trainer.context.model.named_parameters() if n.startswith(("classifier", "score"))
@@ -118,23 +118,31 @@ def test_from_cached_activations(make, architecture, words):
     torch.testing.assert_close(kept.logits, whole.logits, rtol=2e-2, atol=2e-2)
 
 
-def test_in_fp32_no_bit_changes(make):
-    trainer, _ = make("trainer.precision=fp32")
+def test_in_fp32_nothing_is_changed(make):
+    model = make("trainer.precision=fp32")[0].context.model
+    assert type(model).__module__ == "transformers.models.bert.modeling_bert" and "precise_base" not in vars(
+        model
+    )
+
+
+def test_without_autocast_no_bit_changes(make):
+    """The data contract and the proof of an export run the same model in fp32."""
+    trainer, _ = make("trainer.precision=bf16")
     model, forward = trainer.context.model.eval(), trainer.context.forward
     batch = forward.collate(trainer.context.train, trainer.next_rows())
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
     with torch.no_grad():
-        found = forward.loss(model, batch, train=False).logits
         plain = type(model).__mro__[2](model.config).eval()
         plain.load_state_dict(model.state_dict())
-        inputs = {name: value for name, value in batch.items() if name != "labels"}
-        assert torch.equal(found, plain(**inputs).logits)
+        assert torch.equal(model(**inputs).logits, plain(**inputs).logits)
 
 
 def test_a_model_whose_base_is_unknown_is_left_alone():
-    assert not run_head_in_fp32(nn.Linear(2, 2))
+    assert not run_head_in_fp32(nn.Linear(2, 2), "bf16")
 
 
 def test_it_is_done_once(make):
-    model = make()[0].context.model
+    model = make("trainer.precision=bf16")[0].context.model
     before = type(model)
-    assert run_head_in_fp32(model) and type(model) is before and before.__name__ == before.__mro__[2].__name__
+    assert run_head_in_fp32(model, "bf16") and type(model) is before
+    assert before.__name__ == before.__mro__[2].__name__ == "BertForSequenceClassification"
