@@ -194,3 +194,25 @@ def test_runs_elsewhere_and_nowhere(ftcli, two, tmp_path):
 def test_help_has_an_example(ftcli, command):
     done = ftcli(command, "--help")
     assert done.code == 0 and f"Example: ftcli {command}" in done.out
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "0.1" / "runs"
+
+
+@pytest.mark.parametrize(("task", "change", "unit", "said"), [
+    ("regression", lambda row: {"prediction": row["label"]}, "absolute errors", "B is nearer to the label on"),
+    ("token-classification", lambda row: {"prediction": row["label"]}, "entities", "B's span-f1 is higher"),
+    ("multi-label", lambda row: {"prediction": row["label"]}, "rows with all labels right", "B has all labels right on"),
+    ("extractive-qa", lambda row: {"prediction": "none"}, "rows with an accepted answer", "B gives an accepted answer on 0 rows"),
+])  # fmt: skip
+def test_each_task_is_compared_in_its_unit(ftcli, task, change, unit, said):
+    shutil.copytree(GOLDEN / task, "a", symlinks=True)
+    config = (GOLDEN / task / "config.yaml").read_text()
+    Path("a/config.yaml").write_text(config.replace("@ROOT@", str(GOLDEN.parent)))
+    shutil.copytree("a", "b", symlinks=True)
+    file = Path("b/predictions/validation.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(row | change(row)) + "\n" for row in rows))
+    pair = json.loads(ftcli("compare", "a", "b", "--json").out)["pairs"][0]
+    assert pair["compared"] and pair["unit"] == unit and said in pair["sentence"], pair
+    assert pair["first"] == "A" and pair["p_value"] <= 1

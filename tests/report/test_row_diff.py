@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftcli.report.row_diff import NotComparable, compare_pairs, read_predictions, sentence
+from ftcli.report.differences import Difference, sentence
+from ftcli.report.row_diff import compare_pairs
+from ftcli.report.saved_rows import NotComparable, Unit, read_predictions
 from ftcli.report.significance import compare_paired
 from ftcli.report.summary import FINISHED, STOPPED, Summary
 from ftcli.run.run_dir import RunDir
@@ -22,7 +24,8 @@ def rows(both: int, only_first: int, only_second: int, neither: int) -> tuple[np
 
 def say(both: int, only_first: int, only_second: int, neither: int, p=None, pairs: int = 1) -> str:
     paired = compare_paired(*rows(both, only_first, only_second, neither))
-    return sentence(paired, "A", "B", paired.p_value if p is None else p, pairs)
+    one = Difference(Unit.label, "accuracy", paired, only_first, only_second)
+    return sentence(one, "A", "B", paired.p_value if p is None else p, pairs)
 
 
 def test_a_sentence_claims_what_the_test_says():
@@ -127,7 +130,12 @@ def test_one_that_cannot_be_compared_does_not_count_as_a_comparison(tmp_path):
     ({"row": 1, "prediction": "no"}, "line 2 has no label"),
     ({"row": 1, "label": None, "prediction": "no"}, "line 2 has no label"),
     ({"row": 1, "label": "no"}, "line 2 has no prediction"),
-    ({"row": 1, "label": 0.5, "prediction": 0.25}, "line 2 has no label"),
+    ({"row": 1, "label": 0.5, "prediction": 0.25}, "line 2 holds another kind of prediction than line 1"),
+    ({"row": 1, "label": True, "prediction": "no"}, "line 2 has no label"),
+    ({"row": 1, "label": [1], "prediction": [1]}, "line 2 has no label that is right or wrong"),
+    ('{"label": NaN, "prediction": 1}', "line 2: the label is no finite number"),
+    ('{"label": 1, "prediction": 1e999}', "line 2: the prediction is no finite number"),
+    ('{"label": 1%s, "prediction": 1}' % ("0" * 400), "line 2: the label is no finite number"),
     ([1], "line 2 has no label"),
     ("{", "line 2 is not JSON"),
     ("", "line 2 is not JSON"),
@@ -157,9 +165,10 @@ def test_predictions_that_are_missing_empty_or_no_text(tmp_path):
 
 
 def test_rows_of_lists_are_right_as_a_whole():
-    from ftcli.report.row_diff import _is_right
+    from ftcli.report.saved_rows import _is_right
 
     assert _is_right(["O", "B-x"], ["O", "B-x"]) and not _is_right(["O", "B-x"], ["O", "O"])
     assert _is_right(["Paris", "paris"], "paris") and not _is_right(["Paris"], "Rome")
+    assert _is_right(["The Paris."], "paris")  # as exact-match counts it
     assert _is_right([], "") and not _is_right([], "Rome")
     assert _is_right("a", "a") and not _is_right("a", "b")
