@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import os
 import re
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.panel import Panel
@@ -18,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ftcli.errors import FtcliError
+from ftcli.storage.plain_file import open_to_append, write_all
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters except tab and newline, and those that change the direction of text."""
@@ -67,13 +70,18 @@ class Screen:
         self._task: TaskID | None = None
         self._last_line = 0.0
         self._last_train: dict[str, Any] = {}
-        self._log: TextIO | None = None
+        self._log: int | None = None
+        self._log_path = Path()
         self.num_phases = 1
         """Of the run. The time left is shown in the last phase only: an earlier phase trains at another speed."""
 
     def log_to(self, path: Path) -> None:
         """Copies every line to a file from now on, also where `quiet` prints none."""
-        self._log = open(path, "a", encoding="utf-8")  # noqa: SIM115, PTH123 - lives as long as the run
+        self._log_path = path
+        try:
+            self._log = open_to_append(path)
+        except OSError as error:
+            self._drop_log(error)
 
     def note(self, line: str) -> None:
         """Prints one line about a decision or an event."""
@@ -188,7 +196,7 @@ class Screen:
         """Removes the progress bar and closes the log."""
         self._stop_bar()
         if self._log is not None:
-            self._log.close()
+            os.close(self._log)
             self._log = None
 
     def _stop_bar(self) -> None:
@@ -203,9 +211,22 @@ class Screen:
 
     def _to_log(self, what: RenderableType) -> None:
         if self._log is not None:
-            plain = Console(file=self._log, width=LOG_WIDTH, color_system=None, force_terminal=False)
+            text = io.StringIO()
+            plain = Console(file=text, width=LOG_WIDTH, color_system=None, force_terminal=False)
             plain.print(what if not isinstance(what, str) else Text(what), soft_wrap=True)
-            self._log.flush()
+            try:
+                write_all(self._log, text.getvalue().encode("utf-8", errors="replace"))
+            except OSError as error:
+                self._drop_log(error)
+
+    def _drop_log(self, error: OSError) -> None:
+        """Says once that the log cannot be written; what it describes goes on."""
+        if self._log is not None:
+            os.close(self._log)
+            self._log = None
+        self.note(
+            f"{self._log_path} cannot be written ({error.strerror or error}); the run goes on without it"
+        )
 
 
 def short_figures(event: dict[str, Any]) -> str:

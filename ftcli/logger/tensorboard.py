@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ftcli.config.registry import register
 from ftcli.config.schema import LoggerConfig
+from ftcli.errors import RunDirError
 
 
 @register("logger", LoggerConfig)
@@ -24,7 +28,7 @@ class TensorboardLog:
         resume_events: events that this checkpoint knew of; None: a new run.
 
     Raises:
-        RunDirError: from every method, when the disk is full or cannot be written.
+        RunDirError: from every method, when metrics.jsonl cannot be written.
     """
 
     def __init__(
@@ -44,13 +48,18 @@ class TensorboardLog:
         self._explained = partial(explained, tensorboard_dir)
         self._lines = JsonlLog(metrics_path, resume_events)
         purge = None if resume_step is None else resume_step + 1
-        with self._explained():
+        self.messages: list[str] = []
+        self._failed = False
+        _quiet_writer_threads()
+        with self._kept():
             self._writer = SummaryWriter(str(tensorboard_dir), purge_step=purge)
 
     def log(self, event: dict[str, Any]) -> None:
         """Writes an event to metrics.jsonl, and its numbers as scalars at its step."""
         self._lines.log(event)
-        with self._explained():
+        with self._kept():
+            if self._failed:
+                return
             for name, value in event.items():
                 inner = value.items() if isinstance(value, dict) else [("", value)]
                 for part, number in inner:
@@ -65,11 +74,39 @@ class TensorboardLog:
     def flush(self) -> None:
         """Makes the events so far durable."""
         self._lines.flush()
-        with self._explained():
-            self._writer.flush()
+        with self._kept():
+            if not self._failed:
+                self._writer.flush()
 
     def close(self) -> None:
         """Closes the files."""
         self._lines.close()
-        with self._explained():
-            self._writer.close()
+        with self._kept():
+            if not self._failed:
+                self._writer.close()
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """A failure of TensorBoard's files stops them alone: metrics.jsonl has the same figures."""
+        try:
+            with self._explained():
+                yield
+        except RunDirError as error:
+            if not self._failed:
+                problem = error.problems[0]
+                self.messages.append(
+                    f"{problem.key} {problem.message}: TensorBoard gets no more events of this run"
+                )
+            self._failed = True
+
+
+def _quiet_writer_threads() -> None:
+    """Keeps the traceback of TensorBoard's own thread off the terminal: its error is raised here too, by the next call."""
+    before = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not (isinstance(args.exc_value, OSError) and type(args.thread).__name__ == "_AsyncWriterThread"):
+            before(args)
+
+    if getattr(before, "__name__", "") != "hook":
+        threading.excepthook = hook

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import CheckpointError, Problem
-from ftcli.storage.atomic import write_atomic
+from ftcli.storage.atomic import explained, write_atomic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,8 @@ def write_predictions(
         rows: the rows as they were read.
         records: of `task.records`, one a row; the shape is the task's own, such as (num_labels,).
     """
-    path.parent.mkdir(exist_ok=True)
+    with explained(path):
+        path.parent.mkdir(exist_ok=True)
     lines = (
         json_line({"row": row, **rows.place(row), **task.prediction_row(record, table, rows, row)})
         for row, record in enumerate(records)

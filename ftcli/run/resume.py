@@ -16,7 +16,7 @@ from ftcli.run.run_dir import RunDir
 from ftcli.run.session import RunSession
 from ftcli.run.train import finish, record_plan, training
 from ftcli.runtime.timers import OFF, Clock
-from ftcli.storage.atomic import require_room
+from ftcli.storage.atomic import explained, require_room
 from ftcli.storage.run_files import read_record
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def _continue(
             screen.notes(f"{key} is now {value}" for key, value in changed.items())
             run.write_text("config.yaml", render_config(composed))
         if changed or plan_changed:
-            run.result_json.unlink(missing_ok=True)
+            with explained(run.result_json):
+                run.result_json.unlink(missing_ok=True)
         with training(composed, session, run, screen, resume=True, changed_plan=plan_changed) as trainer:
             trainer.fit()
             return finish(composed, session, trainer, run, screen)

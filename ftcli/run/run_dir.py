@@ -10,13 +10,15 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ftcli.errors import Problem, RunDirError, nearest
 from ftcli.storage.atomic import STAGE, sweep, write_atomic
+from ftcli.storage.plain_file import links_and_devices, open_lock, open_plain
 
 ROOT = Path("runs")
 MARK = "config.yaml"
@@ -24,6 +26,8 @@ MARK = "config.yaml"
 LOCK = ".lock"
 LEFTOVERS = frozenset({LOCK, "plan.json", "schedule.yaml", "data.json", "environment.json", "command.txt"})
 """Written before the mark: a start that was killed leaves no more than these."""
+LINKS = frozenset({"checkpoints/best", "checkpoints/last"})
+"""The links that a run makes itself, to folders beside them."""
 STAMP = re.compile(r"\d{8}-\d{6}")
 MAX_NAME_BYTES = 255
 
@@ -169,18 +173,11 @@ class RunDir:
             RunDirError: another process is writing this run, or nothing can be written here.
         """
         path = self.path / LOCK
-        try:
-            file = path.open("a+", encoding="utf-8")
-        except OSError as error:
-            raise RunDirError(
-                Problem(str(path), f"cannot be written: {error.strerror}", "choose another place")
-            ) from error
-        with file:
+        with self._lock_file(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                file.seek(0)
-                owner = file.read().strip() or "another process"
+                owner = os.pread(file, 200, 0).decode("utf-8", errors="replace").strip() or "another process"
                 raise RunDirError(
                     Problem(str(self.path), f"is being written by {owner}", "wait for it, or stop it first")
                 ) from error
@@ -188,17 +185,41 @@ class RunDir:
                 hint = "choose a file system with locks with --run-dir DIR"
                 raise RunDirError(Problem(str(path), f"cannot be locked: {error.strerror}", hint)) from error
             # Between open and lock the owner before us may have deleted the file, and the lock with it.
-            if not (path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))):
+            if not (path.exists() and os.path.samestat(path.stat(), os.fstat(file))):
                 raise RunDirError(
                     Problem(
                         str(self.path), "was given up by another process just now", "type the command again"
                     )
                 )
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
-            sweep(self.path)
+            with suppress(OSError):  # a full disk: the name is for others to read, the lock holds without it
+                os.ftruncate(file, 0)
+                os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            self._refuse_ways_out()
+            for folder in (self.path, self.predictions, self.checkpoints):
+                sweep(folder, alone=True)
             yield
+
+    @staticmethod
+    @contextmanager
+    def _lock_file(path: Path) -> Iterator[int]:
+        try:
+            file = open_lock(path)
+        except OSError as error:
+            raise RunDirError(
+                Problem(str(path), f"cannot be written: {error.strerror or error}", "choose another place")
+            ) from error
+        try:
+            yield file
+        finally:
+            os.close(file)
+
+    def _refuse_ways_out(self) -> None:
+        """Raises RunDirError where a link in the directory could make a write end elsewhere, or a FIFO stop it."""
+        found = [*islice(links_and_devices(self.path, LINKS), 5)]
+        if found:
+            message = "is a link, or no plain file: a run writes into its own directory only"
+            hint = "put the folder or file itself in its place, or move the whole run directory"
+            raise RunDirError(*(Problem(str(path), message, hint) for path in found))
 
     def is_locked(self) -> bool:
         """Returns whether a process is writing this run now.
@@ -206,12 +227,17 @@ class RunDir:
         Takes the lock for an instant, shared with others who ask, and leaves the file as it is.
         """
         try:
-            with (self.path / LOCK).open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            file = open_plain(self.path / LOCK)
+        except OSError:  # no lock, or none of ours
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-        except OSError:  # no lock, or a file system without locks
+        except OSError:  # a file system without locks
             return False
+        finally:
+            os.close(file)
         return False
 
     def is_finished(self) -> bool:

@@ -14,7 +14,9 @@ from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.config.registry import lookup
 from ftcli.config.saved import render_config
+from ftcli.logger.jsonl import repair
 from ftcli.run.encode import describe_data
+from ftcli.run.event_log import Unfailing
 from ftcli.run.model import ModelAndPlan, checkpoint_bytes
 from ftcli.run.result import close_run
 from ftcli.run.run_dir import RunDir
@@ -122,7 +124,7 @@ def training(
         store = CheckpointStore(run.checkpoints, keep=composed.config.trainer.keep_checkpoints)
         checkpoint = store.latest() if resume else None
         screen.notes(store.messages)
-        events = _logger(composed, run, checkpoint, resume=resume)
+        events = _logger(composed, run, checkpoint, screen, resume=resume)
         try:
             with clock(Section.building):
                 splits = recorded_micro_batching(composed.config.trainer, run.pieces_json)
@@ -145,16 +147,24 @@ def training(
             events.close()
 
 
-def _logger(composed: Composed, run: RunDir, checkpoint: Checkpoint | None, *, resume: bool) -> Any:
+def _logger(
+    composed: Composed, run: RunDir, checkpoint: Checkpoint | None, screen: Screen, *, resume: bool
+) -> Unfailing:
     """Returns the logger role's object; a resume drops the events that came after the checkpoint."""
     step, logged = (checkpoint.state["train"][name] if checkpoint else 0 for name in ("step", "events"))
-    return lookup("logger", composed.config.uses["logger"]).build(
-        composed.config.logger,
-        metrics_path=run.metrics_jsonl,
-        tensorboard_dir=run.tensorboard,
-        resume_step=step if resume else None,
-        resume_events=logged if resume else None,
-    )
+
+    def make() -> Any:
+        if resume:
+            screen.notes(repair(run.metrics_jsonl, logged))
+        return lookup("logger", composed.config.uses["logger"]).build(
+            composed.config.logger,
+            metrics_path=run.metrics_jsonl,
+            tensorboard_dir=run.tensorboard,
+            resume_step=step if resume else None,
+            resume_events=logged if resume else None,
+        )
+
+    return Unfailing(make, screen.note)
 
 
 def _announce(

@@ -157,7 +157,8 @@ def write_atomic(path: Path, text: str) -> None:
     content = text.encode("utf-8", errors="surrogateescape")
     try:
         with explained(path, len(content)):
-            with temporary.open("wb") as file:
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

@@ -7,7 +7,9 @@ link lead out of it.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"),
@@ -69,3 +71,77 @@ def read_plain_text(path: Path, max_bytes: int) -> str:
     if len(content) > max_bytes:  # it grew since it was opened
         raise NotPlainError(f"it has more than {max_bytes:,} bytes")
     return content.decode("utf-8")
+
+
+def open_to_append(path: Path) -> int:
+    """Opens a plain file for appending, made where there is none; returns its descriptor.
+
+    A file with a second name (`cp -al` of the folder) is copied first, so that the other name keeps its content.
+
+    Raises:
+        NotPlainError: a link, a folder, a FIFO, a socket or a device is in its place.
+        OSError: it cannot be opened or made.
+    """
+    if os.path.lexists(path):
+        refuse_special(path)
+        if path.stat().st_nlink > 1:
+            _separate(path)
+    return os.open(
+        path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666
+    )
+
+
+def open_lock(path: Path) -> int:
+    """Opens a lock file for reading and writing, made where there is none; returns its descriptor.
+
+    Raises:
+        NotPlainError: a link, a folder, a FIFO, a socket or a device is in its place.
+        OSError: it cannot be opened or made.
+    """
+    if os.path.lexists(path):
+        refuse_special(path)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Writes all bytes, or none: what a full disk took of them is cut off again.
+
+    Raises:
+        OSError: they could not be written.
+    """
+    begun = os.fstat(descriptor).st_size
+    left = memoryview(content)
+    try:
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except OSError:
+        os.ftruncate(descriptor, begun)
+        raise
+
+
+def _separate(path: Path) -> None:
+    copy = path.with_name(f".stage-{path.name}-{os.getpid()}")
+    try:
+        copy.unlink(missing_ok=True)
+        shutil.copy2(path, copy)
+        copy.replace(path)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def links_and_devices(folder: Path, allowed: frozenset[str]) -> Iterator[Path]:
+    """Yields what lies in a folder, at any depth, and is neither a plain file nor a folder.
+
+    Args:
+        folder: where to look; it may be a link itself.
+        allowed: paths in it, such as `checkpoints/best`, that may be links to a folder beside them.
+    """
+    for place, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(place, name)
+            mode = path.lstat().st_mode
+            if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+                continue
+            beside = stat.S_ISLNK(mode) and path.readlink().parts == (path.readlink().name,)
+            if not (beside and str(path.relative_to(folder)) in allowed):
+                yield path
