@@ -29,7 +29,7 @@ ROLES = (
 
 DATA_CHECKS = ("empty-rows", "broken-encoding", "contradictory-labels", "duplicates", "overlap", "near-overlap", "balance",
                "class-missing", "imbalance", "one-class", "label-shift", "lengths", "truncation", "unknown-tokens", "special-tokens",
-               "equal-choices", "vocabulary", "pixels", "blank-images", "padding", "pad", "causal-mask", "attention")  # fmt: skip
+               "equal-choices", "words-without-tokens", "vocabulary", "pixels", "blank-images", "padding", "pad", "causal-mask", "attention")  # fmt: skip
 """Names of the findings of the data contract; `data.accept` lists those that do not end a run."""
 
 

@@ -23,7 +23,7 @@ def hold_out(rows: Rows, fields: Sequence[Field], share: float) -> tuple[Rows, R
 
     Of each label the rows with the smallest content hashes are held out, about `share` of them and at
     least one where the label has two different texts. Neither seed nor file order has a say, and
-    rows with identical texts stay together (under the smallest of their labels).
+    rows whose texts differ in upper case and white space alone stay together (under the smallest of their labels).
 
     Args:
         rows: of training.
@@ -32,9 +32,12 @@ def hold_out(rows: Rows, fields: Sequence[Field], share: float) -> tuple[Rows, R
     """
     texts = [rows.columns[field.column] for field in fields if not field.is_label]
     labels = next((rows.columns[field.column] for field in fields if field.kind is Kind.classes), None)
-    groups: dict[str, list[int]] = defaultdict(list)
+    alike: dict[str, list[int]] = defaultdict(list)
+    digests = []
     for row, values in enumerate(zip(*texts, strict=True)):
-        groups[content_hash(values)].append(row)
+        digests.append(content_hash(values))
+        alike[content_hash(tuple(map(_normal, values)))].append(row)
+    groups = {min(digests[row] for row in rows): rows for rows in alike.values()}
     strata: dict[str, list[list[int]]] = defaultdict(list)
     for digest in sorted(groups):
         stratum = min(str(labels[row]) for row in groups[digest]) if labels is not None else ""
@@ -49,6 +52,13 @@ def content_hash(values: tuple[Any, ...]) -> str:
     """Returns the hex sha256 of the texts of a row; lengths keep ("a", "bc") and ("ab", "c") apart."""
     texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
     return hashlib.sha256("".join(f"{len(text)}:{text}" for text in texts).encode()).hexdigest()
+
+
+def _normal(value: Any) -> Any:
+    """Returns a text, or each text of a list, in lower case with single spaces."""
+    if isinstance(value, str):
+        return " ".join(value.casefold().split())
+    return [_normal(one) for one in value] if isinstance(value, list) else value
 
 
 def _chosen(groups: list[list[int]], share: float) -> list[list[int]]:

@@ -10,12 +10,15 @@ import numpy as np
 from ftcli.batching.protocols import text_encoder
 from ftcli.config.check import check
 from ftcli.config.compose import Composed
+from ftcli.config.schema import DataConfig
+from ftcli.config.shell_word import shell_word
 from ftcli.console.units import counted
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.inference.output_file import format_of, opened, refuse_existing
 from ftcli.inference.row_writer import RowWriter
 from ftcli.run.data_checks.contract import Contract
-from ftcli.run.data_checks.findings import Finding, Level
+from ftcli.run.data_checks.findings import Finding, Level, accepting
+from ftcli.run.data_checks.rows import Part
 from ftcli.run.inputs import RunInputs
 from ftcli.run.session import RunSession, no_notes
 from ftcli.task.base import TokenMark
@@ -60,19 +63,35 @@ def check_data(
     if example:
         screen.styled(example, before=("example: ", "bold"))
     counts = {level: sum(f.level is level for f in contract.findings) for level in Level}
-    word = "PASS" if contract.holds else "FAIL"
+    word = "PASS" if contract.holds else "FAIL (exit 3)"
     screen.heading(
         f"{word}: {counted(counts[Level.error], 'error')}, {counted(counts[Level.warning], 'warning')}, "
         f"{counts[Level.fact]} proofs and facts"
     )
+    if accept := accepting(contract.findings):
+        screen.note(accept)
     result: dict[str, Any] = {"holds": contract.holds, "findings": [f.to_json() for f in contract.findings]}
     if write_clean is not None and "train" in contract.parts:
         result["clean"] = write_clean_rows(contract, write_clean)
         screen.note(
             f"{result['clean']['kept']:,} rows in {write_clean}, {result['clean']['rejected']:,} in {result['clean']['rejected_file']}; "
-            f"the verdict is on the rows as they were: type data.files.train={write_clean} to check the others"
+            f"the verdict is on the rows as they were: type {shell_word('data.files.train', str(write_clean))} to check the others"
         )
+        screen.notes(_left_out(composed.config.data, result["clean"]))
     return result
+
+
+def _left_out(data: DataConfig, clean: dict[str, Any]) -> list[str]:
+    """Returns lines on rows of the training file that are not in the training part."""
+    lines = []
+    if clean["held_out"]:
+        lines.append(
+            f"{clean['held_out']:,} of the rows kept are those held out by data.validation_share={data.validation_share}: "
+            "with the new file, type the same share again"
+        )
+    if data.limit_train is not None:
+        lines.append(f"rows that data.limit_train={data.limit_train} left out are in neither file")
+    return lines
 
 
 def _contract(composed: Composed, screen: Screen) -> tuple[Contract, list[tuple[str, str]]]:
@@ -130,20 +149,21 @@ def rejected_beside(target: Path) -> Path:
 
 
 def write_clean_rows(contract: Contract, target: Path) -> dict[str, Any]:
-    """Writes the training rows that are kept to a file, and the rejected ones with their reasons beside it.
+    """Writes the rows of the training file that are kept to a file, and the rejected ones with their reasons beside it.
 
     Args:
         contract: with the training part and its rejected rows.
         target: file of the rows that are kept.
 
     Returns:
-        How many rows each file holds, the files, and reason -> rows.
+        How many rows each file holds (`held_out`: how many of those kept are of the validation share), the files,
+        and reason -> rows.
 
     Raises:
         ConfigError: a file that the rows are read from.
     """
     part = contract.parts["train"]
-    rows, rejected = part.rows, part.rejected
+    rows = part.rows
     other = rejected_beside(target)
     read = {Path(one.rows.origin).resolve() for one in contract.parts.values()}
     for file in (target, other):
@@ -151,15 +171,28 @@ def write_clean_rows(contract: Contract, target: Path) -> dict[str, Any]:
             raise ConfigError(
                 Problem("--write-clean", f"{file} is a file the rows are read from", "write to another file")
             )
-    kept = [row for row in range(len(rows)) if row not in rejected]
-    for file, numbers, added in ((target, kept, []), (other, sorted(rejected), ["row", "reason"])):
-        piece = rows.take(np.array(numbers, dtype=np.int64))
+    file_parts = (part, *_held_out(contract))
+    chosen: list[tuple[Path, list[tuple[Part, list[int]]], list[str]]] = [
+        (target, [(one, _kept(one)) for one in file_parts], []),
+        (other, [(one, sorted(one.rejected)) for one in file_parts], ["row", "reason"]),
+    ]
+    for file, pieces, added in chosen:
         with opened(str(file), "--write-clean") as stream:
             writer = RowWriter(stream, target.suffix, rows, added)
-            writer.write(piece, [[rows.where(row), rejected[row]] if added else [] for row in numbers])
-    return {"kept": len(kept), "rejected": len(rejected), "file": str(target), "rejected_file": str(other),
-            "reasons": _counted(rejected)}  # fmt: skip
+            for one, numbers in pieces:
+                cells = [[one.rows.where(row), one.rejected[row]] if added else [] for row in numbers]
+                writer.write(one.rows.take(np.array(numbers, dtype=np.int64)), cells)
+    kept, *held = (len(numbers) for _, numbers in chosen[0][1])
+    reasons = [reason for one in file_parts for reason in one.rejected.values()]
+    return {"kept": kept + sum(held), "held_out": sum(held), "rejected": len(reasons), "file": str(target),
+            "rejected_file": str(other), "reasons": {one: reasons.count(one) for one in sorted(set(reasons))}}  # fmt: skip
 
 
-def _counted(rejected: dict[int, str]) -> dict[str, int]:
-    return {reason: list(rejected.values()).count(reason) for reason in sorted(set(rejected.values()))}
+def _held_out(contract: Contract) -> list[Part]:
+    """Returns the part that was held out of the training file: its rows belong to the same file."""
+    origin = contract.parts["train"].rows.origin
+    return [part for name, part in contract.parts.items() if name != "train" and part.rows.origin == origin]
+
+
+def _kept(part: Part) -> list[int]:
+    return [row for row in range(len(part.rows)) if row not in part.rejected]

@@ -100,6 +100,7 @@ def describe_data(inputs: RunInputs, tables: dict[str, TokenTable]) -> dict[str,
         "labels": inputs.labels,
         "columns": asdict(inputs.config.data.columns),
         "parts": parts,
+        "reading": inputs.splits.decisions if inputs.splits is not None else [],
         "tokenizer": {
             "fingerprint": tokenizer.fingerprint,
             "max_length": tokenizer.max_length,

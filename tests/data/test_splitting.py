@@ -87,3 +87,20 @@ def test_limits_are_drawn_by_seed_in_the_old_order():
     assert set(drawn.columns["text"]) < set(limit_rows(rows, 20, seed=1).columns["text"])
     assert limit_rows(rows, 100, seed=1) is rows
     assert limit_rows(rows, 10**9, seed=1) is rows
+
+
+def test_rows_equal_but_for_case_and_spaces_stay_together_and_others_where_they_were():
+    texts = [f"text {i}" for i in range(40)]
+    plain = Rows("train", {"text": texts, "label": ["a"] * 40}, "f", "00")
+    kept, held = hold_out(plain, text_fields(ColumnsConfig()), 0.2)
+    before = set(held.columns["text"])
+    twins = [text.upper() + " " for text in texts]
+    both = Rows("train", {"text": texts + twins, "label": ["a"] * 80}, "f", "00")
+    kept, held = hold_out(both, text_fields(ColumnsConfig()), 0.2)
+    assert len(held) == 16
+    assert not {t.strip().casefold() for t in held.columns["text"]} & {
+        t.strip().casefold() for t in kept.columns["text"]
+    }
+    assert len(before) == 8  # a file without such twins is split as it always was: by the hash of the text
+    expected = sorted(texts, key=lambda text: content_hash((text,)))[:8]
+    assert before == set(expected)

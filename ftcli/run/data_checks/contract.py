@@ -56,7 +56,7 @@ def check_contract(
         found += check_texts(part)
         found += _check_table(inputs, rows, table)
     train = contract.parts["train"]
-    found += check_twins(train)
+    found += check_twins(train, numbers="values" in inputs.task.kinds)
     for name, part in contract.parts.items():
         if name != "train":
             found += check_overlap(train, part)

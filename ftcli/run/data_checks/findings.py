@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from ftcli.config.schema import DATA_CHECKS
+from ftcli.config.shell_word import shell_word
 from ftcli.errors import DataError, Problem
 
 if TYPE_CHECKING:
@@ -68,7 +70,12 @@ def refuse(findings: Sequence[Finding]) -> None:
     """Raises DataError with every error among the findings."""
     errors = [finding for finding in findings if finding.level is Level.error]
     if errors:
-        accept = "data.accept=[NAME] goes on all the same"
-        raise DataError(
-            *(Problem(f.name, f.line, f"{f.hint}; {accept.replace('NAME', f.name)}") for f in errors)
-        )
+        raise DataError(*(Problem(f.name, f.line, f"{f.hint}; {accepting([f])}") for f in errors))
+
+
+def accepting(findings: Sequence[Finding]) -> str:
+    """Returns the words that go on in spite of the errors among the findings; '' where there is none to accept."""
+    names = [f.name for f in findings if f.level is Level.error and f.name in DATA_CHECKS]
+    if not names:
+        return ""
+    return f"{shell_word('data.accept', list(dict.fromkeys(names)))} goes on all the same"

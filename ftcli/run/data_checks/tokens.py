@@ -33,6 +33,8 @@ def check_tokens(rows: Rows, table: TokenTable, tokenizer: TextEncoder, task: Ta
         _unknown(rows, table, tokenizer),
         _special(rows, table, tokenizer, task),
     ]
+    if "word_offsets" in table.extras:
+        found.append(_words_without_tokens(rows, table))
     if task.alternatives:
         found.append(_equal_sequences(rows, table, task.sequence_name))
     return [finding for finding in found if finding is not None]
@@ -49,6 +51,26 @@ def _lengths(rows: Rows, table: TokenTable, limit: int, name: str) -> Finding:
     share = table.num_tokens_cut / (table.num_tokens_cut + len(table.ids))
     text += f"; {len(cut):,} rows are longer than {limit} and lose {share:.1%} of all tokens"
     return Finding("truncation", Level.warning, text, "tokenizer.max_length=N", places(rows, cut.tolist()))
+
+
+def _words_without_tokens(rows: Rows, table: TokenTable) -> Finding | None:
+    """Counts words that the tokenizer makes nothing of, such as zero-width spaces: they cannot be learned or found.
+
+    Words that max_length cut off are none of them; `truncation` counts those.
+    """
+    ends, total, where = table.extras["word_offsets"], 0, []
+    for row in range(len(table)):
+        first = table.extras["words"][table.offsets[row] : table.offsets[row + 1]]
+        seen = first[first >= 0]
+        reached = int(seen.max(initial=-1)) + 1 if table.cut_rows[row] else int(ends[row + 1] - ends[row])
+        if reached > len(seen):
+            total += reached - len(seen)
+            where.append(row)
+    if not total:
+        return None
+    text = f"{rows.name}: {total:,} of {int(ends[-1]):,} words have no token: they are not learned, and count as predicted O"
+    hint = "leave these words and their tags out of the rows"
+    return Finding("words-without-tokens", Level.warning, text, hint, places(rows, where))
 
 
 def _unknown(rows: Rows, table: TokenTable, tokenizer: TextEncoder) -> Finding | None:
