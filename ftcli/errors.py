@@ -6,6 +6,7 @@ Anything that is not an `FtcliError` is our bug and shows a traceback in the log
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -103,3 +104,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return "did you mean " + " or ".join(near) + "?"
     return "there is " + ", ".join(known[:40]) if known else "there is none"
+
+
+def typed_words(*words: object) -> str:
+    """Returns words as they are typed in a shell, quoted where a space or another special character needs it.
+
+    Every command and every `key=value` that is printed for the user to type goes through here.
+    """
+    return shlex.join(str(word) for word in words)

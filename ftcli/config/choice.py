@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -13,6 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ftcli.config.bundled import conf_files
+from ftcli.config.dotted import REFERENCE, holds_reference
+from ftcli.config.fields import wrong_value
 from ftcli.config.foreign.words import choice_hint, field_hint
 from ftcli.config.registry import lookup
 from ftcli.config.schema import RoleConfig
@@ -68,14 +70,22 @@ def typed_choice(
             hint = field_hint(key, [str(field) for field in tree], value)
             problems.append(Problem(f"{where}: {role}", f"there is no field {key!r} in {name}", hint))
             continue
+        shown = f"{where}: {role}.{key}"
+        if holds_reference(value):
+            problems.append(Problem(shown, *REFERENCE))
+            continue
         try:
             tree = OmegaConf.merge(tree, {key: value})
-        except OmegaConfBaseException as error:
+        except (OmegaConfBaseException, ValueError, TypeError, OverflowError) as error:
             message = str(error).splitlines()[0]
-            problems.append(Problem(f"{where}: {role}.{key}", f"{value!r} does not fit: {message}"))
+            problems.append(Problem(shown, f"{str(value)[:200]!r} does not fit: {message}"))
     if problems:
         raise ConfigError(*problems)
     config: Any = OmegaConf.to_object(tree)
+    if outside := list(_out_of_bounds(config, "")):
+        raise ConfigError(
+            *(Problem(f"{where}: {role}.{key}", f"got {value}", why) for key, value, why in outside)
+        )
     if wrong := config.problems():
         raise ConfigError(*(Problem(f"{where}: {p.key}", p.message, p.hint) for p in wrong))
     return Choice(name, uses, config)
@@ -88,3 +98,13 @@ def plain_values(config: RoleConfig) -> dict[str, Any]:
         json.dumps(values, default=lambda v: v.value if isinstance(v, Enum) else str(v))
     )
     return plain
+
+
+def _out_of_bounds(config: Any, prefix: str) -> Iterator[tuple[str, str, str]]:
+    """Yields (key, value, what was expected) of the fields whose values are out of bounds."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _out_of_bounds(value, f"{prefix}{field.name}.")
+        elif wrong := wrong_value(type(config), field.name, value):
+            yield f"{prefix}{field.name}", str(value)[:200], wrong

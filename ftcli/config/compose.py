@@ -16,7 +16,7 @@ from ftcli.config.dotted import leaves
 from ftcli.config.foreign.choices import Typed
 from ftcli.config.foreign.words import typed_words
 from ftcli.config.overrides import Override, join_flags, parse_overrides, split_swaps
-from ftcli.config.recipes import Defaults, Recipe, compose_choices, compose_recipe, find_recipe
+from ftcli.config.recipes import Defaults, Recipe, compose_choices, compose_recipe, find_recipe, run_name
 from ftcli.config.schema import ROLES, RunConfig
 from ftcli.config.typed_tree import PATHS, TypedTree, as_text
 from ftcli.config.validate import problems_of, problems_of_values
@@ -53,7 +53,9 @@ def load(overrides: list[str]) -> Composed:
     """
     parsed, problems = parse_overrides(overrides)
     names = [one.value for one in parsed if one.key == "recipe"]
-    recipe = compose_recipe(find_recipe(names[-1] if names else QUICKSTART))
+    file = find_recipe(names[-1] if names else QUICKSTART)
+    run_name(file.stem)
+    recipe = compose_recipe(file)
     typed = typed_words(join_flags(overrides))
     swaps, settings, unknown = split_swaps((one for one in parsed if one.key != "recipe"), typed)
     problems += unknown
@@ -97,7 +99,7 @@ def restore(saved: dict[str, Any], overrides: list[str], origins: dict[str, str]
     problems += tree.problems
     if problems:
         raise ConfigError(*problems)
-    config = tree.to_config(saved["recipe"])
+    config = tree.to_config(run_name(saved["recipe"]))
     changed = frozenset(override.key for override in settings)
     return Composed(config, tree.values, before | dict.fromkeys(changed, "shell"), changed=changed)
 

@@ -20,3 +20,21 @@ REFERENCE = (
     "write the value itself",
 )
 """Message and hint on OmegaConf's references and resolvers, such as `${oc.env:HOME}`."""
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yields every text in a value, keys of mappings included."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from texts_in(key)
+            yield from texts_in(inner)
+    elif isinstance(value, list | tuple | set):
+        for inner in value:
+            yield from texts_in(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+def holds_reference(value: Any) -> bool:
+    """Returns whether a value holds `${`, which OmegaConf would resolve."""
+    return any("${" in text for text in texts_in(value))

@@ -52,7 +52,7 @@ class Bounds:
 
     def wrong(self, value: float) -> str:
         """Returns what was expected instead of a value, or ''."""
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             return "expected a number that is not nan or infinite"
         if value < self.low or (self.above and value == self.low):
             return f"expected {'a number above' if self.above else 'at least'} {self.low:.15g}"

@@ -13,13 +13,19 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from ftcli.config.choice import choices_of
+from ftcli.config.dotted import REFERENCE
+from ftcli.config.fields import MAX_TEXT, wrong_text
 from ftcli.config.foreign.choices import Typed, answer_choice
 from ftcli.config.foreign.words import answer_bare, answer_key, choice_hint, typed_words
 from ftcli.config.own_keys import TOP_LEVEL, keys_under
-from ftcli.config.recipes import RESOLVER, recipes
+from ftcli.config.recipes import recipes
 from ftcli.config.schema import ROLES
 from ftcli.errors import Problem, nearest
 
+MAX_WORD = 20_000
+"""Characters of a word: Hydra's grammar takes seconds for a longer list."""
+MAX_NESTING = 8
+"""Lists and mappings within each other in a value."""
 FLAGS = (
     "--run-dir",
     "--resume",
@@ -96,14 +102,27 @@ def parse_value(override: Override) -> Any:
     Raises:
         ValueError: the grammar does not accept it, or reads a sweep in it (`a,b`).
     """
+    if (
+        max(override.value.count(bracket) for bracket in "[{(") > MAX_NESTING * 4
+        and _depth(override.value) > MAX_NESTING
+    ):
+        raise ValueError(f"nested deeper than {MAX_NESTING} levels")
     try:
         parsed = OverridesParser.create().parse_override(f"{override.key}={override.value}")
         if parsed.is_sweep_override():
             raise ValueError(f"a list is written [{override.value}]")
         value = parsed.value()
-    except HydraException as error:
+    except (HydraException, RecursionError, OverflowError) as error:
         raise ValueError(str(error)) from error
     return None if value == "" and override.value == "" else value
+
+
+def _depth(text: str) -> int:
+    deepest = depth = 0
+    for character in text:
+        depth += (character in "[{(") - (character in "]})")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def join_flags(texts: Iterable[str]) -> list[str]:
@@ -120,6 +139,14 @@ def join_flags(texts: Iterable[str]) -> list[str]:
 
 def _split(text: str, typed: Typed) -> Override | Problem:
     """Splits one word at its first `=`; refuses Hydra's own operators and other tools' habits."""
+    if len(text) > MAX_WORD:
+        return Problem(
+            text[:80] + "...", f"this word has {len(text)} characters", f"at most {MAX_WORD} are read"
+        )
+    if wrong := wrong_text(text[:MAX_TEXT]) or wrong_text(text[MAX_TEXT:][:MAX_TEXT]):
+        return Problem(text.partition("=")[0][:80], "this word cannot be read", wrong)
+    if "${" in text:
+        return Problem(text.partition("=")[0], *REFERENCE)
     if text.startswith("-"):
         return _flag_problem(text, typed)
     key, sign, value = text.partition("=")
@@ -132,8 +159,6 @@ def _split(text: str, typed: Typed) -> Override | Problem:
     if key.split(".")[0] == "hydra" or key.startswith("hydra/"):
         hint = "ftcli train --run-dir DIR sets the folder"
         return Problem(key, "Hydra's own settings cannot be changed", hint)
-    if RESOLVER.search(value):
-        return Problem(key, "resolvers (${name:...}) are refused: a configuration runs no code")
     return Override(text, key, value)
 
 

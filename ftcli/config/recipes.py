@@ -7,6 +7,7 @@ values one by one, so that every mistake is found and all of them are shown at o
 from __future__ import annotations
 
 import functools
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +16,20 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from ftcli.config.bundled import bundled, conf_folders
 from ftcli.config.dotted import leaves
+from ftcli.config.fields import wrong_text
+from ftcli.config.regular_file import absolute, kind_of
 from ftcli.config.schema import ROLES
-from ftcli.errors import ConfigError, Problem, did_you_mean
+from ftcli.config.strict_files import read_strictly, refuse_reserved, strict_files, without_resolvers
+from ftcli.errors import ConfigError, Problem, did_you_mean, typed_words
 
-RESOLVER = re.compile(r"\$\{\s*[^}]*:")
-"""OmegaConf's `${name:...}`: it calls a function, which no configuration may."""
-CODE = re.compile(r"_(target|recursive|convert|partial|args)_")
-"""Hydra's keys that name a class or function to call."""
+_NAME = re.compile(r"\w[\w.+=@, ()-]*(?<! )")
+MAX_NAME = 100
+"""Characters of a recipe's name: it names a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,8 @@ class Defaults:
 def recipes() -> dict[str, Path]:
     """Returns recipe name -> file; ./recipes wins over the bundled ones."""
     folders = (bundled("recipes"), Path("recipes"))
-    return {
-        p.stem: p.resolve() for folder in folders if folder.is_dir() for p in sorted(folder.glob("*.yaml"))
-    }
+    files = (p for folder in folders if folder.is_dir() for p in sorted(folder.glob("*.yaml")))
+    return {p.stem: p.resolve() for p in files if p.is_file()}
 
 
 def find_recipe(name: str) -> Path:
@@ -72,10 +73,38 @@ def find_recipe(name: str) -> Path:
     known = recipes()
     if name in known:
         return known[name]
-    path = Path(name).expanduser()
-    if path.suffix in (".yaml", ".yml") and path.is_file():
+    if wrong := wrong_text(name):
+        raise ConfigError(Problem("recipe", f"got {name[:200]!r}", wrong))
+    path = Path(absolute(name))
+    if kind := kind_of(path):
+        hint = (
+            f"give the recipe's file in it, such as {typed_words(f'recipe={name}/NAME.yaml')}"
+            if path.is_dir()
+            else ""
+        )
+        raise ConfigError(Problem("recipe", f"{name} is {kind}, no recipe", hint))
+    if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises on a name that is too long
+        if path.suffix != ".yaml":
+            raise ConfigError(
+                Problem("recipe", f"{name} is no recipe", "the name of a recipe's file ends in .yaml")
+            )
         return path.resolve()
-    raise ConfigError(Problem("recipe", f"there is no recipe {name!r}", did_you_mean(name, known)))
+    shown = name if len(name) <= 200 else f"{name[:200]}..."
+    raise ConfigError(Problem("recipe", f"there is no recipe {shown!r}", did_you_mean(shown, known)))
+
+
+def run_name(stem: str) -> str:
+    """Returns the name under which runs of a recipe are filed: its file's, which has to be that of a folder.
+
+    Raises:
+        ConfigError: dots alone, a hidden name, separators or control characters, or a name that is too long.
+    """
+    fine = _NAME.fullmatch(stem) and len(stem.encode("utf-8", "replace")) <= MAX_NAME
+    if not fine:
+        message = f"{stem[:MAX_NAME]!r} cannot name the folder of the runs"
+        hint = f"rename the recipe's file: letters, digits, '.', '_', '-' and spaces, {MAX_NAME} bytes at most, no dot first"
+        raise ConfigError(Problem("recipe", message, hint))
+    return stem
 
 
 def compose_recipe(file: Path) -> Recipe:
@@ -84,8 +113,9 @@ def compose_recipe(file: Path) -> Recipe:
     Raises:
         ConfigError: not a recipe, one that names code or sets a reserved key, or one without a choice for a role.
     """
-    raw, text = _read_strictly(file)
-    tree = _compose(file.parent, file.stem, (), conf_folders(), text)
+    raw = read_strictly(file)
+    refuse_reserved(file, raw)
+    tree = _compose(file.parent, file.stem, (), conf_folders(), repr(raw))
     chosen = tree["hydra"]["runtime"]["choices"]
     missing = [role for role in ROLES if role not in chosen]
     if missing:
@@ -137,49 +167,12 @@ def _compose(
     places = [f"file://{place}".replace("\\", "\\\\").replace("'", "\\'") for place in search]
     quoted = ",".join(f"'{place}'" for place in places)
     try:
-        with initialize_config_dir(str(folder), version_base="1.3"):
+        with strict_files(), initialize_config_dir(str(folder), version_base="1.3"):
+            without_resolvers()
             tree = hydra_compose(name, [f"hydra.searchpath=[{quoted}]", *overrides], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, RecursionError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(Problem(str(folder / f"{name}.yaml"), " ".join(str(error).split()))) from error
     values: Any = OmegaConf.to_container(tree, resolve=False)
     return dict(values)
-
-
-def _read_strictly(file: Path) -> tuple[dict[Any, Any], str]:
-    """Returns a recipe (as data, as text): YAML 1.2 floats, no duplicate keys, nothing that names code."""
-    try:
-        raw = OmegaConf.load(file)
-        text = file.read_text(encoding="utf-8")
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise ConfigError(Problem(str(file), f"is not valid YAML: {' '.join(str(error).split())}")) from error
-    if not isinstance(raw, DictConfig):
-        raise ConfigError(Problem(str(file), "is not a mapping of keys to values"))
-    _refuse_code(file, text)
-    _refuse_reserved(file, raw)
-    values = OmegaConf.to_container(raw, resolve=False)
-    assert isinstance(values, dict)
-    return values, text
-
-
-def _refuse_code(file: Path, text: str) -> None:
-    for number, line in enumerate(text.splitlines(), 1):
-        code = line.partition("#")[0]
-        if RESOLVER.search(code):
-            message = "resolvers (${name:...}) are refused: a configuration runs no code"
-            raise ConfigError(Problem(f"{file}:{number}", message))
-        if CODE.search(code):
-            hint = "choose by group, such as optimizer: adamw"
-            raise ConfigError(Problem(f"{file}:{number}", "a configuration cannot name code", hint))
-
-
-def _refuse_reserved(file: Path, raw: DictConfig) -> None:
-    reserved = [key for key in ("hydra", "uses", "recipe", "choices") if key in raw]
-    reserved += [
-        f"{role}.uses"
-        for role in ROLES
-        if role in raw and isinstance(raw[role], DictConfig) and "uses" in raw[role]
-    ]
-    if reserved:
-        raise ConfigError(
-            *(Problem(f"{file}: {key}", "this key cannot be set in a recipe") for key in reserved)
-        )

@@ -53,3 +53,11 @@ def read_text(path: Path, most: int, *, key: str, error: type[FtcliError] = Conf
     except UnicodeDecodeError as problem:
         line = content.count(b"\n", 0, problem.start) + 1
         raise error(Problem(key, f"{path} is not UTF-8 text: line {line}")) from problem
+
+
+def absolute(path: str) -> str:
+    """Returns a path from the root; one with `~` of an unknown user stays as it is typed."""
+    try:
+        return str(Path(path).expanduser().absolute())
+    except (RuntimeError, OSError, ValueError):
+        return path

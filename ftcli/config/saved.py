@@ -12,15 +12,17 @@ from ftcli.config.compose import Composed, restore
 from ftcli.config.dotted import leaves
 from ftcli.config.fields import OnResume, on_resume
 from ftcli.config.schema import ROLES, RunConfig
-from ftcli.config.yaml_text import parse_yaml
+from ftcli.config.yaml_text import parse_yaml, refuse_references
 from ftcli.errors import ConfigError
 from ftcli.storage.run_files import read_shaped, read_text, unreadable
+
+ORIGINS = ("default", "recipe", "shell", "run")
 
 
 def render_config(composed: Composed) -> str:
     """Returns YAML in which every value has its origin behind it: `# default`, `# recipe`, `# shell` or `# run`."""
     config = composed.config
-    values: Any = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
+    values: Any = OmegaConf.to_container(composed.values, resolve=False, enum_to_str=True)
     lines = [f"recipe: {_scalar(config.recipe)}", f"seed: {config.seed}  # {composed.origins['seed']}"]
     if config.seeds:
         lines.append(f"seeds: {_scalar(config.seeds)}  # {composed.origins['seeds']}")
@@ -35,12 +37,16 @@ def render_config(composed: Composed) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Reads a run's config.yaml back as plain values.
+    """Reads a run's config.yaml back as plain values: a run directory may come from somebody else.
 
     Raises:
-        RunDirError: it is missing or damaged, or a role is.
+        RunDirError: it is missing or damaged, or a role is, or a value refers to another one.
     """
     values = read_values(path, any_keys=False)
+    try:
+        refuse_references(values, path.name)
+    except ConfigError as error:
+        raise unreadable(path, error.problems[0].message) from error
     for role in ROLES:
         if not isinstance(values.get(role, {}), dict):
             raise unreadable(path, f"{role} is not a section")
@@ -71,6 +77,8 @@ def read_origins(path: Path) -> dict[str, str]:
         key, _, rest = line.strip().partition(":")
         trail = [*trail[: (len(line) - len(line.lstrip())) // 2], key]
         _, sign, origin = rest.rpartition("  # ")
+        if origin not in ORIGINS:
+            continue
         if sign and trail[0] == "choices":
             origins[key] = origin
         elif sign and trail[0] != "uses":
@@ -127,7 +135,7 @@ def differences(old: Composed, new: Composed) -> dict[str, Any]:
 
 
 def _flat(composed: Composed) -> dict[str, Any]:
-    values: Any = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
+    values: Any = OmegaConf.to_container(composed.values, resolve=False, enum_to_str=True)
     return dict(leaves(values))
 
 

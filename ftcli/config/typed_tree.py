@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import Enum
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ftcli.config.dotted import REFERENCE
+from ftcli.config.dotted import REFERENCE, holds_reference, texts_in
 from ftcli.config.fields import LARGEST_SEED, wrong_text, wrong_value
 from ftcli.config.foreign.choices import Typed
 from ftcli.config.foreign.words import answer_key
 from ftcli.config.overrides import Override, parse_value
 from ftcli.config.own_keys import schema_keys, types_of
 from ftcli.config.registry import lookup
+from ftcli.config.regular_file import absolute
 from ftcli.config.schema import ROLES, RunConfig
 from ftcli.errors import ConfigError, Problem, did_you_mean, nearest
 
@@ -88,7 +87,7 @@ class TypedTree:
     def _wrong(self, key: str, value: Any) -> str:
         """Sets a value; returns what was expected instead, the value before kept, or ''."""
         kind = self._type_of(key)
-        if wrong := next((w for w in map(wrong_text, _texts(value)) if w), ""):
+        if wrong := next((w for w in map(wrong_text, texts_in(value)) if w), ""):
             return wrong
         if key in PATHS and isinstance(value, str):
             value = absolute(value)
@@ -205,31 +204,6 @@ def shortened(value: Any, most: int = 200) -> str:
     """Returns a value as it is typed, quoted and cut where it is long."""
     text = as_text(value)
     return repr(text) if len(text) <= most else f"{text[:most]!r}... ({len(text)} characters)"
-
-
-def holds_reference(value: Any) -> bool:
-    """Returns whether a value holds `${`, which OmegaConf would resolve."""
-    return any("${" in text for text in _texts(value))
-
-
-def absolute(path: str) -> str:
-    """Returns a path from the root; one with `~` of an unknown user stays as it is typed."""
-    try:
-        return str(Path(path).expanduser().absolute())
-    except (RuntimeError, OSError, ValueError):
-        return path
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _texts(key)
-            yield from _texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner)
-    elif isinstance(value, str):
-        yield value
 
 
 def type_in_words(kind: Any) -> str:

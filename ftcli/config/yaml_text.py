@@ -21,7 +21,7 @@ MAX_BYTES = 2**20
 MAX_DEPTH = 24
 MAX_NODES = 50_000
 """Scalars, lists and mappings, each alias counted as what it stands for."""
-MAX_DIGITS = 400
+MAX_DIGITS = 300
 """Of a number: longer ones are slow to read and none of our keys takes them."""
 _FLOAT = re.compile(
     r"[-+]?(?:[0-9]+(?:_[0-9]+)*)(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9_]+(?:[eE][-+]?[0-9]+)?"
@@ -100,6 +100,12 @@ def _expanded_size(node: yaml.Node, sizes: dict[int, int], inside: set[int]) -> 
 BoundedLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(f"^(?:{_FLOAT.pattern})$"), list("-+0123456789.")
 )
+_CORE = ("null", "bool", "int", "float", "str", "seq", "map")
+BoundedLoader.yaml_constructors = {
+    tag: constructor
+    for tag, constructor in BoundedLoader.yaml_constructors.items()
+    if tag is None or tag in {f"tag:yaml.org,2002:{name}" for name in _CORE}
+}
 BoundedLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in BoundedLoader.yaml_implicit_resolvers.items()

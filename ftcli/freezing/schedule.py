@@ -11,7 +11,9 @@ from typing import Annotated
 
 from ftcli.config.fields import ALLOW_CHANGE, NOT_NEGATIVE
 from ftcli.config.registry import register
+from ftcli.config.regular_file import absolute, read_text
 from ftcli.config.schema import FreezingConfig
+from ftcli.config.yaml_text import MAX_BYTES
 from ftcli.errors import ConfigError, Problem
 from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.phased import Schedule
@@ -46,17 +48,12 @@ def build(config: ScheduleConfig, anatomy: Anatomy) -> Schedule:
     """Returns the schedule of the file, as text.
 
     Raises:
-        ConfigError: the file cannot be read or is not UTF-8.
+        ConfigError: the file cannot be read, is no regular file, too large or not UTF-8.
     """
     if config.file is None:
         raise ConfigError(*config.problems())
-    path = Path(config.file).expanduser()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(Problem(KEY, f"{path} cannot be read: {error.strerror}")) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(Problem(KEY, f"{path} is not UTF-8 text")) from error
+    path = Path(absolute(config.file))
+    text = read_text(path, MAX_BYTES, key=KEY)
     return Schedule(
         lambda lr: text,
         path.name,

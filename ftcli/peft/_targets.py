@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ftcli.config.schema import PeftConfig
 from ftcli.errors import ConfigError, PlanError, Problem, nearest
 from ftcli.plan.anatomy import read_anatomy
+from ftcli.plan.safe_regex import SafePattern
 from ftcli.plan.selectors import blocks_of
 from ftcli.plan.units import base_prefix
 
@@ -179,13 +180,18 @@ def _chosen(targets: Sequence[str], available: Sequence[str]) -> list[str]:
 
 
 def matching(target: str, names: Sequence[str]) -> list[str]:
-    """Returns the names a target means, as in peft: whole names, their last parts, or a regex of them."""
+    """Returns the names a target means, as in peft: whole names, their last parts, or a regex of them.
+
+    Raises:
+        PlanError: the target takes too long to match.
+    """
     if re.fullmatch(r"[\w.]+", target):
         return [name for name in names if name == target or name.endswith("." + target)]
     try:
-        return [name for name in names if re.fullmatch(target, name)]
-    except re.error:
+        pattern = SafePattern(target, KEY)
+    except PlanError:
         return []
+    return [name for name in names if pattern.fullmatch(name)]
 
 
 def _no_hit(target: str, available: Sequence[str]) -> Problem:

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from ftcli.config.fields import LARGEST_INT
 from ftcli.errors import ConfigError, Problem
 
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(st|ep)?")
@@ -30,8 +31,10 @@ def parse_duration(text: str, *, key: str = WARMUP_KEY) -> Duration:
     """
     match = _DURATION.fullmatch(text.strip())
     if not match:
-        raise ConfigError(Problem(key, f"{text!r} is not a length", _FORMS))
+        raise ConfigError(Problem(key, f"{text[:80]!r} is not a length", _FORMS))
     value, unit = float(match[1]), match[2] or "share"
+    if value > LARGEST_INT:
+        raise ConfigError(Problem(key, f"{text[:80]!r} is longer than {LARGEST_INT}", _FORMS))
     if unit == "share" and value > 1:
         hint = f"{key}={match[1]}st for steps, {key}={match[1]}ep for epochs"
         raise ConfigError(Problem(key, f"{text} without a unit is a share of all steps, at most 1", hint))

@@ -86,7 +86,11 @@ def translate(role: str, value: Any, where: str) -> Translation:
         return Translation(problems=[Problem(key, message, did_you_mean(path, table))])
     choice, names = table[path]
     found = Translation(choice, notes=[f"{where}: {path} is read as {role}={choice}"])
-    for name, given in (inner.get("init_args") or {}).items():
+    arguments = inner.get("init_args") or {}
+    if not isinstance(arguments, dict):
+        found.problems.append(Problem(key, "init_args is no mapping", f"write {role}: {{name: {choice}}}"))
+        arguments = {}
+    for name, given in arguments.items():
         if name in names:
             found.fields[names[name]] = given
         elif name == "lr":

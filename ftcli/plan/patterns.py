@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ftcli.errors import PlanError, Problem, nearest
 from ftcli.plan.anatomy import Anatomy, TensorInfo, Unit
+from ftcli.plan.safe_regex import SafePattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +57,18 @@ def match_patterns(
         key: dotted key that holds the patterns, such as `freezing.train`.
         action: what is done to the tensors, for the table.
 
+    Raises:
+        PlanError: a pattern takes too long; it is the only problem then.
+
     Returns:
         One hit a valid pattern, and the problems of the others, for the caller to raise together.
     """
     hits, problems = [], []
     for pattern in patterns:
         try:
-            regex = re.compile(pattern)
-        except re.error as error:
-            where = f" at position {error.pos}" if error.pos is not None else ""
-            message = f"{pattern!r} is not a regular expression: {error.msg}{where}"
-            problems.append(Problem(key, message, "special characters need a backslash: \\[ \\( \\* \\+"))
-            continue
-        except (OverflowError, RecursionError) as error:
-            problems.append(Problem(key, f"{pattern!r} is not a usable regular expression: {error}"))
+            regex = SafePattern(pattern, key)
+        except PlanError as error:
+            problems += error.problems
             continue
         names = [t.name for t in anatomy.tensors if any(regex.fullmatch(n) for n in known_names(t))]
         if names:
@@ -91,7 +90,7 @@ def known_names(tensor: TensorInfo) -> list[str]:
     return names + [n.replace(".base_layer.", ".") for n in names if ".base_layer." in n]
 
 
-def _no_hit(anatomy: Anatomy, pattern: str, regex: re.Pattern[str], key: str) -> Problem:
+def _no_hit(anatomy: Anatomy, pattern: str, regex: SafePattern, key: str) -> Problem:
     message = f"{pattern!r} matches no tensor of the model; a pattern has to match the whole name"
     all_names = [n for t in anatomy.tensors for n in known_names(t)]
     wider = _full_match_form(pattern, regex, all_names)
@@ -106,7 +105,7 @@ def _no_hit(anatomy: Anatomy, pattern: str, regex: re.Pattern[str], key: str) ->
     return Problem(key, message, "names look like " + ", ".join(anatomy.names[:2] + anatomy.names[-1:]))
 
 
-def _full_match_form(pattern: str, regex: re.Pattern[str], names: Sequence[str]) -> tuple[str, int] | None:
+def _full_match_form(pattern: str, regex: SafePattern, names: Sequence[str]) -> tuple[str, int] | None:
     """Returns the pattern as the user meant it, and its number of hits, when it occurs inside names."""
     inside = [n for n in names if regex.search(n)]
     if not inside:
@@ -115,7 +114,11 @@ def _full_match_form(pattern: str, regex: re.Pattern[str], names: Sequence[str])
     core = f"({core})" if "|" in core else core
     forms = [f"{core}.*"] if all(regex.match(n) for n in inside) else []
     for form in [*forms, f".*{core}", f".*{core}.*"]:
-        count = sum(re.fullmatch(form, n) is not None for n in inside)
+        try:
+            wider = SafePattern(form, regex.key)
+        except PlanError:
+            continue
+        count = sum(wider.fullmatch(n) for n in inside)
         if count == len(inside):
             return form, count
     return None

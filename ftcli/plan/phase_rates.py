@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ftcli.config.choice import Choice, typed_choice
+from ftcli.config.fields import ANY_NUMBER
 from ftcli.config.foreign.words import metric_hint
 from ftcli.config.schema import (
     LayerwiseConfig,
@@ -112,7 +113,7 @@ def parse_layerwise(values: Mapping[str, Any], key: str) -> tuple[LayerwiseConfi
     table = [f"{k}: {v}" for k, v in table.items()] if isinstance(table, dict) else table
     decay, head = values.get("decay"), values.get("head_multiplier", 1.0)
     wrong = [n for n in (decay, head) if n is not None and not _is_number(n)]
-    problems += [Problem(key, f"{number!r} is not a number") for number in wrong]
+    problems += [Problem(key, f"{str(number)[:80]!r} is not a number that can be used") for number in wrong]
     if not isinstance(table, list) or not all(isinstance(entry, str) for entry in table):
         problems.append(Problem(f"{key}.table", f"{table!r} is not a list of GROUP: MULTIPLIER entries"))
     if problems:
@@ -126,5 +127,6 @@ def parse_layerwise(values: Mapping[str, Any], key: str) -> tuple[LayerwiseConfi
     return typed, as_yaml(layerwise_problems(typed, key))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_number(value: Any) -> bool:
+    fine = isinstance(value, int | float) and not isinstance(value, bool)
+    return fine and not ANY_NUMBER.wrong(value)

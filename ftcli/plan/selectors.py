@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ftcli.errors import Problem
 from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.patterns import Hit, hit_of, known_names, match_patterns
+from ftcli.plan.safe_regex import MAX_LENGTH
 
 GROUPS = ("head", "final", "embeddings", "layers", "adapters", "norms", "biases", "all", "rest")
 _LAYERS = re.compile(r"(layers|adapters)(?:\[\s*(-?\d+)?\s*(:)?\s*(-?\d+)?\s*\])?")
@@ -41,6 +42,9 @@ def select(
         action: what is done to the tensors, for the table.
         taken: names that `rest` leaves out.
     """
+    if len(entry) > MAX_LENGTH:
+        message = f"{entry[:120]!r}... has {len(entry)} characters; at most {MAX_LENGTH} are read"
+        return Chosen(frozenset(), problems=(Problem(key, message),))
     group = _group(anatomy, entry, key, taken)
     if isinstance(group, Problem):
         return Chosen(frozenset(), problems=(group,))

@@ -8,19 +8,25 @@ node: duplicate keys are refused, numbers are those of YAML 1.2 (`1e-5` is one).
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import yaml
 
+from ftcli.config.fields import ANY_NUMBER, LARGEST_INT
 from ftcli.config.foreign.words import field_hint
+from ftcli.config.yaml_text import compose_yaml
 from ftcli.errors import ConfigError, PlanError, Problem
 from ftcli.plan.duration import parse_duration
 from ftcli.plan.lightning import translate
 from ftcli.plan.patterns import raise_problems
 from ftcli.plan.phase_spec import ChoiceSpec, Entry, PhaseSpec
-from ftcli.plan.yaml_nodes import INT, compose_yaml, scalar
+from ftcli.plan.yaml_nodes import INT, scalar
+
+MAX_GAPS = 5
+"""Most missing phases that are listed."""
+MAX_SHOWN = 200
+"""Characters of a value that a problem shows."""
 
 
 def parse_schedule(text: str, origin: str) -> tuple[PhaseSpec, ...]:
@@ -34,7 +40,7 @@ def parse_schedule(text: str, origin: str) -> tuple[PhaseSpec, ...]:
         PlanError: every unknown, duplicate or missing key and every value that is not what it should
             be, each with its line.
     """
-    root = compose_yaml(text, origin)
+    root = compose_yaml(text, origin, PlanError)
     reader = _Reader(origin)
     numbered = reader.numbered(root)
     specs = [reader.phase(index, *numbered[index]) for index in sorted(numbered)]
@@ -65,15 +71,16 @@ class _Reader:
         for key, node in root.value:
             where = self.at(key)
             name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            if not INT.fullmatch(name) or int(name) < 0:
-                message = f"{name!r} is not the number of a phase"
+            if not INT.fullmatch(name) or len(name) > 4 or int(name) < 0:
+                message = f"{name[:80]!r} is not the number of a phase, 0 to 9999"
                 self.problems.append(Problem(where, message, f"write {form}"))
             elif int(name) in found:
                 message = f"phase {int(name)} is written twice, first at {found[int(name)][0]}"
                 self.problems.append(Problem(where, message))
             else:
                 found[int(name)] = (where, node)
-        for gap in sorted(set(range(max(found, default=-1) + 1)) - found.keys()):
+        gaps = sorted(set(range(max(found, default=-1) + 1)) - found.keys())
+        for gap in gaps[:MAX_GAPS]:
             hint = "number the phases 0, 1, 2, ..."
             self.problems.append(Problem(self.origin, f"phase {gap} is missing", hint))
         return found
@@ -91,7 +98,7 @@ class _Reader:
         for key_node, value in node.value:
             key, line = str(key_node.value), self.at(key_node)
             if key in seen:
-                self.problems.append(Problem(line, f"{key!r} is written twice, first at {seen[key]}"))
+                self.problems.append(Problem(line, f"{key[:80]!r} is written twice, first at {seen[key]}"))
                 continue
             seen[key] = line
             if key in ("new_optimizer", "new_lr_scheduler"):
@@ -108,8 +115,8 @@ class _Reader:
                     values[field_name] = found
             else:
                 given = self.plain(value) if isinstance(value, yaml.ScalarNode) else ""
-                hint = field_hint(key, _KEYS, given)
-                self.problems.append(Problem(line, f"there is no key {key!r} in a phase", hint))
+                hint = field_hint(key[:80], _KEYS, given)
+                self.problems.append(Problem(line, f"there is no key {key[:80]!r} in a phase", hint))
         if "params" not in seen and "freeze" not in seen:
             self.problems.append(Problem(where, f"phase {index} has no params", "write params: [head]"))
         for one, other in (("optimizer", "new_optimizer"), ("scheduler", "new_lr_scheduler"),
@@ -134,7 +141,9 @@ class _Reader:
 
     def refuse(self, key: str, came: Any, expected: str) -> None:
         """Collects the problem of a value that is not what it should be."""
-        self.problems.append(Problem(key, f"{came!r} is not {expected}"))
+        shown = repr(came)
+        shown = shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}..."
+        self.problems.append(Problem(key, f"{shown} is not {expected}"))
 
     def entries(self, node: yaml.Node, key: str) -> tuple[Entry, ...] | None:
         if not isinstance(node, yaml.SequenceNode):
@@ -230,13 +239,14 @@ def _number(low: float, *, whole: bool = False, off: float | None = None, strict
     def read(reader: _Reader, node: yaml.Node, key: str) -> float | int | None:
         value = reader.plain(node)
         kind = int if whole else (int, float)
-        good = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+        good = isinstance(value, kind) and not isinstance(value, bool) and not ANY_NUMBER.wrong(value)
         if good and value == off:
             return None
         if good and (value > low if strict else value >= low):
             return value if whole else float(value)
         what = "a whole number" if whole else "a number"
-        reader.refuse(key, value, f"{what} {'above' if strict else 'of at least'} {low:g}")
+        most = f" and at most {LARGEST_INT}" if good or isinstance(value, int | float) and value > low else ""
+        reader.refuse(key, value, f"{what} {'above' if strict else 'of at least'} {low:g}{most}")
         return None
 
     return read

@@ -7,31 +7,10 @@ from typing import Any
 
 import yaml
 
-from ftcli.errors import PlanError, Problem
+from ftcli.config.yaml_text import MAX_DIGITS
 
 INT = re.compile(r"[-+]?\d+")
 FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
-
-
-def compose_yaml(text: str, origin: str) -> yaml.Node | None:
-    """Returns the root node; None of an empty text.
-
-    Args:
-        text: YAML.
-        origin: file name, for errors.
-
-    Raises:
-        PlanError: it is not YAML.
-    """
-    try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise PlanError(
-            Problem(f"{origin}:{line}", f"is not YAML: {error.problem or error.context}")
-        ) from error
-    except yaml.YAMLError as error:
-        raise PlanError(Problem(origin, f"is not YAML: {' '.join(str(error).split())}")) from error
 
 
 def scalar(node: yaml.Node) -> Any:
@@ -43,6 +22,8 @@ def scalar(node: yaml.Node) -> Any:
         return None
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
+    if len(text) > MAX_DIGITS:
+        return text
     if INT.fullmatch(text):
         return int(text)
     return float(text) if FLOAT.fullmatch(text) else text

@@ -68,7 +68,7 @@ def test_every_key_is_read():
 @pytest.mark.parametrize(("text", "words"), [
     ("", ["s.yaml", "no phases"]),
     ("- head", ["no phases"]),
-    ("0: {params: [head]", ["s.yaml:1", "not YAML"]),
+    ("0: {params: [head]", ["s.yaml:1", "not valid YAML"]),
     ("a: {params: [head]}", ["s.yaml:1", "'a'"]),
     ("0: {params: [head]}\n2: {params: [rest]}", ["phase 1 is missing"]),
     ("1: {params: [head]}", ["phase 0 is missing"]),
