@@ -29,7 +29,8 @@ ROLES = (
 
 DATA_CHECKS = ("empty-rows", "broken-encoding", "contradictory-labels", "duplicates", "overlap", "near-overlap", "balance",
                "class-missing", "imbalance", "one-class", "label-shift", "lengths", "truncation", "unknown-tokens", "special-tokens",
-               "equal-choices", "words-without-tokens", "vocabulary", "pixels", "blank-images", "padding", "pad", "causal-mask", "attention")  # fmt: skip
+               "equal-choices", "label-twins", "label-structure", "label-separator", "label-brackets", "label-spaces", "first-words",
+               "ids-from-one", "words-without-tokens", "vocabulary", "pixels", "blank-images", "padding", "pad", "causal-mask", "attention")  # fmt: skip
 """Names of the findings of the data contract; `data.accept` lists those that do not end a run."""
 
 
@@ -206,6 +207,8 @@ class DataConfig(RoleConfig):
 class TaskConfig(RoleConfig):
     num_labels: Annotated[int | None, Bounds(2, 100_000)] = None
     """Classes, 100,000 at most. None: learned from the training labels."""
+    labels_from: Annotated[int | None, Bounds(0, 1)] = None
+    """First of the ids, where labels are ids of `data.label_names` or `num_labels` is set: 0 or 1. None: 0, and a warning where it may be 1."""
     label_smoothing: Annotated[float, SHARE] = 0.0
     """Share in [0, 1) of the target spread over all classes."""
     metrics: list[str] = field(default_factory=lambda: ["accuracy"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ftcli.batching.cells import structure_in
 from ftcli.batching.rows import Rows
 
 
@@ -28,6 +29,8 @@ def _follow(value: Any, steps: list[str]) -> Any:
     """Returns what stands at the end of the steps; the first is `` or `[]`, the others NAME or NAME[]."""
     for place, step in enumerate(steps):
         name = step.removesuffix("[]")
+        if step and isinstance(value, str):  # csv and tsv have no objects: their text in their place
+            value = structure_in(value)
         if name:
             value = value.get(name) if isinstance(value, dict) else None
         if step.endswith("[]"):

@@ -47,6 +47,11 @@ class TrainingHalf:
     alternatives: ClassVar[bool] = False
     """Whether the sequences of a row compete, so that two equal ones cannot be told apart."""
 
+    labels_are_places: bool = False
+    """Whether labels are columns, or places of a list, so that they exist without a row that has them."""
+    reads_ids: bool = False
+    """Whether the labels of the training rows were read as ids, whose first one the file does not state."""
+
     def __init__(
         self, config: TaskConfig, columns: ColumnsConfig, label_names: Sequence[str] | None = None
     ) -> None:

@@ -80,6 +80,9 @@ def unused_fields(config: TaskConfig, outputs: int | None, why: str = "") -> lis
         problems.append(Problem("task.label_smoothing", message, "task.label_smoothing=0"))
     if outputs is not None and config.num_labels not in (None, outputs):
         problems.append(Problem("task.num_labels", why, "task.num_labels=null"))
+    if outputs is not None and config.labels_from is not None:
+        message = f"got {config.labels_from}; the labels of this task are no ids"
+        problems.append(Problem("task.labels_from", message, "task.labels_from=null"))
     return problems
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
-
+from ftcli.batching.cells import structure_in
 from ftcli.batching.rows import Rows
-from ftcli.errors import ConfigError, DataError, Problem, did_you_mean
+from ftcli.errors import ConfigError, DataError, Problem
 
 WHOLE_NUMBER = re.compile(r"0|-?[1-9]\d*")
+WHOLE_FLOAT = re.compile(r"(0|-?[1-9]\d*)\.0+")
+"""A whole number as tables write it once a cell of the column was empty."""
 UNLABELLED = (None, "-1")
 """Names that mean `no label` in a part that need not have any; data sets of the hub use -1."""
 
@@ -26,26 +27,46 @@ def names_in(rows: Rows, column: str) -> list[str | None]:
     """Returns the name of each row's label; None where there is none.
 
     Raises:
-        DataError: a label that is a fraction, a list or an object; named with its line.
+        DataError: a label that is a fraction, a list or an object, also one written as text; named with its line.
     """
     values = rows.columns[column]
     return [
-        value or None if type(value) is str else _name(value, rows, row) for row, value in enumerate(values)
+        _text_name(value, rows, row, column) if type(value) is str else _name(value, rows, row, column)
+        for row, value in enumerate(values)
     ]
 
 
-def _name(value: Any, rows: Rows, row: int) -> str | None:
+def _text_name(value: str, rows: Rows, row: int, column: str) -> str | None:
+    """Returns a text as the name it is; None for one without a visible character."""
+    if value[:1] in ("[", "{", "(") and (found := structure_in(value)) is not None:
+        raise _no_class(found, rows, row, column)
+    return value if value and not value.isspace() else None
+
+
+def _no_class(value: Any, rows: Rows, row: int, column: str) -> DataError:
+    expected = "expected a class: text or a whole number"
+    if isinstance(value, list):
+        expected = (
+            "task=multi-label reads several labels a row, task=token-classification a tag for each word"
+        )
+    elif isinstance(value, dict) and value:
+        expected = f"a value inside of an object is named by its path: data.columns.label={column}.{next(iter(value))}"
+    return DataError(Problem(rows.where(row), f"the label is {value!r:.120}", expected))
+
+
+def _name(value: Any, rows: Rows, row: int, column: str) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) or isinstance(value, float) and value.is_integer():
         return str(int(value))
-    expected = "expected a class: text or a whole number"
-    raise DataError(Problem(rows.where(row), f"the label is {value!r}", expected))
+    raise _no_class(value, rows, row, column)
 
 
-def learn_names(rows: Rows, column: str, given: list[str] | None, num_labels: int | None) -> list[str]:
+def learn_names(
+    rows: Rows, column: str, given: list[str] | None, num_labels: int | None, *, base: int = 0
+) -> list[str]:
     """Returns the label names, in the order of their ids.
 
     They are `given`, else those that the source declares, else the labels of the training rows: whole
@@ -56,6 +77,7 @@ def learn_names(rows: Rows, column: str, given: list[str] | None, num_labels: in
         column: of the labels.
         given: names from a config or a finished run.
         num_labels: how many there must be; None: as many as there are.
+        base: the first id, where the labels are ids of which training may lack some.
 
     Raises:
         DataError: a training row without a label, or labels that are no classes.
@@ -63,7 +85,7 @@ def learn_names(rows: Rows, column: str, given: list[str] | None, num_labels: in
     """
     found = names_in(rows, column)
     if None in found:
-        raise DataError(_without_label(rows, found.index(None), column))
+        raise DataError(without_label(rows, found.index(None), column))
     names = given or rows.class_names
     if names is None:
         names = order_names({name for name in found if name is not None})
@@ -72,7 +94,7 @@ def learn_names(rows: Rows, column: str, given: list[str] | None, num_labels: in
             raise DataError(
                 Problem("data.columns.label", message, f"is {column!r} the column of the labels?")
             )
-        names = _filled(names, num_labels)
+        names = _filled(names, num_labels, base)
     if len(set(names)) != len(names):
         raise ConfigError(Problem("data.label_names", f"names a label twice: {', '.join(names)}"))
     if num_labels is not None and len(names) != num_labels:
@@ -85,86 +107,49 @@ def learn_names(rows: Rows, column: str, given: list[str] | None, num_labels: in
 
 def order_names(names: set[str]) -> list[str]:
     """Returns names in the order of their ids: whole numbers by value, anything else by its characters."""
-    numbers = all(WHOLE_NUMBER.fullmatch(name) for name in names)
-    return sorted(names, key=int) if numbers else sorted(names)
+    if all(WHOLE_NUMBER.fullmatch(name) for name in names):
+        return sorted(names, key=int)
+    floats = all(WHOLE_FLOAT.fullmatch(name) for name in names)
+    return sorted(names, key=float) if floats else sorted(names)
 
 
-def named(values: list[Any], rows: Rows, row: int) -> list[str]:
+def named(values: list[Any], rows: Rows, row: int, column: str) -> list[str]:
     """Returns the names of a row's list of labels; ids become the names that the source declares.
 
     Args:
         values: of the row.
         rows: where it stands.
         row: its number, for messages.
+        column: where it stands.
 
     Raises:
         DataError: a value that is neither text nor a whole number, or an id without a name.
     """
     names = []
     for value in values:
-        name = _name(value, rows, row) if not isinstance(value, str) else value
-        if rows.class_names and isinstance(value, int):
+        name = _name(value, rows, row, column) if not isinstance(value, str) else value
+        if rows.class_names and isinstance(value, int) and not isinstance(value, bool):
             if not 0 <= value < len(rows.class_names):
                 message = f"the label {value} is no id of the {len(rows.class_names)} names declared"
                 raise DataError(Problem(rows.where(row), message))
             name = rows.class_names[value]
-        if not name:
-            raise DataError(Problem(rows.where(row), f"the labels are {values!r}", "one of them is empty"))
+        if not name or name.isspace():
+            raise DataError(
+                Problem(rows.where(row), f"the labels are {values!r:.120}", "one of them is empty")
+            )
         names.append(name)
     return names
 
 
-def _filled(names: list[str], num_labels: int | None) -> list[str]:
+def _filled(names: list[str], num_labels: int | None, base: int) -> list[str]:
     """Adds the ids that no training row has, where labels are ids and their number is known."""
-    ids = [str(i) for i in range(num_labels or 0)]
+    ids = [str(i) for i in range(base, base + (num_labels or 0))]
     return ids if set(names) <= set(ids) else names
 
 
-def label_ids(rows: Rows, column: str, names: list[str], *, declared: bool) -> np.ndarray:
-    """Returns the id of each row's label, (num_rows,) int64.
-
-    A part's labels are read in one way: all as names, else all as ids of the names that the part's
-    own source declares, else (when the names were `declared`, not learned) all as ids.
-
-    Args:
-        rows: of one part.
-        column: of the labels.
-        names: of the labels, by id.
-        declared: whether the names come from a config, a source or a finished run.
-
-    Raises:
-        DataError: a label that is missing or not among `names`; named with its line.
-    """
-    found = names_in(rows, column)
-    readings = _readings(rows, names, declared)
-    ids = max(readings, key=lambda reading: sum(name in reading for name in found))
-    lost = next((row for row, name in enumerate(found) if name not in ids), None)
-    if lost is None:
-        return np.fromiter((ids[name] for name in found), dtype=np.int64, count=len(found))
-    if found[lost] is None:
-        raise DataError(_without_label(rows, lost, column))
-    message = f"the label {found[lost]!r} is not one of the {len(names)} known"
-    raise DataError(Problem(rows.where(lost), message, _nearest_label(str(found[lost]), names)))
-
-
-def _nearest_label(name: str, names: list[str]) -> str:
-    if WHOLE_NUMBER.fullmatch(name):  # digits that look alike mean nothing
-        return "known are " + ", ".join(names[:40])
-    return did_you_mean(name, names)
-
-
-def _without_label(rows: Rows, row: int, column: str) -> Problem:
+def without_label(rows: Rows, row: int, column: str) -> Problem:
+    """Returns the problem of a row without a label."""
     return Problem(rows.where(row), f"the label is missing (column {column!r})", "remove the row or label it")
-
-
-def _readings(rows: Rows, names: list[str], declared: bool) -> list[dict[str | None, int]]:
-    by_name: dict[str | None, int] = {name: i for i, name in enumerate(names)}
-    readings = [by_name]
-    if rows.class_names and set(rows.class_names) <= set(names):
-        readings.append({str(i): by_name[name] for i, name in enumerate(rows.class_names)})
-    if declared and not any(WHOLE_NUMBER.fullmatch(name) for name in names):
-        readings.append({str(i): i for i in range(len(names))})
-    return readings
 
 
 def is_unlabelled(rows: Rows, column: str, names: list[str]) -> bool:

@@ -14,8 +14,10 @@ from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows, text_fields
 from ftcli.batching.token_table import TokenTable
 from ftcli.config.registry import register
 from ftcli.config.schema import TaskConfig
-from ftcli.errors import ConfigError, DataError, Problem, did_you_mean
+from ftcli.errors import ConfigError, DataError, Problem
+from ftcli.task._label_lists import flag_names, flag_width, flags_of, lists_of
 from ftcli.task.base import Task, unused_fields
+from ftcli.task.label_ids import are_ids, best_reading, unknown_label
 from ftcli.task.labels import named, order_names
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ THRESHOLD = 0.5
 @dataclass(kw_only=True, slots=True)
 class MultiLabelConfig(TaskConfig):
     separator: str = ","
-    """What stands between the labels of a row where they are one text; a list needs none."""
+    """What stands between the labels of a row where they are one text, `\\t` for a tab; a list needs none."""
     label_columns: list[str] = field(default_factory=list)
     """Columns of 0 and 1, one a label, in place of data.columns.label."""
 
@@ -50,6 +52,8 @@ class MultiLabel(Task):
     error_name = "largest |p - label|"
     pipeline_tag = "text-classification"
     config: MultiLabelConfig
+    multi_hot: bool | None = None
+    """Whether the lists hold a 0 or 1 for every label; None while no training rows were read."""
 
     def fields(self) -> tuple[Field, ...]:
         """Returns the texts and the column, or the columns, of the labels."""
@@ -58,20 +62,14 @@ class MultiLabel(Task):
         return (*texts, *(Field("label", column, Kind.label) for column in columns))
 
     def learn_labels(self, splits: DatasetSplits) -> list[str]:
-        """Decides the label names: the columns', those declared, else all that occur in training.
+        """Decides the label names: those declared, the columns', the places of multi-hot lists, else all that occur in training.
 
         Raises:
             DataError: a value that is no list of labels, or a label that training does not know.
-            ConfigError: task.num_labels does not agree.
+            ConfigError: task.num_labels or data.label_names does not agree.
         """
         assert splits.train is not None, "labels are learned from training rows"
-        if self.config.label_columns:
-            self.label_names = list(self.config.label_columns)
-        elif self.label_names is None and splits.train.class_names:
-            self.label_names = list(splits.train.class_names)
-        elif self.label_names is None:
-            names = {name for row in range(len(splits.train)) for name in self._names(splits.train, row)}
-            self.label_names = order_names(names)
+        self.label_names = self._names_of(splits.train)
         expected = self.config.num_labels
         if expected is not None and expected != len(self.label_names):
             message = f"got {expected}, but there are {len(self.label_names)} labels"
@@ -88,6 +86,34 @@ class MultiLabel(Task):
                 self.read_labels(rows)
         return self.label_names
 
+    def _names_of(self, train: Rows) -> list[str]:
+        """Returns the names of the labels; also decides whether lists are multi-hot."""
+        columns = self.config.label_columns
+        self.labels_are_places = bool(columns)
+        if columns:
+            if self.label_names is not None and len(self.label_names) != len(columns):
+                message = (
+                    f"names {len(self.label_names)} labels, and task.label_columns has {len(columns)} columns"
+                )
+                raise ConfigError(Problem("data.label_names", message, f"name {len(columns)} labels"))
+            return list(self.label_names or columns)
+        lists = self._lists(train)
+        declared = self.label_names or train.class_names
+        width = flag_width(lists, declared)
+        self.multi_hot = self.labels_are_places = width is not None
+        if width is not None:
+            return flag_names(width, declared)
+        self.declared = declared is not None
+        if declared is not None:
+            return list(declared)
+        column = self.columns.label
+        names = order_names({n for row, one in enumerate(lists) for n in named(one, train, row, column)})
+        if names in (["0"], ["1"], ["0", "1"]) and all(len(one) == 1 for one in lists):
+            message = "every row has a list of one 0 or 1: is it an id, or a label that holds or does not?"
+            hint = "type data.label_names=[NAME] for one label, data.label_names=[NAME0,NAME1] for ids"
+            raise DataError(Problem("data.columns.label", message, hint))
+        return names
+
     def unlabelled(self, rows: Rows) -> bool:
         """Returns whether a part other than train and validation has none of the label columns."""
         columns = [field.column for field in self.fields() if field.is_label]
@@ -98,29 +124,43 @@ class MultiLabel(Task):
         assert self.label_names is not None, "learn_labels comes first"
         if self.unlabelled(rows):
             return None
-        if self.config.label_columns:
-            columns = [[self._flag(rows, name, row) for row in range(len(rows))] for name in self.label_names]
-            return np.array(columns, dtype=np.float32).T.copy()
-        ids = {name: i for i, name in enumerate(self.label_names)}
-        labels = np.zeros((len(rows), len(ids)), dtype=np.float32)
-        for row in range(len(rows)):
-            for name in self._names(rows, row):
+        if columns := self.config.label_columns:
+            flags = [[self._flag(rows, name, row) for row in range(len(rows))] for name in columns]
+            return np.array(flags, dtype=np.float32).T.copy()
+        lists = self._lists(rows)
+        if self.multi_hot is None:  # of a finished run
+            width = flag_width(lists, self.label_names)
+            multi_hot = width is not None and width == len(self.label_names)
+        else:
+            multi_hot = self.multi_hot
+        if multi_hot:
+            return flags_of(rows, lists, self.label_names)
+        return self._from_names(
+            rows, [named(one, rows, row, self.columns.label) for row, one in enumerate(lists)]
+        )
+
+    def _from_names(self, rows: Rows, found: list[list[str]]) -> np.ndarray:
+        assert self.label_names is not None
+        base = self.config.labels_from or 0
+        flat = [name for names in found for name in names]
+        ids = best_reading(flat, self.label_names, None, declared=self.declared, base=base)
+        if rows.name == "train":
+            self.reads_ids = are_ids(flat, self.label_names, rows, learned=False)
+        labels = np.zeros((len(rows), len(self.label_names)), dtype=np.float32)
+        for row, names in enumerate(found):
+            for name in names:
                 if name not in ids:
-                    message = f"the label {name!r} is not one of the {len(ids)} known"
-                    raise DataError(Problem(rows.where(row), message, did_you_mean(name, ids)))
+                    raise DataError(unknown_label(name, self.label_names, rows, row, flat, base))
                 labels[row, ids[name]] = 1
         return labels
 
-    def _names(self, rows: Rows, row: int) -> list[str]:
-        value = rows.columns[self.columns.label][row]
-        if value is None or value == "":
-            return []
-        if isinstance(value, str):
-            value = [name.strip() for name in value.split(self.config.separator)]
-        if not isinstance(value, list):
-            expected = f"expected a list of labels, or text with {self.config.separator!r} between them"
-            raise DataError(Problem(rows.where(row), f"the labels are {value!r}", expected))
-        return named(value, rows, row)
+    def _lists(self, rows: Rows) -> list[list[Any]]:
+        return lists_of(rows, self.columns.label, self.separator)
+
+    @property
+    def separator(self) -> str:
+        """What stands between the labels of a row; a shell and YAML make it hard to type a tab itself."""
+        return self.config.separator.replace("\\t", "\t")
 
     @staticmethod
     def _flag(rows: Rows, column: str, row: int) -> int:
@@ -207,7 +247,7 @@ class MultiLabel(Task):
 
     def added_cells(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> list[Any]:
         """Returns the predicted labels, joined by the separator, and all probabilities; the record is (num_labels,)."""
-        return [self.config.separator.join(self._chosen(record)), *map(float, record)]
+        return [self.separator.join(self._chosen(record)), *map(float, record)]
 
     def label_text(self, table: TokenTable, row: int) -> str:
         """Returns the names of the row's labels."""

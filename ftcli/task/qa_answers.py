@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 
+from ftcli.batching.cells import structure_in
 from ftcli.batching.rows import Rows
 from ftcli.errors import DataError, Problem
 
@@ -37,11 +37,11 @@ def read_answers(rows: Rows, column: str, context_column: str) -> list[list[Span
 
 def _pairs(value: Any, rows: Rows, row: int) -> list[tuple[Any, Any]]:
     """Returns (text, answer_start) of each answer."""
-    if isinstance(value, str):  # csv and tsv have no objects: JSON in their place
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise _formless(value, rows, row) from None
+    if isinstance(value, str):  # csv and tsv have no objects: their text in their place
+        found = structure_in(value)
+        if found is None:
+            raise _formless(value, rows, row)
+        value = found
     if value is None:
         hint = "a question without an answer has an empty list"
         raise DataError(Problem(rows.where(row), "the answers are missing", hint))

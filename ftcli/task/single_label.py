@@ -13,7 +13,8 @@ from ftcli.batching.rows import DatasetSplits, Rows
 from ftcli.batching.token_table import TokenTable
 from ftcli.task._usage import MOST_PROBABLE
 from ftcli.task.base import Task, overconfidence, require_two
-from ftcli.task.labels import label_ids, learn_names
+from ftcli.task.label_ids import are_ids, label_ids
+from ftcli.task.labels import learn_names, names_in
 
 if TYPE_CHECKING:
     import torch
@@ -37,8 +38,12 @@ class OneClass(Task):
         train = splits.train
         assert train is not None, "labels are learned from training rows"
         column = self.columns.label
-        self.label_names = learn_names(train, column, self.label_names, self.config.num_labels)
+        self.label_names = learn_names(
+            train, column, self.label_names, self.config.num_labels, base=self.config.labels_from or 0
+        )
+        learned = not self.declared and self.config.num_labels is not None
         self.declared = self.declared or train.class_names is not None
+        self.reads_ids = are_ids(names_in(train, column), self.label_names, train, learned)
         ids = self.read_labels(train)
         assert ids is not None
         require_two(len(np.unique(ids)), train, column, repr(self.label_names[ids[0]]))
@@ -52,7 +57,8 @@ class OneClass(Task):
         assert self.label_names is not None, "learn_labels comes first"
         if self.unlabelled(rows):
             return None
-        return label_ids(rows, self.columns.label, self.label_names, declared=self.declared)
+        base = self.config.labels_from or 0
+        return label_ids(rows, self.columns.label, self.label_names, declared=self.declared, base=base)
 
     def label_counts(self, table: TokenTable) -> dict[str, int] | None:
         """Returns label name -> rows that have it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ftcli.batching.cells import label_list, quoted_list
 from ftcli.batching.collate import pad
 from ftcli.batching.head import Head
 from ftcli.batching.output import Scored, StepOutput
@@ -15,9 +16,10 @@ from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows
 from ftcli.batching.token_table import TokenTable
 from ftcli.config.registry import register
 from ftcli.config.schema import TaskConfig
-from ftcli.errors import ConfigError, DataError, Problem, did_you_mean
+from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.task._usage import MOST_PROBABLE
 from ftcli.task.base import Task, TokenMark, require_two, unused_fields
+from ftcli.task.label_ids import are_ids, best_reading, unknown_label
 from ftcli.task.labels import named, order_names
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class TokenClassification(Task):
         elif self.label_names is None:
             found = {tag for row in range(len(train)) for tag in self.tags(train, row)}
             self.label_names = order_names(found)
+        self.declared = self.declared or train.class_names is not None
         expected = self.config.num_labels
         if expected is not None and expected != len(self.label_names):
             message = f"got {expected}, but there are {len(self.label_names)} tags: {', '.join(self.label_names[:12])}"
@@ -85,8 +88,8 @@ class TokenClassification(Task):
         return self.label_names
 
     def words(self, rows: Rows, row: int) -> list[str]:
-        """Returns the words of a row; a text is split at its spaces."""
-        value = rows.columns[self.columns.text][row]
+        """Returns the words of a row; a text is split at its spaces, one such as `['a', 'b']` is the list it shows."""
+        value = quoted_list(rows.columns[self.columns.text][row])
         return value.split(" ") if isinstance(value, str) else value
 
     def tags(self, rows: Rows, row: int) -> list[str]:
@@ -97,7 +100,8 @@ class TokenClassification(Task):
         """
         value = rows.columns[self.columns.label][row]
         if isinstance(value, str):
-            value = value.split(" ")
+            listed = label_list(value, ",") if value.lstrip().startswith(("[", "(")) else None
+            value = value.split(" ") if listed is None else listed
         if not isinstance(value, list):
             expected = "expected a list of tags, or text with a space between them"
             raise DataError(Problem(rows.where(row), f"the tags are {value!r}", expected))
@@ -105,7 +109,7 @@ class TokenClassification(Task):
         if len(value) != len(words):
             message = f"{len(value)} tags for {len(words)} words"
             raise DataError(Problem(rows.where(row), message, "expected a tag for each word"))
-        return named(value, rows, row)
+        return named(value, rows, row, self.columns.label)
 
     def unlabelled(self, rows: Rows) -> bool:
         """Returns whether a part other than train and validation has no tags: no column, or all empty."""
@@ -122,15 +126,18 @@ class TokenClassification(Task):
         assert self.label_names is not None, "learn_labels comes first"
         if self.unlabelled(rows):
             return None
-        ids = {name: i for i, name in enumerate(self.label_names)}
+        tags = [self.tags(rows, row) for row in range(len(rows))]
+        base = self.config.labels_from or 0
+        flat = [tag for own in tags for tag in own]
+        ids = best_reading(flat, self.label_names, None, declared=self.declared, base=base)
+        if rows.name == "train":
+            self.reads_ids = are_ids(flat, self.label_names, rows, learned=False)
         found = []
-        for row in range(len(rows)):
-            tags = self.tags(rows, row)
-            lost = next((tag for tag in tags if tag not in ids), None)
+        for row, own in enumerate(tags):
+            lost = next((tag for tag in own if tag not in ids), None)
             if lost is not None:
-                message = f"the tag {lost!r} is not one of the {len(ids)} known"
-                raise DataError(Problem(rows.where(row), message, did_you_mean(lost, ids)))
-            found.append(np.array([ids[tag] for tag in tags], dtype=np.int64))
+                raise DataError(unknown_label(lost, self.label_names, rows, row, flat, base, "tag"))
+            found.append(np.array([ids[tag] for tag in own], dtype=np.int64))
         return found
 
     def plain_texts(self, rows: Rows, row: int) -> list[tuple[str, ...]]:

@@ -29,6 +29,12 @@ def test_paths(path, expected):
     assert rows.columns[path] == [expected] and rows.derived == {path}
 
 
+@pytest.mark.parametrize("text", [json.dumps(VALUE), repr(VALUE)])
+def test_paths_into_objects_written_as_text(text):
+    rows = add_nested(Rows("train", {"q": [text, "no object"]}, "f", "00"), ["q.stem", "q.choices[].text"])
+    assert rows.columns["q.stem"] == ["why", None] and rows.columns["q.choices[].text"] == [["a", "b"], None]
+
+
 def test_a_column_of_that_very_name_wins_and_an_unknown_one_adds_nothing():
     rows = add_nested(Rows("train", {"q.stem": [1], "q": [VALUE]}, "f", "00"), ["q.stem", "other.stem", "q"])
     assert rows.columns == {"q.stem": [1], "q": [VALUE]} and rows.derived == frozenset()

@@ -1,38 +1,10 @@
 """How labels of each task are read, and what is said of those that mean nothing."""
 
-import hashlib
-
 import numpy as np
 import pytest
+from label_rows import Letters, make, parts, refused, task
 
-from ftcli.batching.rows import DatasetSplits, Rows
-from ftcli.batching.token_table import TokenTable
-from ftcli.config.registry import lookup
-from ftcli.config.schema import ColumnsConfig
 from ftcli.errors import ConfigError, DataError
-
-
-def make(name="train", class_names=None, **columns):
-    length = len(next(iter(columns.values())))
-    sha = hashlib.sha256(repr(columns).encode()).hexdigest()
-    return Rows(name, columns, f"{name}.tsv", sha, np.arange(2, length + 2), class_names)
-
-
-def task(name, columns=None, labels=None, **config):
-    entry = lookup("task", name)
-    return entry.build(entry.config_class(**config), ColumnsConfig(**(columns or {})), labels)
-
-
-def parts(train, validation=None, test=None):
-    return DatasetSplits(train, validation, test)
-
-
-def refused(built, train, said, where="train.tsv:3"):
-    with pytest.raises(DataError) as caught:
-        built.learn_labels(parts(train))
-    problem = caught.value.problems[0]
-    assert problem.key == where and said in problem.message, problem
-
 
 # Several labels
 
@@ -127,28 +99,6 @@ def test_answers_and_choices_that_mean_nothing():
     refused(named, rows, "the names of its 2 choices are ['1', '1']")
     with pytest.raises(ConfigError, match="names no column"):
         task("multiple-choice").fields()
-
-
-class Letters:
-    """A token a character."""
-
-    fingerprint, max_length = "0" * 64, 99
-
-    def encode(self, texts, pairs=None):
-        rows = [a + "|" + b for a, b in zip(texts, pairs, strict=True)] if pairs else texts
-        ids = np.array([ord(c) for row in rows for c in row], dtype=np.int32)
-        return TokenTable(ids, np.cumsum([0, *map(len, rows)], dtype=np.int64))
-
-    def encode_words(self, rows):
-        table = self.encode([" ".join(row) for row in rows])
-        first = [
-            n if i == 0 else -1
-            for row in rows
-            for n, w in enumerate(row)
-            for i in range(len(w) + (n < len(row) - 1))
-        ]
-        table.extras["words"] = np.array(first, dtype=np.int64)
-        return table
 
 
 def text_of(table, sequence):

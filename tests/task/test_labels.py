@@ -7,7 +7,8 @@ import pytest
 
 from ftcli.batching.rows import Rows
 from ftcli.errors import ConfigError, DataError, FtcliError
-from ftcli.task.labels import is_unlabelled, label_ids, learn_names, names_in
+from ftcli.task.label_ids import label_ids
+from ftcli.task.labels import is_unlabelled, learn_names, names_in
 
 SHA = hashlib.sha256(b"").hexdigest()
 
@@ -34,12 +35,12 @@ def problem(error, function, *arguments, **options):
 
 
 def test_values_and_their_names():
-    values = ["a", "NA", "null", " ", 3, -1, True, 2.0, None, "", "007"]
+    values = ["a", "NA", "null", " ", 3, -1, True, 2.0, None, "", "007", "[Other]"]
     assert names_in(rows(values), "label") == [
         "a",
         "NA",
         "null",
-        " ",
+        None,
         "3",
         "-1",
         "true",
@@ -47,13 +48,26 @@ def test_values_and_their_names():
         None,
         None,
         "007",
+        "[Other]",
     ]
 
 
-@pytest.mark.parametrize("value", [0.5, float("nan"), float("inf"), ["a"], {"a": 1}])
+@pytest.mark.parametrize("value", [0.5, float("nan"), float("inf")])
 def test_values_that_are_no_classes(value):
     found = problem(DataError, names_in, rows(["a", value]), "label")
     assert (found.key, found.hint) == ("train.tsv:3", "expected a class: text or a whole number")
+
+
+@pytest.mark.parametrize("value", [["a"], "['a', 'b']", '["a"]', "[0 1 0]"])
+def test_a_list_is_no_class_also_where_it_is_written_as_text(value):
+    found = problem(DataError, names_in, rows(["a", value]), "label")
+    assert found.key == "train.tsv:3" and "task=multi-label" in found.hint
+
+
+@pytest.mark.parametrize("value", [{"name": 1}, '{"name": 1}', "{'name': 1}"])
+def test_an_object_is_no_class_and_its_value_has_a_path(value):
+    found = problem(DataError, names_in, rows(["a", value]), "label")
+    assert found.key == "train.tsv:3" and found.hint.endswith("data.columns.label=label.name")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +80,7 @@ def test_values_that_are_no_classes(value):
         (["1", "2"], ["1", "2"]),
         (["10", "9", "x"], ["10", "9", "x"]),
         (["10", "9", "02"], ["02", "10", "9"]),
+        (["10.0", "2.0"], ["2.0", "10.0"]),
         ([True, False], ["false", "true"]),
     ],
 )
@@ -157,3 +172,20 @@ def test_parts_with_labels():
     assert not is_unlabelled(rows(["-1", "1"], "test"), "label", ["-1", "1"])
     found = problem(DataError, is_unlabelled, rows(["0", None, "1"], "test"), "label", ["0", "1"])
     assert (found.key, found.hint) == ("test.tsv:3", "label all rows or none")
+
+
+def test_ids_may_count_from_1_where_that_is_typed():
+    values = ["1", "2", "3"]
+    found = problem(DataError, ids, values, ["a", "b", "c"], declared=True)
+    assert "are 1 to 3" in found.message and "task.labels_from=1" in found.hint
+    part = rows(values, "validation")
+    assert label_ids(part, "label", ["a", "b", "c"], declared=True, base=1).tolist() == [0, 1, 2]
+    assert learn_names(rows(["1", "2", "4"]), "label", None, 4, base=1) == ["1", "2", "3", "4"]
+    assert learn_names(rows(["1", "2", "3"]), "label", None, 4) == ["0", "1", "2", "3"]
+
+
+def test_booleans_and_whole_floats_are_ids_and_names_in_every_form():
+    assert ids([True, False, "True"], ["no", "yes"], declared=True) == [1, 0, 1]
+    assert ids(["True", "FALSE"], ["false", "true"]) == [1, 0]
+    assert ids(["1.0", "0.0"], ["no", "yes"], declared=True) == [1, 0]
+    assert ids(["1.0", "2.0"], ["1", "2"]) == [0, 1] and ids([1, 2], ["1.0", "2.0"]) == [0, 1]

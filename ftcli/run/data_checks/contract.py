@@ -9,6 +9,7 @@ from ftcli.batching.image_table import ImageTable
 from ftcli.batching.protocols import text_encoder
 from ftcli.run.data_checks.findings import Finding, Level
 from ftcli.run.data_checks.images import check_images
+from ftcli.run.data_checks.labels import check_labels
 from ftcli.run.data_checks.rows import Part, check_balance, check_overlap, check_texts, check_twins, read_part
 from ftcli.run.data_checks.tokens import check_tokens
 
@@ -62,7 +63,9 @@ def check_contract(
             found += check_overlap(train, part)
     counts = {n: c for n, t in tables.items() if t.labels is not None and (c := inputs.task.label_counts(t))}
     if "train" in counts:
-        found += check_balance(counts, inputs.config.task.metrics)
+        found += check_balance(counts, inputs.config.task.metrics, places=inputs.task.labels_are_places)
+    typed = inputs.config.data.label_names is not None
+    found += check_labels(inputs.task, tables["train"], counts.get("train"), typed=typed)
     if model is not None:
         from ftcli.run.data_checks.masks import prove_masks
 

@@ -204,12 +204,15 @@ def _shingles(text: str) -> set[int]:
     return {hash(tuple(words[i : i + 3])) for i in range(len(words) - 2)}
 
 
-def check_balance(counts: dict[str, dict[str, int]], metrics: Sequence[str] = ()) -> list[Finding]:
+def check_balance(
+    counts: dict[str, dict[str, int]], metrics: Sequence[str] = (), *, places: bool = False
+) -> list[Finding]:
     """Looks at how often each class occurs in each part.
 
     Args:
         counts: part -> label -> rows (or words) that have it.
         metrics: what is measured; those that weigh rare labels make a hint needless.
+        places: labels are columns or places of a list, so that one without a row is nobody's mistake.
     """
     train, found = counts["train"], []
     total = sum(train.values())
@@ -220,7 +223,8 @@ def check_balance(counts: dict[str, dict[str, int]], metrics: Sequence[str] = ()
     if gone:
         text = f"train: no row has the label {', '.join(map(repr, gone[:6]))}, so it cannot be learned"
         hint = "add rows that have it, or take it out of data.label_names (task.num_labels)"
-        found.append(Finding("class-missing", Level.error, text, hint))
+        hint = "its column holds 0 alone: add rows that have it" if places else hint
+        found.append(Finding("class-missing", Level.warning if places else Level.error, text, hint))
     least = min((count for count in train.values() if count), default=0)
     if least and max(train.values()) > MAX_IMBALANCE * least:
         text = f"train: the most frequent label has {max(train.values()) / least:.0f} times the rows of the rarest"

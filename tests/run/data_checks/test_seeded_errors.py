@@ -90,7 +90,9 @@ MISTAKES = {
     # labels
     "missing label": (CLASSES, on(TRAIN, each("label", None, first=5, every=99)), [], "train.jsonl:6", "label it"),
     "unknown label": (CLASSES, on(VALIDATION, each("label", "postive", first=1, every=99)), [], "validation.jsonl:2", "positive"),
-    "ids from 1": (CLASSES, on(TRAIN, each("label", lambda r: 1 + (r["label"] == "positive"))), ["data.label_names=[bad,good]"], "train.jsonl:1", "known"),
+    "ids from 1": (CLASSES, on(TRAIN, each("label", lambda r: 1 + (r["label"] == "positive"))), ["data.label_names=[bad,good]"], "train.jsonl:1", "task.labels_from=1"),
+    "names in two cases": (CLASSES, on(TRAIN, each("label", lambda r: r["label"].title(), every=5)), [], "label-twins", "data.accept=[label-twins]"),
+    "a list as one class": (CLASSES, on(TRAIN, each("label", lambda r: str([r["label"]]))), [], "train.jsonl:1", "task=multi-label"),
     "wrong number of labels": (CLASSES, None, ["task.num_labels=5"], "task.num_labels", "task.num_labels=2"),
     "label named twice": (CLASSES, None, ["data.label_names=[positive,positive]"], "data.label_names", ""),
     "one class in training": (CLASSES, on(TRAIN, each("label", "positive")), [], "all 48 training rows", "right column"),

@@ -1,0 +1,80 @@
+"""Lists and objects that a cell of a csv or tsv holds as text: JSON, Python's way of writing, numpy's."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import Any
+
+LONGEST = 1_000_000
+"""Characters of the longest cell that is read as anything but text."""
+_SCALAR = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?|True|False|None"""
+_SPACED = re.compile(rf"({_SCALAR}|\])(?:(\s+)(?={_SCALAR}|\[))?", re.DOTALL)
+"""An item, and the white space to the next one where nothing else separates them; a quoted text is consumed whole."""
+
+
+def structure_in(text: str) -> list[Any] | dict[str, Any] | None:
+    """Returns the list or object that a text is; None where it is neither.
+
+    Read are JSON (`["a", "b"]`), Python (`['a', 'b']`, `('a', 'b')`, `{'a', 'b'}`) and numpy (`['a' 'b']`, `[0. 1.]`).
+
+    Args:
+        text: of a cell.
+    """
+    text = text.strip()
+    if (
+        len(text) < 2
+        or len(text) > LONGEST
+        or (text[0], text[-1]) not in (("[", "]"), ("{", "}"), ("(", ")"))
+    ):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = _literal(text)
+    if isinstance(found, set):
+        return sorted(found, key=str)
+    if isinstance(found, tuple):
+        return list(found)
+    return found if isinstance(found, list | dict) else None
+
+
+def _literal(text: str) -> Any:
+    """Returns what Python's own notation of constants says; nothing is executed."""
+    # Python would join 'a' 'b' to one text; numpy means two.
+    separated = _SPACED.sub(lambda found: found[1] + (", " if found[2] else ""), text)
+    try:
+        return ast.literal_eval(separated)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def quoted_list(value: Any) -> Any:
+    """Returns the list of texts that a cell holds as text, such as `['a', 'b']`; any other value as it is.
+
+    Args:
+        value: of a cell.
+    """
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "(")):
+        return value
+    found = structure_in(value)
+    quoted = isinstance(found, list) and found and all(isinstance(one, str) for one in found)
+    return found if quoted else value
+
+
+def label_list(value: str, separator: str) -> list[Any] | None:
+    """Returns the list that a label cell in brackets is, quotes or not; None for any other text.
+
+    Args:
+        value: of a cell.
+        separator: between the names where they have no quotes, as in `[a, b]`.
+    """
+    found = structure_in(value)
+    if isinstance(found, list):
+        return found
+    inner = value.strip()
+    if not (inner.startswith("[") and inner.endswith("]")) or re.search(r"[\[\](){}'\"]", inner[1:-1]):
+        return None
+    names = inner[1:-1].split(separator) if separator in inner else inner[1:-1].split()
+    return [name.strip() for name in names if name.strip()]

@@ -1,0 +1,132 @@
+"""Names as they stand in a part -> ids: by name, by the ids of a source, by the ids of declared names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ftcli.batching.rows import Rows
+from ftcli.errors import DataError, Problem, did_you_mean
+from ftcli.task.labels import WHOLE_FLOAT, WHOLE_NUMBER, names_in, without_label
+
+BOOLEANS = (("false", "False", "FALSE"), ("true", "True", "TRUE"))
+"""How files write no and yes."""
+
+
+def label_ids(rows: Rows, column: str, names: list[str], *, declared: bool, base: int = 0) -> np.ndarray:
+    """Returns the id of each row's label, (num_rows,) int64.
+
+    A part's labels are read in one way: all as names, else all as ids of the names that the part's
+    own source declares, else (when the names were `declared`, not learned) all as ids.
+
+    Args:
+        rows: of one part.
+        column: of the labels.
+        names: of the labels, by id.
+        declared: whether the names come from a config, a source or a finished run.
+        base: the first id of a file that counts from it.
+
+    Raises:
+        DataError: a label that is missing or not among `names`; named with its line.
+    """
+    found = names_in(rows, column)
+    ids = best_reading(found, names, rows.class_names, declared=declared, base=base)
+    lost = next((row for row, name in enumerate(found) if name not in ids), None)
+    if lost is None:
+        return np.fromiter((ids[name] for name in found), dtype=np.int64, count=len(found))
+    if found[lost] is None:
+        raise DataError(without_label(rows, lost, column))
+    raise DataError(unknown_label(str(found[lost]), names, rows, lost, found, base))
+
+
+def unknown_label(
+    name: str,
+    names: list[str],
+    rows: Rows,
+    row: int,
+    found: Sequence[str | None],
+    base: int,
+    noun: str = "label",
+) -> Problem:
+    """Returns the problem of a label that is none of those known.
+
+    Args:
+        name: of the label.
+        names: those known, by id.
+        rows: where it stands.
+        row: its number.
+        found: all labels of the part: those that count from 1 are answered with the word to type.
+        base: from which ids are counted.
+        noun: what the task calls a label.
+    """
+    message = f"the {noun} {name!r} is not one of the {len(names)} known"
+    if base == 0 and {str(i) for i in range(1, len(names) + 1)} == set(found) - {None}:
+        message = f"the {noun}s are 1 to {len(names)}, and the {len(names)} names are those of the ids from 0"
+        return Problem(
+            rows.where(row), message, f"type task.labels_from=1 where {names[0]!r} is the {noun} 1"
+        )
+    if WHOLE_NUMBER.fullmatch(name):  # digits that look alike mean nothing
+        return Problem(rows.where(row), message, "known are " + ", ".join(names[:40]))
+    return Problem(rows.where(row), message, did_you_mean(name, names))
+
+
+def are_ids(found: Iterable[str | None], names: list[str], train: Rows, learned: bool) -> bool:
+    """Returns whether the labels of training are ids without a source that says from which number it counts.
+
+    Args:
+        found: the labels as they stand there.
+        names: of the labels, by id.
+        train: the rows.
+        learned: the names were not declared, only their number was.
+    """
+    if train.class_names:
+        return False
+    return (learned and names[0] in ("0", "1")) or not set(found) <= set(names)
+
+
+def best_reading(
+    found: Iterable[str | None],
+    names: list[str],
+    class_names: list[str] | None,
+    *,
+    declared: bool,
+    base: int = 0,
+) -> dict[str | None, int]:
+    """Returns label as it stands in a part -> id, of the ways to read it the one that knows the most labels.
+
+    Args:
+        found: the labels of the part.
+        names: of the labels, by id.
+        class_names: names of the ids that the part's own source declares.
+        declared: whether the names come from a config, a source or a finished run.
+        base: the first id of a file that counts from it.
+    """
+    counts = Counter(found)
+    readings = _readings(names, class_names, declared, base)
+    return max(readings, key=lambda reading: sum(count for name, count in counts.items() if name in reading))
+
+
+def _readings(
+    names: list[str], class_names: list[str] | None, declared: bool, base: int
+) -> list[dict[str | None, int]]:
+    by_name: dict[str | None, int] = {name: i for i, name in enumerate(names)}
+    readings = [by_name]
+    if class_names and set(class_names) <= set(names):
+        readings.append({str(i): by_name[name] for i, name in enumerate(class_names)})
+    if declared and not any(WHOLE_NUMBER.fullmatch(name) for name in names):
+        readings.append({str(i + base): i for i in range(len(names))})
+        if len(names) == 2:
+            readings.append({text: i for i, texts in enumerate(BOOLEANS) for text in texts})
+    if {name.lower() for name in names} == {"false", "true"}:
+        readings.append({f: i for i, name in enumerate(names) for f in BOOLEANS[name.lower() == "true"]})
+    # 1.0 for 1, and the other way round.
+    return readings + [{_other_number(name): i for name, i in reading.items()} for reading in readings]
+
+
+def _other_number(name: str | None) -> str | None:
+    if name is not None and WHOLE_NUMBER.fullmatch(name):
+        return f"{name}.0"
+    whole = WHOLE_FLOAT.fullmatch(name) if name is not None else None
+    return whole[1] if whole else name
