@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
 from ftcli.config.check import check
 from ftcli.config.compose import Composed
-from ftcli.config.saved import differences, render_config, restored
+from ftcli.config.fields import OnResume
+from ftcli.config.saved import differences, render_config, restored, tag_of
 from ftcli.errors import ConfigError, Problem, RunDirError
 from ftcli.plan.differences import plan_differences
 from ftcli.run.encode import describe_data
@@ -21,12 +23,10 @@ from ftcli.storage.run_files import read_record
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
+    from ftcli.plan.plan import Plan
 
-FREE = frozenset({
-    "trainer.epochs", "trainer.max_steps", "trainer.log_every_n_steps", "trainer.eval_every_n_steps",
-    "trainer.save_every_n_steps", "trainer.keep_checkpoints", "trainer.patience", "trainer.min_delta",
-})  # fmt: skip
-"""Keys a continued run may change: they move its end, its evaluations or its saves, not its steps."""
+BEGINNING = ("freezing.start_phase", "freezing.start_from")
+"""Keys that say how a run begins: nothing comes of a change once it has a checkpoint."""
 
 
 def resume(
@@ -66,21 +66,76 @@ def resume_as(
     Raises:
         ConfigError: a word that would make it another run.
     """
-    saved = restored(run.path / "config.yaml", [])
-    before = saved.config.choices
-    _refuse([role for role, choice in composed.config.choices.items() if before[role] != choice])
-    changed = [key for key in differences(saved, composed) if key not in FREE]
-    _refuse([key for key in changed if key.split(".")[0] not in allowed])
+    require_same_run(run, composed, allowed)
     return _continue(composed, run, screen, allowed, clock)
 
 
-def _refuse(keys: list[str]) -> None:
-    """Raises ConfigError naming every key whose change would make it another run."""
-    if keys:
-        allowed = ", ".join(sorted(FREE))
-        message = "this would change the run that is continued"
-        hints = {True: "add --allow-change freezing", False: f"start a new run, or change only {allowed}"}
-        raise ConfigError(*(Problem(key, message, hints[key.split(".")[0] == "freezing"]) for key in keys))
+def require_same_run(run: RunDir, composed: Composed, allowed: frozenset[str] = frozenset()) -> None:
+    """Refuses words that would make a run, or the parent of several, another one than its config.yaml describes.
+
+    Raises:
+        ConfigError: names every such key.
+    """
+    saved = restored(run.path / "config.yaml", [])
+    before = saved.config.choices
+    swapped = [role for role, choice in composed.config.choices.items() if before[role] != choice]
+    if swapped:
+        hint = "a run keeps its choices: start a new run with ftcli train"
+        raise ConfigError(
+            *(Problem(role, f"is {before[role]} in the run that is continued", hint) for role in swapped)
+        )
+    accepted_changes(saved, composed, allowed)
+
+
+def accepted_changes(saved: Composed, composed: Composed, allowed: frozenset[str]) -> dict[str, Any]:
+    """Returns dotted key -> new value of the changes that a continued run takes over; each field's tag says which.
+
+    Args:
+        saved: what the run has.
+        composed: what is asked for, of the same choices.
+        allowed: roles of `--allow-change`.
+
+    Raises:
+        ConfigError: names every key whose change would make it another run.
+    """
+    changed = differences(saved, composed)
+    tags = {key: tag_of(saved.config, key) for key in changed}
+    problems = []
+    for key, tag in tags.items():
+        role = key.partition(".")[0]
+        if tag is OnResume.recorded or (tag is OnResume.allow_change and role in allowed):
+            continue
+        hint = f"add --allow-change {role}" if tag is OnResume.allow_change else _hint(saved)
+        problems.append(Problem(key, "this would change the run that is continued", hint))
+    if problems:
+        raise ConfigError(*problems)
+    return changed
+
+
+def _hint(saved: Composed) -> str:
+    keys = (f"trainer.{one.name}" for one in dataclasses.fields(saved.config.trainer))
+    free = [key for key in keys if tag_of(saved.config, key) is OnResume.recorded]
+    return f"start a new run, or change only {', '.join(sorted(free))}"
+
+
+def _require_effect(run: RunDir, changed: dict[str, Any], plan: Plan) -> None:
+    """Refuses changes that are accepted elsewhere, and would be without effect here or reach into the steps.
+
+    Raises:
+        ConfigError: the beginning of a run that has begun; the evaluations of a run whose lr follows their scores.
+    """
+    problems = []
+    if any(run.checkpoints.glob("step-*")):
+        message = "says how a run begins, and this one has begun"
+        problems += [
+            Problem(key, message, "leave it out, or start a new run") for key in BEGINNING if key in changed
+        ]
+    key = "trainer.eval_every_n_steps"
+    if key in changed and any(phase.scheduler.uses == "plateau" for phase in plan.phases):
+        message = "scheduler=plateau lowers the lr by the scores: other evaluations would change the steps"
+        problems.append(Problem(key, message, "leave it out, or start a new run"))
+    if problems:
+        raise ConfigError(*problems)
 
 
 def _continue(
@@ -90,7 +145,7 @@ def _continue(
     check(composed)
     with run.locked():
         # Read again under the lock: another process may have changed and continued the run just before.
-        changed = differences(restored(run.path / "config.yaml", []), composed)
+        changed = accepted_changes(restored(run.path / "config.yaml", []), composed, allowed)
         if run.is_finished() and not changed:
             screen.note(f"{run.path} is finished: nothing to resume")
             return read_record(run.result_json)
@@ -102,6 +157,7 @@ def _continue(
         session = RunSession(composed.config, notes=screen.notes, recorded=decided, clock=clock)
         screen.notes(composed.notes)
         built = session.built
+        _require_effect(run, changed, built.plan)
         _same_sources(data, describe_data(session.inputs, session.tables))
         plan_changed = _same_plan(run, plan, built, screen, allowed)
         require_room(run.path, checkpoint_bytes(built, composed.config))

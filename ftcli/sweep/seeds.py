@@ -17,7 +17,7 @@ import numpy as np
 from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.config.saved import render_config
-from ftcli.run.resume import resume_as
+from ftcli.run.resume import require_same_run, resume_as
 from ftcli.run.run_dir import RunDir
 from ftcli.run.train import start
 from ftcli.runtime.environment import command_line
@@ -50,7 +50,12 @@ def train_seeds(
 
 
 def resume_seeds(composed: Composed, parent: RunDir, screen: Screen) -> dict[str, Any]:
-    """Resumes the members that are not finished, starts those that do not exist, and scores the ensemble."""
+    """Resumes the members that are not finished, starts those that do not exist, and scores the ensemble.
+
+    Raises:
+        ConfigError: a word that would make them other runs, also where none of them has begun.
+    """
+    require_same_run(parent, composed)
     check(composed)
     with parent.locked():
         return _train_members(composed, parent, screen)
