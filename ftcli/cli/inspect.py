@@ -41,19 +41,19 @@ def config(words: Words = None, as_json: Json = False) -> None:
     from ftcli.config.compose import load
     from ftcli.config.saved import render_config
     from ftcli.config.validate import problems_of
-    from ftcli.console.console import safe
+    from ftcli.console.console import json_text, safe
     from ftcli.errors import ConfigError
 
     composed = load(words or [])
     if as_json:
-        import json
-
         values = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
-        print(json.dumps({"recipe": composed.config.recipe, "choices": composed.config.choices, "values": values,
-                          "origins": composed.origins, "notes": composed.notes}, ensure_ascii=False))  # fmt: skip
+        print(json_text({"recipe": composed.config.recipe, "choices": composed.config.choices, "values": values,
+                          "origins": composed.origins, "notes": composed.notes}))  # fmt: skip
     else:
         sys.stdout.write("".join(f"# {safe(note)}\n" for note in composed.notes))
-        sys.stdout.write(render_config(composed))
+        text = render_config(composed)
+        # A file gets it byte for byte; a terminal nothing that moves its cursor or turns its text.
+        sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
     problems = problems_of(composed.config)
     if problems:
         raise ConfigError(*problems)

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from rich.text import Text
 from ftcli.errors import FtcliError
 from ftcli.storage.plain_file import open_to_append, write_all
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters except tab and newline, and those that change the direction of text."""
+CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters except tab and newline, those that change the direction of text or end a line, and halves of characters."""
 PLAIN_LINE_SECONDS = 2.0
 """Least time between two lines about training, where no terminal shows a progress bar."""
 LOG_WIDTH = 140
@@ -34,7 +36,24 @@ MAX_SHOWN_LABELS = 4
 
 def safe(value: object) -> str:
     """Returns the value as text in which control characters are escaped: it cannot move the cursor or change colours."""
-    return CONTROL.sub(lambda m: f"\\x{ord(m.group()):02x}", str(value))
+    return CONTROL.sub(lambda m: _escaped(ord(m.group())), str(value))
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def json_text(values: Any, default: Callable[[Any], str] | None = None) -> str:
+    """Returns a value as JSON on one line, in which every control character is an escape.
+
+    The text means the value, is inert on a terminal, and UTF-8 can hold it.
+
+    Args:
+        values: what JSON has.
+        default: what stands for values that JSON lacks; None: there are none.
+    """
+    text = json.dumps(values, ensure_ascii=False, default=default)
+    return CONTROL.sub(lambda m: f"\\u{ord(m.group()):04x}", text)
 
 
 def error_panel(error: FtcliError) -> Panel:
@@ -125,10 +144,11 @@ class Screen:
             right: indices of the columns that are aligned right.
         """
         aligned_right = set(right)
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        # As Text: a title or a column that is a str would be read as markup.
+        table = Table(title=Text(safe(title), style="bold"), title_justify="left", box=None, pad_edge=False)
         for number, column in enumerate(columns):
             table.add_column(
-                Text(column), justify="right" if number in aligned_right else "left", overflow="fold"
+                Text(safe(column)), justify="right" if number in aligned_right else "left", overflow="fold"
             )
         for row in rows:
             table.add_row(*(Text(safe(cell)) for cell in row))
@@ -142,7 +162,7 @@ class Screen:
     def result(self, values: dict[str, Any]) -> None:
         """Prints the command's result as JSON on stdout, when --json was given."""
         if self.as_json:
-            print(json.dumps(values, ensure_ascii=False))
+            print(json_text(values))
 
     # The methods of the trainer's Reporter: `note`, and the three below.
 

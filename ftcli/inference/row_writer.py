@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from datetime import date, time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ftcli.console.console import json_text
 from ftcli.errors import DataError, Problem
-from ftcli.run.predictions import json_line
 
 if TYPE_CHECKING:
     from ftcli.batching.rows import Rows
@@ -67,7 +67,7 @@ class RowWriter:
                 for name, lost in rows.absent.items():
                     if row in lost:
                         record.pop(name, None)
-                self.file.write(json_line(record, _as_text))
+                self.file.write(json_text(record, _as_text) + "\n")
             else:
                 self._write_cells(cells)
 

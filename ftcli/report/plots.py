@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
+
+from ftcli.console.console import safe
 
 MAX_NUMBERED = 48
 """Labels up to which the counts are written into the cells of a confusion matrix."""
@@ -44,9 +47,12 @@ def draw_confusion(counts: np.ndarray, labels: list[str], path: Path) -> None:
     axes.set_ylabel("label")
     figure.colorbar(image, ax=axes, label="share of the label's rows")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box; the library would say so once for each.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
 
 
 def _plain(label: str) -> str:
     """A label is no formula: matplotlib would read what stands between dollars as one."""
-    return label.replace("$", "\\$")
+    return safe(label).replace("$", "\\$")

@@ -16,11 +16,16 @@ import numpy as np
 
 from ftcli.metric._answers import normalised
 from ftcli.report.summary import Summary, as_mapping, as_number, json_safe
+from ftcli.storage.plain_file import read_plain_text
 
 ENTITY_TAG = re.compile(r"[BIESLU]-.+")
 """A tag of an entity in the schemes BIO, IOBES and BILOU."""
 AS_IOBES = {"L": "E", "U": "S"}
 """First letters of BILOU -> those of IOBES that mean the same."""
+
+
+MAX_BYTES = 1 << 31
+"""Of a predictions file; a larger one does not fit in memory as objects."""
 
 
 class NotComparable(Exception):
@@ -95,7 +100,7 @@ def read_predictions(summary: Summary, letter: str, part: str) -> Predictions:
     path = summary.run.predictions / f"{part}.jsonl"
     where = f"predictions/{part}.jsonl of {letter}"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_plain_text(path, MAX_BYTES)
     except FileNotFoundError:
         raise NotComparable(f"there is no {where}") from None
     except (OSError, ValueError):

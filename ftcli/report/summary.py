@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,8 +174,10 @@ def json_safe(value: Any) -> Any:
 
 
 def as_number(value: Any) -> Any:
-    """Returns the value if it is a number (not a bool), else None."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """Returns the value if it is a number (not a bool, and not beyond what a float can be), else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) <= sys.float_info.max else None
 
 
 def as_mapping(value: Any) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ftcli.console.console import json_text
 from ftcli.errors import CheckpointError, Problem
 from ftcli.storage.atomic import explained, write_atomic
 
@@ -59,25 +59,10 @@ def write_predictions(
     with explained(path):
         path.parent.mkdir(exist_ok=True)
     lines = (
-        json_line({"row": row, **rows.place(row), **task.prediction_row(record, table, rows, row)})
+        json_text({"row": row, **rows.place(row), **task.prediction_row(record, table, rows, row)}) + "\n"
         for row, record in enumerate(records)
     )
     write_atomic(path, "".join(lines))
-
-
-def json_line(record: dict[str, Any], as_text: Callable[[Any], str] | None = None) -> str:
-    """Returns a record as one line of jsonl in UTF-8.
-
-    Args:
-        record: of values that JSON has.
-        as_text: what stands for values that JSON lacks; None: there are none.
-    """
-    line = json.dumps(record, ensure_ascii=False, default=as_text)
-    try:
-        line.encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can only write as an escape
-        line = json.dumps(record, default=as_text)
-    return line + "\n"
 
 
 def check_predictions(path: Path, evaluator: Evaluator, figures: dict[str, float]) -> None:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ftcli.report.saved_rows import MAX_BYTES
 from ftcli.run.run_dir import RunDir
+from ftcli.storage.plain_file import read_plain_text
+from ftcli.storage.run_files import read_record
 
 if TYPE_CHECKING:
     from ftcli.batching.output import StepOutput
@@ -112,8 +115,8 @@ def _read(member: RunDir, part: str, num_rows: int, evaluator: Evaluator) -> Lin
     path = member.predictions / f"{part}.jsonl"
     where = f"{member.path.name}/predictions/{part}.jsonl"
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n")]
-        result = json.loads(member.result_json.read_text(encoding="utf-8"))
+        lines = [json.loads(line) for line in read_plain_text(path, MAX_BYTES).removesuffix("\n").split("\n")]
+        result = read_record(member.result_json)
         recorded = result["metrics" if part == "validation" else part]
         again = evaluator.rescore([lines])
         same = all(np.isclose(value, recorded[name], rtol=1e-6, atol=1e-9, equal_nan=True) for name, value in again.items())  # fmt: skip

@@ -77,9 +77,7 @@ def test_all_linear_reaches_gpt2s_conv1d_modules(meta_model, method):
 def test_all_linear_trains_every_adapter(tmp_path, monkeypatch, architecture):
     monkeypatch.setenv("FTCLI_CACHE", str(tmp_path / "cache"))
     words = [*words_for(tmp_path, architecture), "optimizer.weight_decay=0"]
-    trainer, built = build_run(
-        config_of(words, "lora", target_modules=["all-linear"]), tmp_path / "saved"
-    )
+    trainer, built = build_run(config_of(words, "lora", target_modules=["all-linear"]), tmp_path / "saved")
     before = {name: p.detach().clone() for name, p in trainer.context.model.named_parameters()}
     for _ in range(3):
         trainer.train_step(trainer.next_rows())

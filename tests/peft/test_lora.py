@@ -32,7 +32,9 @@ def test_default_targets_fit_the_real_model(meta_model, architecture):
 
 def test_gpt2_has_294_912_adapter_parameters(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(GPT2_SMALL))
-    model = meta.build_meta_model(load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config)
+    model = meta.build_meta_model(
+        load(["model=local", f"model.path={tmp_path}", "model.weights=random"]).config
+    )
     result = lora(model, r=8)
     own = dict(model.named_parameters())
     assert sum(own[name].numel() for name in result.adapter_names) == 12 * 8 * (768 + 2304) == 294_912

@@ -222,9 +222,7 @@ def test_head_only_leaves_the_base_byte_for_byte(make):
     state = {name: tensor.clone() for name, tensor in trainer.context.model.state_dict().items()}
     trainer.fit()
     now = trainer.context.model.state_dict()
-    changed = {
-        name for name in state if bits(state[name]) != bits(now[name])
-    }
+    changed = {name for name in state if bits(state[name]) != bits(now[name])}
     assert changed == {"classifier.weight", "classifier.bias"}
 
 
