@@ -34,6 +34,23 @@ def check_encoding(encoding: str) -> None:
         raise ConfigError(Problem("data.encoding", message, did_you_mean(encoding, COMMON)))
 
 
+def is_utf8_after_all(source: Source, encoding: str) -> bool:
+    """Returns whether a file that is said to be of an encoding of bytes is UTF-8, with some characters beyond ASCII.
+
+    Text of another encoding is next to never valid UTF-8, while UTF-8 read as latin-1 or cp1252 gives wrong
+    characters without an error: such as a UTF-8 file to predict with a run that was trained on cp1252.
+    """
+    if codecs.lookup(encoding).name.startswith("utf") or not source.again:
+        return False
+    decoder, beyond = codecs.getincrementaldecoder("utf-8")(), False
+    try:
+        for chunk, last in _with_last(source.chunks()):
+            beyond |= not decoder.decode(chunk, last).isascii()
+    except UnicodeDecodeError:
+        return False
+    return beyond
+
+
 def text_of(source: Source, encoding: str) -> str:
     """Returns the whole text of a file; see `text_lines`."""
     return "".join(text_lines(source, encoding))

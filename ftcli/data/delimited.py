@@ -100,7 +100,7 @@ def _pieces(
     header = first[1]
     if options.header is not None:
         names = list(options.header)
-        if not set(header) <= set(names):  # a file whose first row holds these names has its own header
+        if not set(header) & set(names):  # a file whose first row holds one of these names has its own header
             header, records = names, chain([first], records)
             first = (0, names)
     keys, without_name = _keys(header, f"{source.origin}:{first[0]}", own=options.header is None)

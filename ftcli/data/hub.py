@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftcli.config.shell_word import shell_word
 from ftcli.data.arrow import content_of
 from ftcli.data.content import Content
 from ftcli.errors import ConfigError, Problem, SourceError
@@ -31,7 +32,9 @@ def read_hub(name: str, subset: str | None) -> dict[str, Content]:
 
     if Path(name).expanduser().is_dir():
         # datasets would silently prefer the folder to the hub.
-        raise ConfigError(Problem("data.id", f"{name} is a local folder", f"type data.path={name}"))
+        raise ConfigError(
+            Problem("data.id", f"{name} is a local folder", f"type {shell_word('data.path', name)}")
+        )
     reason = _why_unreachable()
     try:
         with _offline(bool(reason)), quiet():

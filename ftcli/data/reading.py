@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ftcli.data.arrow import parquet_pieces
 from ftcli.data.conll import conll_pieces, conllu_pieces
 from ftcli.data.content import Content, ReadOptions, joined
-from ftcli.data.decoding import check_encoding, text_lines
+from ftcli.data.decoding import check_encoding, is_utf8_after_all, text_lines
 from ftcli.data.delimited import csv_pieces, tsv_pieces
 from ftcli.data.json_rows import json_pieces, jsonl_names, jsonl_pieces, squad_pieces
 from ftcli.data.opening import Source, source_of, split_name, stdin_source
@@ -85,8 +86,9 @@ def read_file(file: Path, key: str, options: ReadOptions = DEFAULTS) -> Content:
     """
     source = source_of(file, key)
     reader, notes = _reader_of(file, str(file), key, options)
+    options, more = _settled(source, reader, options)
     content = joined(list(_read(source, reader, options, WHOLE_ROWS)))
-    content.notes = [*notes, *content.notes]
+    content.notes = [*notes, *more, *content.notes]
     content.sha256 = _sha256(file, key)
     return content
 
@@ -103,6 +105,7 @@ def pieces(
     - `line_numbers`: the line each row begins at, from 1; None for json and parquet.
     - `first_row`: the number of the piece's first row in the file, from 1.
     - `without_name`: columns whose name in the header is empty; written back, the name is "" again.
+    - `notes`: what was decided in reading, one line each, the same in every piece.
     - `absent`: column -> rows whose object lacks the key (jsonl, json); written back, it is left out.
 
     `ftcli.data.text.as_rows` turns a piece into `Rows`, whose `place(row)` gives the fields `file` and `line`
@@ -117,6 +120,7 @@ def pieces(
     Raises:
         SourceError, DataError, ConfigError: as `read_file`.
     """
+    notes: list[str] = []
     if source == "-":
         suffix = options.suffix or ".jsonl"
         reader, opened = (
@@ -126,13 +130,15 @@ def pieces(
     else:
         path = Path(source).expanduser()
         opened = source_of(path, key)
-        reader, _ = _reader_of(path, source, key, options)
+        reader, notes = _reader_of(path, source, key, options)
     names: list[str] | None = None
     try:
+        options, more = _settled(opened, reader, options)
         if reader is jsonl_pieces and opened.again:
             names = jsonl_names(opened, options)
         for piece in _read(opened, reader, options, rows):
             names = list(piece.columns) if names is None else names
+            piece.notes = [*notes, *more, *piece.notes]
             yield _alike(piece, names, opened.origin)
     finally:
         opened.close()
@@ -171,7 +177,10 @@ def parse(
         SourceError, DataError, ConfigError: as `read_file`.
     """
     reader, _ = _reader_of(Path(f"x{suffix}"), origin, key, options)
-    content = joined(list(_read(Source(origin, lambda: io.BytesIO(data)), reader, options, WHOLE_ROWS)))
+    source = Source(origin, lambda: io.BytesIO(data))
+    options, notes = _settled(source, reader, options)
+    content = joined(list(_read(source, reader, options, WHOLE_ROWS)))
+    content.notes = [*notes, *content.notes]
     content.sha256 = hashlib.sha256(data).hexdigest()
     return content
 
@@ -194,8 +203,16 @@ def _reader_of(file: Path, origin: str, key: str, options: ReadOptions) -> tuple
     return READERS[wanted], []
 
 
-def _read(source: Source, reader: Reader, options: ReadOptions, rows: int) -> Iterator[Content]:
+def _settled(source: Source, reader: Reader, options: ReadOptions) -> tuple[ReadOptions, list[str]]:
+    """Returns the options that a file is read by, and a line where its encoding is not the one that was said."""
     check_encoding(options.encoding)
+    if reader is parquet_pieces or not is_utf8_after_all(source, options.encoding):
+        return options, []
+    line = f"{source.origin} is UTF-8 and is read so; data.encoding={options.encoding} is for other files"
+    return replace(options, encoding="utf-8"), [line]
+
+
+def _read(source: Source, reader: Reader, options: ReadOptions, rows: int) -> Iterator[Content]:
     found = 0
     for piece in reader(source, options, rows):
         if len(piece):

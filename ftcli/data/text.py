@@ -56,7 +56,7 @@ class TextConfig(DataConfig):
     quotes: bool | None = None
     """Whether quotes of csv and tsv enclose fields. None: yes for csv; for tsv where the whole file was written so."""
     header: list[str] | None = None
-    """Names of the columns of csv and tsv files that have no header; a file whose first row holds these names has one."""
+    """Names of the columns of csv and tsv files that have no header; a file whose first row holds one of these names has one."""
     word_field: int | None = None
     """Of conll and conllu: number of the field with the word, from 1. None: 1; 2 for conllu."""
     tag_field: int | None = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def read_new_rows(
-    sources: Sequence[str], models: Sequence[LoadedModel], suffix: str | None
+    sources: Sequence[str], models: Sequence[LoadedModel], suffix: str | None, notes: list[str]
 ) -> Iterator[Rows]:
     """Yields the rows of files, without labels: new rows have none that mean anything.
 
@@ -28,6 +28,7 @@ def read_new_rows(
         sources: files, or `-` for stdin; all of them have the same columns.
         models: the columns that any of them reads must be there.
         suffix: how the files are read; None: as their names say, others by `data.format` of the first model.
+        notes: gets a line on each decision in reading, such as a separator that was recognised.
 
     Raises:
         ConfigError: `suffix` names a format that a file cannot have.
@@ -44,7 +45,7 @@ def read_new_rows(
         options = replace(options, suffix=suffix)
     columns: list[str] | None = None
     for source in sources:
-        for rows in _rows_of(source, fields, options):
+        for rows in _rows_of(source, fields, options, notes):
             own = [name for name in rows.columns if name not in rows.derived]
             if columns is not None and set(own) != set(columns):
                 odd = min(set(own) ^ set(columns))
@@ -54,8 +55,9 @@ def read_new_rows(
             yield rows
 
 
-def _rows_of(source: str, fields: list[Field], options: ReadOptions) -> Iterator[Rows]:
+def _rows_of(source: str, fields: list[Field], options: ReadOptions, notes: list[str]) -> Iterator[Rows]:
     for content in pieces(source, "--input", options):
+        notes += [note for note in content.notes if note not in notes]
         rows = as_rows(content, "stdin" if source == "-" else source, fields)
         check_columns(rows, fields, needs_label=False)
         check_texts(rows, fields)

@@ -73,6 +73,7 @@ def predict(
         models, shared = open_predictors(specs, checkpoint, overrides, with_rows=False)
         by = f"{', '.join(models)}; {sharing_line(shared)}"
     written = predict_file(models, sources, target, suffix=suffix, safe_csv=safe_csv)
+    screen.notes(written.notes)
     screen.note(f"{written.num_rows} rows predicted by {by}")
     if safe_csv:
         screen.note(
@@ -88,6 +89,8 @@ class Written:
     num_rows: int
     num_guarded: int
     """Cells that got an apostrophe."""
+    notes: list[str]
+    """What was decided in reading, one line each."""
 
 
 def predict_file(
@@ -111,7 +114,8 @@ def predict_file(
         DataError: a source lacks a column that a task reads, or a value does not fit the target's format.
         RunDirError: the target cannot be written.
     """
-    chunks = read_new_rows(sources, list(models.values()), suffix)
+    notes: list[str] = []
+    chunks = read_new_rows(sources, list(models.values()), suffix, notes)
     placed = PLACE if len(sources) > 1 else []
     # The first rows are read before the target is opened, so that a wrong source leaves no file behind.
     first = next(chunks)
@@ -131,7 +135,7 @@ def predict_file(
                 cells.insert(0, [list(rows.place(row).values()) for row in range(len(rows))])
             writer.write(rows, [list(chain(*row)) for row in zip(*cells, strict=True)])
             count += len(rows)
-    return Written(count, writer.num_guarded)
+    return Written(count, writer.num_guarded, notes)
 
 
 def _added_columns(models: dict[str, LoadedModel]) -> list[str]:

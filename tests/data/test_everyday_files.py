@@ -1,10 +1,12 @@
 """Files as people have them: without a header, with odd names, other encodings, of other tools; read right, or answered by a word."""
 
+import json
 import os
 import shlex
 
 import datasets
 import pytest
+import tiny_models
 
 from ftcli.batching.rows import Field, Kind
 from ftcli.config.overrides import parse_overrides, parse_value
@@ -106,6 +108,17 @@ def test_another_encoding_is_answered_by_its_word(data, encoding):
     assert f"type data.encoding={encoding}" in caught.value.problems[0].hint
     text = parse(data, ".tsv", "f.tsv", options=ReadOptions(encoding=encoding)).columns["text"]
     assert text == [data.decode(encoding).split("\n")[1].split("\t")[0]]
+
+
+def test_a_utf8_file_is_not_read_as_another_encoding(tmp_path):
+    path = folder_of(
+        tmp_path, train__csv="text,label\ncafé,1\nthé,0\n".encode("cp1252"), dev__csv="text,label\ncafé,1\n"
+    )
+    parts = build(TextConfig(path=path, encoding="cp1252"), seed=0)
+    assert parts.train.columns["text"] == ["café", "thé"] and parts.validation.columns["text"] == ["café"]
+    assert parts.decisions == [
+        f"validation: {path}/dev.csv is UTF-8 and is read so; data.encoding=cp1252 is for other files"
+    ]
 
 
 def test_words_that_no_file_can_be_read_by_are_refused_before_reading(tmp_path):
@@ -237,3 +250,24 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
     for place, what in (("/dev/zero", "a device"), (f"{tmp_path}/train.csv", "a pipe")):
         found = problem(TextConfig(files=FilesConfig(train=place), validation_share=0.5))
         assert found.key == "data.files.train" and f"it is {what}, not a file" in found.message
+
+
+def test_a_run_without_header_predicts_files_with_and_without_one(ftcli, tmp_path):
+    model = tiny_models.write_model(tmp_path / "model", "bert")
+    words = ["the film was good", "the film was bad", "the plot was good", "the end was bad"]
+    text = "".join(f"{words[i % 4]} {'the ' * (i // 4)};{'ab'[i % 2]}\n" for i in range(16))
+    path = folder_of(tmp_path, train__csv=text, dev__csv=text, new__csv="id;text\n7;the film was good\n")
+    typed = ["model=local", f"model.path={model}", "model.weights=random", "data=text", f"data.path={path}",
+             "tokenizer.max_length=24", "trainer.max_steps=1", "data.accept=[overlap]"]  # fmt: skip
+    refused = ftcli("train", *typed, "--run-dir", "run")
+    assert refused.code == 2 and "'data.header=[text,label]'" in refused.err
+    done = ftcli("train", *typed, "data.header=[text,label]", "--run-dir", "run")
+    assert done.code == 0 and "is separated by semicolons" in done.out, done.err
+    assert ftcli("predict", "run", "--input", f"{path}/dev.csv", "--output", "out.jsonl").code == 0
+    rows = [json.loads(line) for line in (tmp_path / "work" / "out.jsonl").read_text().splitlines()]
+    assert [f"{row['text']};{row['label']}\n" for row in rows] == text.splitlines(keepends=True)
+    done = ftcli("predict", "run", "--input", f"{path}/new.csv", "--output", "new.jsonl")
+    assert "is separated by semicolons" in done.out + done.err
+    (row,) = [json.loads(line) for line in (tmp_path / "work" / "new.jsonl").read_text().splitlines()]
+    assert (row["id"], row["text"]) == ("7", "the film was good")
+    assert json.loads((tmp_path / "work/run/data.json").read_text())["reading"][0].startswith("train: ")
