@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +87,8 @@ class CheckpointStore:
 
     def __init__(self, folder: Path, keep: int, *, readonly: bool = False) -> None:
         self.folder, self.keep, self.readonly, self.messages = folder, keep, readonly, list[str]()
+        self.about: Callable[[], dict[str, Any]] = dict
+        """Gives what the manifest of a checkpoint says besides, such as the hash of the events so far."""
         if not readonly:
             with explained(folder):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +124,7 @@ class CheckpointStore:
         # On the CPU first: the space they need is known before anything is written.
         own = {name: _storable(values) for name, values in tensors.items()}
         num_bytes = sum(value.nbytes for values in own.values() for value in values.values())
-        with commit(final, about={"step": step}, num_bytes=num_bytes) as stage:
+        with commit(final, about=self.about() | {"step": step}, num_bytes=num_bytes) as stage:
             with ThreadPoolExecutor() as pool:
                 files = [stage / f"{name}.safetensors" for name in own]
                 list(pool.map(save_file, own.values(), files))

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ftcli import __version__
-from ftcli.cli import check, compare, explain, export, inspect, run, score
+from ftcli.cli import check, compare, explain, export, inspect, run, score, verify
 from ftcli.errors import FtcliError
 from ftcli.runtime import garbage_collection as collector
 from ftcli.runtime.timers import process_began
@@ -57,6 +57,7 @@ app.command("explain", context_settings=WORDS)(explain.explain)
 app.command("evaluate", context_settings=WORDS)(score.evaluate)
 app.command("predict", context_settings=WORDS)(score.predict)
 app.command("export")(export.export)
+app.command("verify")(verify.verify)
 app.command("runs")(compare.runs)
 app.command("compare")(compare.compare)
 app.command("list")(inspect.list_)

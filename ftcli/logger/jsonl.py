@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from functools import partial
 from pathlib import Path
@@ -11,11 +10,7 @@ from typing import Any
 
 from ftcli.config.registry import register
 from ftcli.config.schema import LoggerConfig
-
-LOST = "lost"
-"""Event that stands for `events` events which were lost to damage."""
-LONGEST_LINE = 2**24
-"""Bytes; what is longer is no line of ours."""
+from ftcli.storage.event_lines import cut_after, strict
 
 
 class JsonlLog:
@@ -43,7 +38,7 @@ class JsonlLog:
         """Appends an event as one line of JSON."""
         from ftcli.storage.plain_file import write_all
 
-        line = (json.dumps(_strict(event), allow_nan=False) + "\n").encode()
+        line = (json.dumps(strict(event), allow_nan=False) + "\n").encode()
         with self._explained(len(line)):
             write_all(self._file, line)
 
@@ -78,104 +73,3 @@ def build(
         resume_events: events that the checkpoint of a resume knew of; None: a new run.
     """
     return JsonlLog(metrics_path, resume_events)
-
-
-def cut_after(path: Path, keep: int) -> None:
-    """Cuts a file after its first `keep` lines: what came later, or was torn by a kill, happens again."""
-    from ftcli.storage.plain_file import open_to_append
-
-    number = end = 0
-    with path.open("rb") as file:
-        while number < keep and (line := file.readline()).endswith(b"\n"):
-            number, end = number + _num_events(line), file.tell()
-    descriptor = open_to_append(path)
-    try:
-        os.ftruncate(descriptor, end)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def repair(path: Path, known: int) -> list[str]:
-    """Puts a `lost` event in the place of what is damaged or missing of the events that a checkpoint knew of.
-
-    The lines that a later resume keeps are counted, so that none may be missing. The lines of a sound file stay as they are.
-
-    Args:
-        path: metrics.jsonl, which need not be there.
-        known: events that the checkpoint knew of.
-
-    Returns:
-        A line that says how many were lost; none where all are there.
-
-    Raises:
-        RunDirError: the file cannot be written.
-    """
-    from ftcli.storage.atomic import explained
-
-    with explained(path):
-        found = _sound_lines(path, known)
-        lost = known - sum(_num_events(line) for line in found if line is not None)
-        if lost <= 0:
-            return []
-        gap = json.dumps({"event": LOST, "events": lost}).encode() + b"\n"
-        place = found.index(None) if None in found else len(found)
-        lines = (
-            [line for line in found[:place] if line is not None]
-            + [gap]
-            + [line for line in found[place:] if line is not None]
-        )
-        _replace(path, lines)
-    return [f"{path} is damaged: {lost} of {known} events are lost; the run goes on as if they were there"]
-
-
-def _sound_lines(path: Path, known: int) -> list[bytes | None]:
-    """Returns the lines of the first `known` events; None for one that is no JSON object."""
-    found: list[bytes | None] = []
-    number = 0
-    if path.exists():
-        with path.open("rb") as file:
-            while number < known and (line := file.readline(LONGEST_LINE)):
-                found.append(line if line.endswith(b"\n") and _is_event(line) else None)
-                number += _num_events(line) if found[-1] is not None else 1
-    return found
-
-
-def _replace(path: Path, lines: list[bytes]) -> None:
-    """Writes the lines in the place of a file that may not be readable as text."""
-    temporary = path.with_name(f".stage-{path.name}-{os.getpid()}")
-    try:
-        temporary.write_bytes(b"".join(lines))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _is_event(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _num_events(line: bytes) -> int:
-    """Returns how many events a line stands for: 1, but for the line of those that were lost."""
-    if b'"lost"' not in line:
-        return 1
-    try:
-        event = json.loads(line)
-        lost = event["events"] if event["event"] == LOST else 1
-        return max(int(lost), 1)
-    except (ValueError, RecursionError, LookupError, TypeError, OverflowError):
-        return 1
-
-
-def _strict(value: Any) -> Any:
-    """JSON has no NaN: non-finite numbers become the strings NaN, Infinity and -Infinity."""
-    if isinstance(value, dict):
-        return {key: _strict(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value

@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ftcli.errors import FtcliError
+from ftcli.storage.plain_file import open_plain
+
+
+class EventsSeal:
+    """The hash of metrics.jsonl as it is when a checkpoint is saved; a later call reads what was added since.
+
+    Args:
+        path: metrics.jsonl.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._read, self._digest = path, 0, hashlib.sha256()
+
+    def __call__(self) -> dict[str, Any]:
+        """Returns `metrics`: the number of bytes so far and their sha256; nothing where they cannot be read."""
+        try:
+            with os.fdopen(open_plain(self.path), "rb") as file:
+                file.seek(self._read)
+                while block := file.read(2**20):
+                    self._digest.update(block)
+                    self._read += len(block)
+        except OSError:
+            return {}
+        return {"metrics": {"bytes": self._read, "sha256": self._digest.hexdigest()}}
 
 
 class Unfailing:

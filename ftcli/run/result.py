@@ -10,6 +10,7 @@ from ftcli.errors import CheckpointError, Problem
 from ftcli.run.predictions import save_predictions
 from ftcli.run.run_dir import RunDir
 from ftcli.run.session import RunSession
+from ftcli.storage.atomic import file_sha256
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
@@ -79,6 +80,7 @@ def _score_test(
 def _save(session: RunSession, trainer: Trainer, run: RunDir, part: str, scores: Scores) -> None:
     path, rows = run.predictions / f"{part}.jsonl", getattr(session.inputs.splits, part)
     save_predictions(path, trainer.context.evaluator, session.tables[part], rows, scores)
+    run.seal(f"predictions/{part}.jsonl", file_sha256(path))
 
 
 def _result(

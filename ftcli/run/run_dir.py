@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -19,12 +20,15 @@ from typing import Any
 from ftcli.errors import Problem, RunDirError, nearest
 from ftcli.storage.atomic import STAGE, sweep, write_atomic
 from ftcli.storage.plain_file import links_and_devices, open_lock, open_plain
+from ftcli.storage.run_files import read_record
 
 ROOT = Path("runs")
 MARK = "config.yaml"
 """Written last: a folder without it is no run."""
 LOCK = ".lock"
-LEFTOVERS = frozenset({LOCK, "plan.json", "schedule.yaml", "data.json", "environment.json", "command.txt"})
+LEFTOVERS = frozenset(
+    {LOCK, "plan.json", "schedule.yaml", "hashes.json", "data.json", "environment.json", "command.txt"}
+)
 """Written before the mark: a start that was killed leaves no more than these."""
 LINKS = frozenset({"checkpoints/best", "checkpoints/last"})
 """The links that a run makes itself, to folders beside them."""
@@ -41,7 +45,7 @@ class RunDir:
         self.plan_json, self.data_json = path / "plan.json", path / "data.json"
         self.environment_json, self.result_json = path / "environment.json", path / "result.json"
         self.metrics_jsonl, self.train_log = path / "metrics.jsonl", path / "train.log"
-        self.pieces_json = path / "pieces.json"
+        self.pieces_json, self.hashes_json = path / "pieces.json", path / "hashes.json"
         self.checkpoints, self.predictions, self.tensorboard = (
             path / "checkpoints",
             path / "predictions",
@@ -247,7 +251,25 @@ class RunDir:
         self.write_text(name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
+        self.seal(name, hashlib.sha256(text.encode("utf-8", errors="surrogateescape")).hexdigest())
         write_atomic(self.path / name, text)
+
+    def seal(self, name: str, sha256: str) -> None:
+        """Adds a file's hash to hashes.json, for `ftcli verify`.
+
+        It is written before the file, and that of the file's last content stays: a kill between the two leaves no file
+        without its hash.
+
+        Args:
+            name: of the file in the directory.
+            sha256: of what it is about to hold.
+        """
+        known: dict[str, list[str]] = {}
+        with suppress(RunDirError):  # none yet, or a damaged one: what is written from now on has its hash
+            known = read_record(self.hashes_json)
+        before = [one for one in known.get(name, []) if one != sha256]
+        hashes = known | {name: [*before[-1:], sha256]}
+        write_atomic(self.hashes_json, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
 
 
 def require_writable(path: Path, *, folder: bool = False) -> None:

@@ -14,9 +14,8 @@ from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.config.registry import lookup
 from ftcli.config.saved import render_config
-from ftcli.logger.jsonl import repair
 from ftcli.run.encode import describe_data
-from ftcli.run.event_log import Unfailing
+from ftcli.run.event_log import EventsSeal, Unfailing
 from ftcli.run.model import ModelAndPlan, checkpoint_bytes
 from ftcli.run.result import close_run
 from ftcli.run.run_dir import RunDir
@@ -27,6 +26,7 @@ from ftcli.runtime.environment import command_line, environment
 from ftcli.runtime.profile_report import FOLDER, report, require_trace
 from ftcli.runtime.timers import OFF, Clock, RunningClock, Section
 from ftcli.storage.atomic import require_room
+from ftcli.storage.event_lines import repair
 
 if TYPE_CHECKING:
     from ftcli.checkpoint.store import Checkpoint
@@ -122,6 +122,7 @@ def training(
     screen.heading(f"run {run.path}")
     with StopFlag() as stop:
         store = CheckpointStore(run.checkpoints, keep=composed.config.trainer.keep_checkpoints)
+        store.about = EventsSeal(run.metrics_jsonl)
         checkpoint = store.latest() if resume else None
         screen.notes(store.messages)
         events = _logger(composed, run, checkpoint, screen, resume=resume)

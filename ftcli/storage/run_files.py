@@ -78,6 +78,7 @@ FILES: dict[str, RunFile] = {
         "into how many micro-batches the batches were split", AGAIN,
         {"splits": [{"step": COUNT, "parts": COUNT, "why": TEXT}]},
     ),
+    "hashes.json": RunFile("hashes of the run's other files", AGAIN, {str: [TEXT]}, MIB),
     "state.json": RunFile("the counters of a checkpoint", "type --checkpoint with the name of another one", _STATE),
     "command.txt": RunFile("the command that made the run", AGAIN, max_bytes=MIB),
     "schedule.yaml": RunFile("the schedule of phases that the run trains by", AGAIN, max_bytes=MIB),
