@@ -115,3 +115,16 @@ def quiet_hub() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(before)
+
+
+@contextmanager
+def without_network() -> Iterator[None]:
+    """Keeps the hub library from any request inside the block: files of a folder may name models, kernels or backbones."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from ftcli.config.schema import ModelConfig, Weights
 from ftcli.errors import Problem, SourceError, did_you_mean
+from ftcli.hub.client import without_network
+from ftcli.hub.json_file import read_object
 from ftcli.hub.resolve import Source, quiet_transformers
+from ftcli.model.absurd_numbers import refuse_absurd_numbers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -26,10 +28,10 @@ def load_config(config: ModelConfig, source: Source) -> PreTrainedConfig:
     Raises:
         SourceError: not a config.json, an architecture that transformers does not have, or quantised weights.
     """
-    from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING
 
-    values = _read_json(source)
+    values = read_object(source.config_file, source.key)
+    refuse_absurd_numbers(values, source)
     kind = values.pop("model_type", None)
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         raise SourceError(_unknown_architecture(source, kind, "auto_map" in values))
@@ -37,21 +39,14 @@ def load_config(config: ModelConfig, source: Source) -> PreTrainedConfig:
         message = f"{source.origin} has quantised weights; expected float32, float16 or bfloat16"
         raise SourceError(Problem(source.key, message, "use the model that is not quantised"))
     try:
-        with quiet_transformers():
-            return CONFIG_MAPPING[kind].from_dict(_without_code(values))
-    except (TypeError, ValueError, KeyError, AttributeError, StrictDataclassError) as error:
+        with quiet_transformers(), without_network():
+            made = CONFIG_MAPPING[kind].from_dict(_without_code(values))
+            made.get_text_config()
+            return made
+    # A config class raises whatever a wrong value leads to, and StrictDataclassError; nothing narrower exists.
+    except Exception as error:
         message = f"{source.config_file} is not a config of {kind}: {first_line(error)}"
         raise SourceError(Problem(source.key, message)) from error
-
-
-def _read_json(source: Source) -> dict[str, Any]:
-    try:
-        values = json.loads(source.config_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SourceError(Problem(source.key, f"{source.config_file} is not JSON: {error}")) from error
-    if not isinstance(values, dict):
-        raise SourceError(Problem(source.key, f"{source.config_file} is not a JSON object"))
-    return values
 
 
 def _unknown_architecture(source: Source, kind: object, has_code: bool) -> Problem:

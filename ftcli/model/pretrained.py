@@ -18,6 +18,7 @@ from ftcli.hub.resolve import Source, quiet_transformers
 from ftcli.model.architecture import set_dropout, set_pad_id
 from ftcli.model.config_file import first_line
 from ftcli.model.head import class_with_head, is_head
+from ftcli.model.size_check import refuse_absurd_size
 from ftcli.model.weights import Loaded, load, shorten
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def build(
     decisions += _set_dropout_and_cache(config, hf_config)
     attention = _attention(model_class, attention, decisions)
     options = {"dtype": _torch_dtype(config.dtype), "attn_implementation": attention}
+    refuse_absurd_size(model_class, hf_config, source, dtype=options["dtype"], meta=meta)
     with _seeded(seed):
         if pretrained and source.weight_files:
             loaded = load(model_class, hf_config, source, options | ({"device_map": "meta"} if meta else {}))
@@ -177,7 +179,8 @@ def _from_config(
     try:
         with quiet_transformers(), torch.device("meta" if meta else "cpu"):
             model = model_class._from_config(hf_config, **options)
-    except (ValueError, TypeError, ZeroDivisionError, RuntimeError) as error:
+    # Modules of transformers raise whatever a wrong value leads to; nothing narrower exists.
+    except Exception as error:
         message = f"its config.json makes no {model_class.__name__}: {first_line(error)}"
         raise SourceError(Problem(source.key, message)) from error
     names = [name for name, _ in model.named_parameters()]

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import Problem, SourceError
+from ftcli.hub.client import without_network
 from ftcli.hub.resolve import Source, quiet_transformers
+from ftcli.model.config_file import first_line
 from ftcli.model.head import is_head
 from ftcli.model.shared import current
 
@@ -49,16 +51,21 @@ def load(
         SourceError: a tensor of the base model is missing or has another shape, or a file cannot be read.
     """
     tensors = _tensors(source, options)
-    with quiet_transformers():
-        loaded: Any = model_class.from_pretrained(
-            None,
-            config=hf_config,
-            state_dict=tensors,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            trust_remote_code=False,
-            **options,
-        )
+    try:
+        with quiet_transformers(), without_network():
+            loaded: Any = model_class.from_pretrained(
+                None,
+                config=hf_config,
+                state_dict=tensors,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                trust_remote_code=False,
+                **options,
+            )
+    # Whatever a tensor of another type or an odd name leads to in transformers; nothing narrower exists.
+    except Exception as error:
+        message = f"{source.origin} makes no {model_class.__name__}: {first_line(error)}"
+        raise SourceError(Problem(source.key, message, "download or copy it again")) from error
     model, info = loaded
     misfits = {name: (tuple(stored), tuple(built)) for name, stored, built in info["mismatched_keys"]}
     _refuse_broken_base(model, source, set(info["missing_keys"]), misfits)
@@ -84,7 +91,7 @@ def _read(source: Source, meta: bool) -> dict[str, torch.Tensor]:
     for file in source.weight_files:
         try:
             tensors.update(_shapes(str(file)) if meta else load_file(file))
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
             problem = Problem(source.key, f"{file} cannot be read: {error}", "copy it again")
             raise SourceError(problem) from error
     return tensors

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import ConfigError, Problem, SourceError
+from ftcli.hub.client import without_network
+from ftcli.hub.json_file import read_object
 from ftcli.hub.resolve import quiet_transformers
+from ftcli.tokenizer.file_check import check_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 _SENTENCEPIECE = ("spiece.model", "spm.model", "tokenizer.model", "sentencepiece.bpe.model")
+_OPTIONAL = {"sentencepiece": "sentencepiece", "tiktoken": "tiktoken", "protobuf": "protobuf"}
+"""Package that pip installs -> the word in transformers' message where it is missing."""
 _EXPECTED = "tokenizer.json, vocab.txt, vocab.json with merges.txt, or spiece.model"
 # Read differently by tokenizers that differ in case, accents, digits, spaces or punctuation.
 _PROBES = ["the quick brown fox, again", "It's  CAFÉ naïve #1234 (50%)", "ein\tneuer\nTag — 日本 don't! 🙂"]
@@ -44,6 +50,11 @@ def load_backend(
     """
     if not _has_files(folder):
         raise SourceError(Problem(key, f"{folder} has no tokenizer; expected {_EXPECTED}", _hint(key)))
+    for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+        if (folder / name).is_file():
+            read_object(folder / name, key)
+    if (folder / "tokenizer.json").is_file():
+        check_file(folder / "tokenizer.json", key)
     options, decisions = _case_options(folder)
     reasons = []
     slow = False
@@ -57,7 +68,17 @@ def load_backend(
         message = f"{folder} has only a slow tokenizer, in pure Python; expected a fast one"
         raise ConfigError(Problem(key, message, "convert it to tokenizer.json"))
     message = f"the tokenizer files in {folder} cannot be read: {'; '.join(reasons)}"
-    raise SourceError(Problem(key, message, "save it as tokenizer.json with save_pretrained"))
+    missing = [name for name in _OPTIONAL if not _installed(name)]
+    wanted = [name for name in missing if any(_OPTIONAL[name] in reason.lower() for reason in reasons)]
+    hint = f"pip install {' '.join(wanted)}" if wanted else "save it as tokenizer.json with save_pretrained"
+    raise SourceError(Problem(key, message, hint))
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec({"protobuf": "google.protobuf"}.get(package, package)) is not None
+    except (ModuleNotFoundError, ValueError):  # no package google, or a module that was set to None
+        return False
 
 
 def _hint(key: str) -> str:
@@ -87,11 +108,7 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
     file = folder / "tokenizer_config.json"
     if not file.is_file():
         return {}
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
-        return {}
-    return values if isinstance(values, dict) else {}
+    return read_object(file, "tokenizer")
 
 
 def _lines(vocab: Path) -> list[str]:
@@ -131,14 +148,17 @@ def _sentencepiece_files(folder: Path) -> list[Path]:
 def _try(read: Callable[..., Any], options: dict[str, Any], folder: Path) -> tuple[Any, str]:
     """Returns the tokenizer, if it is slow or agrees with the files, or else the reason it is none."""
     try:
-        with quiet_transformers():
+        with quiet_transformers(), without_network():
             backend = read(**options)
         if not backend.is_fast:
             return backend, "slow"
         return (backend, "") if _agrees(backend, folder) else (None, "reads them as something else")
-    # The Rust library raises plain Exception for files and texts it cannot read; nothing narrower exists.
-    except Exception as error:
-        return None, (str(error).strip().splitlines() or [type(error).__name__])[0]
+    # The Rust library raises plain Exception for files and texts it cannot read, or a PanicException, which is none;
+    # nothing narrower exists.
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        return None, (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _agrees(backend: Any, folder: Path) -> bool:

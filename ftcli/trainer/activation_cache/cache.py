@@ -20,13 +20,14 @@ from ftcli.batching.token_table import TokenTable
 from ftcli.console.units import size_text
 from ftcli.errors import FtcliError
 from ftcli.plan.plan import Plan
+from ftcli.runtime.memory import available_memory
 from ftcli.trainer.activation_cache.cut_point import Frame
 from ftcli.trainer.activation_cache.eligibility import obstacle
 from ftcli.trainer.activation_cache.folder import StatesFolder
 from ftcli.trainer.activation_cache.key import Digests, states_key, table_digest
 from ftcli.trainer.activation_cache.populate import Filler
 from ftcli.trainer.activation_cache.schedule import FrozenPrefix
-from ftcli.trainer.activation_cache.states import Shape, States, available_memory
+from ftcli.trainer.activation_cache.states import Shape, States
 from ftcli.trainer.forward import Forward
 
 GIB = 2**30
