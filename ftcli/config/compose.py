@@ -40,6 +40,8 @@ class Composed:
     """Lines to print, such as the recipe's values that a swapped choice dropped."""
     changed: frozenset[str] = frozenset()
     """Keys that overrides changed in a restored configuration."""
+    restored: bool = False
+    """Whether a run directory, and not the user's own words, names model and rows."""
 
 
 def load(overrides: list[str]) -> Composed:
@@ -101,7 +103,14 @@ def restore(saved: dict[str, Any], overrides: list[str], origins: dict[str, str]
         raise ConfigError(*problems)
     config = tree.to_config(run_name(saved["recipe"]))
     changed = frozenset(override.key for override in settings)
-    return Composed(config, tree.values, before | dict.fromkeys(changed, "shell"), changed=changed)
+    return Composed(
+        config, tree.values, before | dict.fromkeys(changed, "shell"), changed=changed, restored=True
+    )
+
+
+def names_of_a_run(composed: Composed) -> frozenset[str]:
+    """Returns the hub's names, `model.id` and `data.id`, that a run directory holds and the user did not type."""
+    return frozenset(("model.id", "data.id")) - composed.changed if composed.restored else frozenset()
 
 
 def _saved_tree(saved: dict[str, Any], origins: dict[str, str], typed: Typed) -> TypedTree:

@@ -13,6 +13,7 @@ from ftcli.config.shell_word import shell_word
 from ftcli.data.arrow import content_of
 from ftcli.data.content import Content
 from ftcli.errors import ConfigError, Problem, SourceError
+from ftcli.hub.client import is_only_cached, unasked
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -35,7 +36,8 @@ def read_hub(name: str, subset: str | None) -> dict[str, Content]:
         raise ConfigError(
             Problem("data.id", f"{name} is a local folder", f"type {shell_word('data.path', name)}")
         )
-    reason = _why_unreachable()
+    cached = is_only_cached("data.id")
+    reason = "it may be read from the local cache alone" if cached else _why_unreachable()
     try:
         with _offline(bool(reason)), quiet():
             loaded = datasets.load_dataset(name, subset)
@@ -45,6 +47,8 @@ def read_hub(name: str, subset: str | None) -> dict[str, Content]:
         message = " ".join(str(error).split())
         raise ConfigError(Problem("data.subset", message, "type data.subset=NAME")) from error
     except (OSError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        if cached:
+            raise SourceError(unasked("data.id", name, "dataset")) from error
         raise SourceError(_problem(name, reason or str(error))) from error
     return contents_of(loaded, name)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.config.check import check
-from ftcli.config.compose import Composed, load
+from ftcli.config.compose import Composed, load, names_of_a_run
 from ftcli.config.saved import restored
 from ftcli.errors import ConfigError, Problem, RunDirError
 from ftcli.model.shared import SharedWeights, current, shared_weights
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ftcli.trainer.evaluation import Evaluator
 
 CHANGEABLE = ("data.", "task.metrics", "trainer.device", "trainer.precision", "trainer.eval_batch_size", "trainer.threads",
-              "tokenizer.max_length", "model.path", "seed")  # fmt: skip
+              "tokenizer.max_length", "model.path", "model.id", "seed")  # fmt: skip
 """Keys that may change when a finished run is scored: other rows, other metrics, another machine."""
 STAMPED = re.compile(r"\d{8}-\d{6}-([0-9a-f]{6})")
 """Name of a run's folder: when it started, and its id."""
@@ -113,7 +113,13 @@ def _session_of(run: RunDir, composed: Composed, recorded: dict[str, Any], *, wi
         config.freezing.start_from = None  # the tensors that the run began with are in its checkpoints
     check(composed, with_data=with_rows)
     kept = _recorded_decisions(run, composed.changed)
-    return RunSession(config, labels=recorded["labels"], with_rows=with_rows, recorded=kept)
+    return RunSession(
+        config,
+        labels=recorded["labels"],
+        with_rows=with_rows,
+        recorded=kept,
+        only_cached=names_of_a_run(composed),
+    )
 
 
 def _require_changeable(composed: Composed) -> None:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ftcli.config.check import check
-from ftcli.config.compose import Composed
+from ftcli.config.compose import Composed, names_of_a_run
 from ftcli.config.fields import OnResume
 from ftcli.config.saved import differences, render_config, restored, tag_of
 from ftcli.errors import ConfigError, Problem, RunDirError
@@ -154,7 +154,13 @@ def _continue(
         plan, data = read_record(run.plan_json), read_record(run.data_json)
         if os.path.lexists(run.pieces_json):
             read_record(run.pieces_json)
-        session = RunSession(composed.config, notes=screen.notes, recorded=decided, clock=clock)
+        session = RunSession(
+            composed.config,
+            notes=screen.notes,
+            recorded=decided,
+            only_cached=names_of_a_run(composed),
+            clock=clock,
+        )
         screen.notes(composed.notes)
         built = session.built
         _require_effect(run, changed, built.plan)

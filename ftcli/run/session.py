@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack
 
+from ftcli.hub.client import only_cached
 from ftcli.run.build import build_evaluator, build_forward, build_trainer
 from ftcli.run.encode import encode_parts, require_trainable_rows
 from ftcli.run.inputs import RunInputs, load_inputs
@@ -63,6 +64,7 @@ class RunSession:
         meta: build the model on the meta device: no weights, no memory.
         stub: config.json is enough: no tokenizer and no rows either.
         allow_empty: accept a plan in which nothing trains.
+        only_cached: names of the hub (`model.id`, `data.id`) that may be read from its local cache alone.
         clock: times the stages.
     """
 
@@ -77,18 +79,20 @@ class RunSession:
         meta: bool = False,
         stub: bool = False,
         allow_empty: bool = False,
+        only_cached: frozenset[str] = frozenset(),
         clock: Clock = OFF,
     ) -> None:
         self.config, self.notes, self.clock = config, notes, clock
         self.labels, self.with_rows, self.recorded = labels, with_rows, recorded
         self.meta, self.stub, self.allow_empty = meta, stub, allow_empty
+        self.only_cached = only_cached
 
     @cached_property
     def inputs(self) -> RunInputs:
         """Model source, tokenizer, task and rows; nothing is tokenized and no weights are read."""
         if self.stub:
             return stub_inputs(self.config)
-        with self.clock(Section.data):
+        with self.clock(Section.data), only_cached(self.only_cached):
             inputs = load_inputs(self.config, labels=self.labels, with_rows=self.with_rows)
             self.notes(inputs.decisions)
         return inputs

@@ -21,6 +21,8 @@ LARGEST_BYTES = 512 * 2**20
 """Of a tokenizer.json; the largest published ones have 40 million."""
 MAX_ID = 2**24
 """Largest id: 64 times the largest published vocabularies."""
+MAX_TYPE = 255
+"""Largest token type; tables hold a byte."""
 LONGEST_TOKEN = 100_000
 """Characters."""
 DEEPEST = 60
@@ -84,6 +86,8 @@ def _reason(file: Path, size: int, changed: int) -> str:
         if depth > DEEPEST:
             return f"it is nested deeper than {DEEPEST} levels"
         kinds.add(str(one.get("type", "")) if "type" in one else "")
+        if odd := _odd_number(one):
+            return odd
     return _vocabulary(values) or (_tried(file) if kinds - PLAIN - {""} or _unusual(values["model"]) else "")
 
 
@@ -97,6 +101,17 @@ def _objects(values: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         if isinstance(one, dict | list) and depth <= DEEPEST:
             inner = one.values() if isinstance(one, dict) else one
             waiting += [(depth + 1, value) for value in inner if isinstance(value, dict | list)]
+
+
+def _odd_number(one: dict[str, Any]) -> str:
+    """Returns which number of an object is beyond what the library or a token table holds, or ''."""
+    for name, value in one.items():
+        values = value if isinstance(value, list) else [value]
+        most = MAX_TYPE if name == "type_id" else MAX_ID
+        for number in values:
+            if isinstance(number, int) and not isinstance(number, bool) and not 0 <= number <= most:
+                return f"its {name} is {number!r:.40}; expected 0 to {most:,}"
+    return ""
 
 
 def _vocabulary(values: dict[str, Any]) -> str:
