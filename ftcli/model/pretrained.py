@@ -62,6 +62,7 @@ def build(
     attention: str,
     meta: bool = False,
     require_head: bool = False,
+    free_memory: int | None = None,
 ) -> BuiltModel:
     """Builds the model with its head.
 
@@ -77,6 +78,7 @@ def build(
         attention: `eager` or `sdpa`; eager, with a line, where the architecture has no sdpa.
         meta: shapes and names only, no memory.
         require_head: for scoring a finished model: a head that is not in the files is an error.
+        free_memory: bytes that are free; a model whose weights need more is refused. None: not checked.
 
     Raises:
         ConfigError: no such head for the architecture, a PAD id or dropout that does not fit.
@@ -92,7 +94,9 @@ def build(
     decisions += _set_dropout_and_cache(config, hf_config)
     attention = _attention(model_class, attention, decisions)
     options = {"dtype": _torch_dtype(config.dtype), "attn_implementation": attention}
-    refuse_absurd_size(model_class, hf_config, source, dtype=options["dtype"], meta=meta)
+    refuse_absurd_size(
+        model_class, hf_config, source, dtype=options["dtype"], free=None if meta else free_memory
+    )
     with _seeded(seed):
         if pretrained and source.weight_files:
             loaded = load(model_class, hf_config, source, options | ({"device_map": "meta"} if meta else {}))

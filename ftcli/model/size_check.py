@@ -17,7 +17,6 @@ from ftcli.hub.resolve import Source, quiet_transformers
 from ftcli.hub.weight_files import num_stored
 from ftcli.model.config_file import first_line
 from ftcli.model.head import is_head
-from ftcli.runtime.memory import available_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -29,7 +28,12 @@ SPARE = 1.5
 
 
 def refuse_absurd_size(
-    model_class: type[PreTrainedModel], hf_config: PreTrainedConfig, source: Source, *, dtype: Any, meta: bool
+    model_class: type[PreTrainedModel],
+    hf_config: PreTrainedConfig,
+    source: Source,
+    *,
+    dtype: Any,
+    free: int | None,
 ) -> None:
     """Builds the model's shapes and compares their size with the weight files and the free memory.
 
@@ -38,7 +42,7 @@ def refuse_absurd_size(
         hf_config: with labels, PAD id and dropout set.
         source: the files; without weight files only memory counts.
         dtype: of torch, of the parameters.
-        meta: no memory will be used.
+        free: bytes of memory that are free; None where none is used.
 
     Raises:
         SourceError: the shapes cannot be built, are not those of the files, or do not fit into memory.
@@ -51,8 +55,8 @@ def refuse_absurd_size(
             message = f"{source.config_file} describes {base:,} parameters; its weight files hold {stored:,}"
             raise SourceError(Problem(source.key, message, "use the config.json that came with the weights"))
     tensors = [*model.parameters(), *model.buffers()]
-    needed, free = sum(t.numel() * t.element_size() for t in tensors), available_memory()
-    if needed > free and not meta:
+    needed = sum(t.numel() * t.element_size() for t in tensors)
+    if free is not None and needed > free:
         message = f"the model needs {size_text(needed)} for its weights; {size_text(free)} of memory are free"
         raise SourceError(Problem(source.key, message, "choose a smaller model, or model.dtype=bfloat16"))
 

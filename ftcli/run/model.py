@@ -12,6 +12,7 @@ from ftcli.config.schema import RunConfig, Weights
 from ftcli.errors import ConfigError, Problem
 from ftcli.peft._compatibility import consult
 from ftcli.run.inputs import RunInputs
+from ftcli.runtime.memory import available_memory
 
 if TYPE_CHECKING:
     import torch
@@ -63,6 +64,7 @@ def build_base_model(
         attention=attention,
         meta=meta,
         require_head=require_head,
+        free_memory=available_memory(),
     )
 
 
