@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftcli.config.hub_names import is_only_cached, unasked
 from ftcli.config.shell_word import shell_word
 from ftcli.data.arrow import content_of
 from ftcli.data.content import Content
 from ftcli.errors import ConfigError, Problem, SourceError
-from ftcli.hub.client import is_only_cached, unasked
 
 if TYPE_CHECKING:
     from datasets import DatasetDict

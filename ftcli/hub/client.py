@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 
+from ftcli.config.hub_names import is_only_cached, unasked
 from ftcli.errors import ConfigError, Problem, SourceError
 
 _TIMEOUT_S = 8.0
@@ -58,42 +57,6 @@ def download(name: str, revision: str | None, patterns: list[str]) -> Path:
     except failures as error:
         raise SourceError(_why_not(name, revision, unreachable or error)) from error
     return Path(found)
-
-
-_only_cached: ContextVar[frozenset[str]] = ContextVar("only_cached", default=frozenset())
-
-
-@contextmanager
-def only_cached(keys: frozenset[str]) -> Iterator[None]:
-    """Inside the block, names under these keys (`model.id`, `data.id`) are read from the hub's local cache alone.
-
-    A run directory that somebody else made names what it likes; a request would tell the hub, or whoever HF_ENDPOINT is, that name.
-    """
-    token = _only_cached.set(keys)
-    try:
-        yield
-    finally:
-        _only_cached.reset(token)
-
-
-def is_only_cached(key: str) -> bool:
-    """Says whether names under this key must not be sent to the hub."""
-    return key in _only_cached.get()
-
-
-def unasked(key: str, name: str, kind: str) -> Problem:
-    """Returns what to say of a name that is not in the local cache and that the user did not type.
-
-    Args:
-        key: `model.id` or `data.id`.
-        name: on the hub.
-        kind: the option of `hf download`: `model` or `dataset`.
-    """
-    message = f"{name} is named by the run directory and is not whole in the hub's local cache; such names are never looked up unasked"
-    fetch = "hf download " + ("" if kind == "model" else f"--repo-type {kind} ") + shlex.quote(name)
-    return Problem(
-        key, message, f"if you trust it, add {shlex.quote(f'{key}={name}')} to the command, or type: {fetch}"
-    )
 
 
 def _cached(name: str, revision: str | None, patterns: list[str]) -> Path:

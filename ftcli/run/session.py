@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack
 
-from ftcli.hub.client import only_cached
+from ftcli.config.hub_names import only_cached
 from ftcli.run.build import build_evaluator, build_forward, build_trainer
 from ftcli.run.encode import encode_parts, require_trainable_rows
 from ftcli.run.inputs import RunInputs, load_inputs
