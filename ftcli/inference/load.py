@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 CHANGEABLE = ("data.", "task.metrics", "trainer.device", "trainer.precision", "trainer.eval_batch_size", "trainer.threads",
               "tokenizer.max_length", "model.path", "model.id", "seed")  # fmt: skip
 """Keys that may change when a finished run is scored: other rows, other metrics, another machine."""
+ROWS = ("recipe=", "data=", "data.path=", "data.files.", "data.id=", "data.bundled=")
+"""Words that name rows."""
 STAMPED = re.compile(r"\d{8}-\d{6}-([0-9a-f]{6})")
 """Name of a run's folder: when it started, and its id."""
 
@@ -181,26 +184,28 @@ def _load_ensemble(
     return replace(first, model=model, origin=origin, built=None)
 
 
-def load_folder(spec: str, overrides: list[str]) -> LoadedModel:
+def load_folder(spec: str, overrides: list[str], *, with_rows: bool = True) -> LoadedModel:
     """Loads a Hugging Face folder or hub id that has a trained head; data and task come from overrides.
 
     Args:
         spec: the folder or hub id.
         overrides: as for training.
+        with_rows: False where rows come from elsewhere.
 
     Raises:
-        ConfigError: label names that do not fit the head.
+        ConfigError: no rows are named, or label names that do not fit the head.
         SourceError: the model has no trained head for the task.
     """
     from ftcli.model.precise_head import run_head_in_fp32
 
-    source = f"model.path={spec}" if Path(spec).expanduser().is_dir() else f"model.id={spec}"
-    if not any(word.startswith("model=") for word in overrides):
-        overrides = ["model=local", *overrides]
-    composed = load([*overrides, source])
-    check(composed)
+    if with_rows:
+        _require_rows_named(spec, overrides)
+    composed = load([*_folder_words(overrides), *_source_words(spec, overrides)])
+    # One part is enough to score, where training asks for a source of rows.
+    parts = [composed.config.data.files.validation, composed.config.data.files.test]
+    check(composed, with_data=with_rows and not any(parts))
     names = composed.config.data.label_names
-    session = RunSession(composed.config, labels=names or [])
+    session = RunSession(composed.config, labels=names or [], with_rows=with_rows)
     inputs = session.inputs
     own = [str(name) for _, name in sorted((inputs.hf_config.id2label or {}).items())]
     if names is None:
@@ -214,6 +219,27 @@ def load_folder(spec: str, overrides: list[str]) -> LoadedModel:
     run_head_in_fp32(built.model, runtime.precision)
     model = built.model.to(runtime.device).eval()
     return LoadedModel(composed, inputs, runtime, model, session.evaluator, inputs.source.origin)
+
+
+def _source_words(spec: str, overrides: list[str]) -> list[str]:
+    """Returns the words that choose the folder or hub id as the model."""
+    source = f"model.path={spec}" if Path(spec).expanduser().is_dir() else f"model.id={spec}"
+    return [source] if any(word.startswith("model=") for word in overrides) else ["model=local", source]
+
+
+def _folder_words(overrides: list[str]) -> list[str]:
+    """Returns the overrides; without a recipe, rows may be as long as the model takes, not as the quickstart's."""
+    stated = any(word.startswith(("recipe=", "tokenizer.max_length=")) for word in overrides)
+    return overrides if stated else ["tokenizer.max_length=null", *overrides]
+
+
+def _require_rows_named(spec: str, overrides: list[str]) -> None:
+    """Raises ConfigError where the rows would be those of the quickstart, which say nothing about this model."""
+    if any(word.lstrip("+-").startswith(ROWS) for word in overrides):
+        return
+    folder = shlex.quote(spec)
+    hint = f"type ftcli evaluate {folder} data=text data.path=DIR, or data.files.validation=FILE; data=reviews are the reviews that come with ftcli"
+    raise ConfigError(Problem("data", f"{spec} is no run, so that no rows are known to score it on", hint))
 
 
 def open_predictor(spec: str, checkpoint: str, overrides: list[str], *, with_rows: bool) -> LoadedModel:
@@ -231,13 +257,13 @@ def open_predictor(spec: str, checkpoint: str, overrides: list[str], *, with_row
     """
     path = Path(spec).expanduser()
     if path.is_dir() and (path / "config.json").is_file():
-        return load_folder(spec, overrides)
+        return load_folder(spec, overrides, with_rows=with_rows)
     try:
         run = RunDir.find(spec)
     except RunDirError:
         if path.exists() or "/" not in spec.strip("/") or spec.startswith((".", "/", "~", "runs")):
             raise
-        return load_folder(spec, overrides)
+        return load_folder(spec, overrides, with_rows=with_rows)
     return load_run(run, checkpoint, overrides, with_rows=with_rows)
 
 

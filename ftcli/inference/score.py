@@ -55,7 +55,7 @@ def evaluate_part(
     if picture is not None:
         _draw(loaded, counts, picture)
     worst = worst_errors(task, table, rows, scores.records, num_errors)
-    _show_figures(screen, f"{part} of {loaded.origin}", scores.figures, len(table))
+    _show_figures(screen, f"{part} of {loaded.origin}", scores.figures, rows)
     show_confusion(screen, counts, inputs.labels)
     show_errors(screen, worst, task.error_name)
     return {
@@ -82,9 +82,9 @@ def _without_labels(part: str) -> Problem:
     return Problem("--split", f"the {part} part has no labels", "ftcli predict writes predictions for it")
 
 
-def _show_figures(screen: Screen, title: str, figures: dict[str, float], num_rows: int) -> None:
+def _show_figures(screen: Screen, title: str, figures: dict[str, float], rows: Rows) -> None:
     lines = [(name, f"{value:.4f}") for name, value in figures.items()]
-    screen.table(title, ["", ""], [*lines, ("rows", num_rows)])
+    screen.table(title, ["", ""], [*lines, ("rows", len(rows)), ("data", rows.origin)])
 
 
 def require_picture(path: Path) -> None:

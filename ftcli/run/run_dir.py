@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import socket
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ class RunDir:
             target = _expanded(run_dir)
         require_writable(target, folder=True)
         if cls.existing(target) is not None:
-            hint = f"add --resume, or type ftcli resume {target}"
+            hint = f"add --resume, or type ftcli resume {shlex.quote(str(target))}"
             raise RunDirError(Problem(f"--run-dir {target}", "holds a run already", hint))
         if not _is_vacant(target):
             raise RunDirError(
@@ -94,7 +95,11 @@ class RunDir:
             # Another process may have begun and ended here since the probe; only the lock's owner deletes.
             if run.config_yaml.exists():
                 raise RunDirError(
-                    Problem(str(run.path), "holds a run already", f"type ftcli resume {run.path}")
+                    Problem(
+                        str(run.path),
+                        "holds a run already",
+                        f"type ftcli resume {shlex.quote(str(run.path))}",
+                    )
                 )
             try:
                 yield run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -135,4 +136,5 @@ def show_result(screen: Screen, result: dict[str, Any], run: RunDir) -> None:
         show_phases(screen, result["phases"])
     which = "last" if result["best_step"] is None else "best"
     screen.table(f"result of the {which} checkpoint", ["", ""], rows)
-    screen.note(f"next: ftcli evaluate {run.path}   ftcli predict {run.path} --input FILE --output FILE")
+    typed = shlex.quote(str(run.path))
+    screen.note(f"next: ftcli evaluate {typed}   ftcli predict {typed} --input FILE --output FILE")

@@ -5,6 +5,7 @@ Nothing is written before model, rows, tokenizer and plan are known to be good.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,7 +142,9 @@ def training(
             if isinstance(clock, RunningClock):
                 report(clock, profile, screen)
             saved = "the state is saved" if any(run.checkpoints.glob("step-*")) else "no step was taken yet"
-            screen.note(f"stopped by {stopped}; {saved}. Continue with: ftcli resume {run.path}")
+            screen.note(
+                f"stopped by {stopped}; {saved}. Continue with: ftcli resume {shlex.quote(str(run.path))}"
+            )
             raise
         finally:
             screen.close()

@@ -167,6 +167,5 @@ def _show(result: dict[str, Any], parent: RunDir, screen: Screen) -> None:
     screen.table(
         "validation, the best checkpoint of each seed", ["", *names], rows, right=range(1, len(names) + 1)
     )
-    screen.note(
-        f"next: ftcli evaluate {parent.path}   ftcli predict {parent.path} --input FILE --output FILE"
-    )
+    typed = shlex.quote(str(parent.path))
+    screen.note(f"next: ftcli evaluate {typed}   ftcli predict {typed} --input FILE --output FILE")

@@ -6,6 +6,7 @@ any whose ids fit the embedding.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def _folder(path: str | None) -> Path:
         )
     folder = Path(path).expanduser()
     if not folder.is_dir():
-        hint = f"set tokenizer.path={folder.parent}" if folder.is_file() else ""
+        hint = f"set tokenizer.path={shlex.quote(str(folder.parent))}" if folder.is_file() else ""
         raise SourceError(Problem("tokenizer.path", f"{path} is not a folder", hint))
     return folder
 
