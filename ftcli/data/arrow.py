@@ -3,53 +3,74 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ftcli.data.content import Content, ReadOptions
-from ftcli.data.opening import Source
+from ftcli.data.opening import DAMAGE, Source
 from ftcli.errors import DataError, Problem
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow
+    from pyarrow import parquet
 
 
 class ArrowColumn(Sequence[Any]):
-    """A column whose values become Python objects when they are asked for: vectors, bytes, dates and the like."""
+    """A column whose values become Python objects when they are asked for: vectors, bytes, dates and the like.
 
-    def __init__(self, column: pyarrow.ChunkedArray, name: str, origin: str) -> None:
-        self.column, self.name, self.origin = column, name, origin
+    Args:
+        read: returns the column; it is called when the first value is asked for, so that a run that
+            never does holds no images or vectors in memory.
+        length: of the column.
+        name: of the column, for messages.
+        origin: how messages name the file.
+    """
+
+    def __init__(self, read: Callable[[], pyarrow.ChunkedArray], length: int, name: str, origin: str) -> None:
+        self.column, self.length, self.name, self.origin = cache(read), length, name, origin
 
     def __len__(self) -> int:
-        return len(self.column)
+        return self.length
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
-            return values_of(self.column[place], self.name, self.origin)
-        return values_of(self.column.slice(range(len(self))[place], 1), self.name, self.origin)[0]
+            return [self[i] for i in range(*place.indices(len(self)))]
+        return values_of(self.column().slice(range(len(self))[place], 1), self.name, self.origin)[0]
 
     def __iter__(self) -> Iterator[Any]:
         for start in range(0, len(self), 1024):
-            yield from values_of(self.column.slice(start, 1024), self.name, self.origin)
+            yield from values_of(self.column().slice(start, 1024), self.name, self.origin)
 
     def take(self, positions: np.ndarray) -> ArrowColumn:
         """Returns some values as a column, positions being (num_taken,) row numbers."""
         import pyarrow
 
-        return ArrowColumn(
-            self.column.take(pyarrow.array(positions, pyarrow.int64())), self.name, self.origin
-        )
+        def read() -> pyarrow.ChunkedArray:
+            return self.column().take(pyarrow.array(positions, pyarrow.int64()))
+
+        return ArrowColumn(read, len(positions), self.name, self.origin)
 
     def followed_by(self, others: list[Any]) -> ArrowColumn | None:
-        """Returns this column and others of its type as one; None where one is of another type."""
+        """Returns this column and others as one; None where one of them is a list."""
         import pyarrow
 
-        kind = self.column.type
-        if not all(isinstance(other, ArrowColumn) and other.column.type == kind for other in others):
+        if not all(isinstance(other, ArrowColumn) for other in others):
             return None
-        chunks = [chunk for part in (self, *others) for chunk in part.column.chunks]
-        return ArrowColumn(pyarrow.chunked_array(chunks, kind), self.name, self.origin)
+        parts: list[ArrowColumn] = [self, *others]
+
+        def read() -> pyarrow.ChunkedArray:
+            columns = [part.column() for part in parts]
+            if len({column.type for column in columns}) > 1:
+                message = f"the column {self.name!r:.80} is of several types"
+                raise DataError(Problem(self.origin, message, "write it as one type in every file"))
+            return pyarrow.chunked_array(
+                [chunk for column in columns for chunk in column.chunks], columns[0].type
+            )
+
+        return ArrowColumn(read, sum(map(len, parts)), self.name, self.origin)
 
 
 def values_of(column: pyarrow.ChunkedArray, name: str, origin: str) -> list[Any]:
@@ -85,31 +106,83 @@ def content_of(table: pyarrow.Table, origin: str) -> Content:
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name in columns:
             raise DataError(Problem(origin, f"has two columns named {name!r:.80}", "name each column once"))
-        plain = is_plain(column.type)
-        columns[name] = values_of(column, name, origin) if plain else ArrowColumn(column, name, origin)
+        if is_plain(column.type):
+            columns[name] = values_of(column, name, origin)
+        else:
+            columns[name] = ArrowColumn(partial(_itself, column), len(column), name, origin)
     return Content(columns, None, _class_names(table.schema))
+
+
+def _itself(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+    return column
 
 
 def parquet_pieces(source: Source, options: ReadOptions, rows: int) -> Iterator[Content]:
     """Yields `rows` rows at a time."""
-    import pyarrow
     from pyarrow import parquet
 
     start = 1
-    try:
-        with source.open() as stream:
-            for batch in parquet.ParquetFile(stream).iter_batches(batch_size=rows):
-                if not batch.num_rows:
-                    continue
-                content = content_of(pyarrow.Table.from_batches([batch]), source.origin)
+    with damage_said(source.origin), source.open() as stream:
+        file = parquet.ParquetFile(stream)
+        if rows >= file.metadata.num_rows:
+            yield _whole(source, file)
+            return
+        for batch in file.iter_batches(batch_size=rows):
+            if batch.num_rows:
+                content = content_of(_table(batch), source.origin)
                 content.first_row = start
                 start += batch.num_rows
                 yield content
+
+
+def _table(batch: pyarrow.RecordBatch) -> pyarrow.Table:
+    import pyarrow
+
+    return pyarrow.Table.from_batches([batch])
+
+
+def _whole(source: Source, file: parquet.ParquetFile) -> Content:
+    """Returns a file's content; columns that may be huge are read when they are asked for."""
+    schema = file.schema_arrow
+    plain = [name for name in schema.names if is_plain(schema.field(name).type)] if _once(schema) else None
+    content = content_of(file.read(columns=plain), source.origin)
+    if plain is None or len(plain) == len(schema.names):
+        return content
+    length = file.metadata.num_rows
+    content.columns = {
+        name: content.columns[name] if name in content.columns else _deferred(source, name, length)
+        for name in schema.names
+    }
+    return content
+
+
+def _once(schema: pyarrow.Schema) -> bool:
+    # A name with a dot would be read as a path into a column.
+    return len(set(schema.names)) == len(schema.names) and not any("." in name for name in schema.names)
+
+
+def _deferred(source: Source, name: str, length: int) -> ArrowColumn:
+    def read() -> pyarrow.ChunkedArray:
+        from pyarrow import parquet
+
+        with damage_said(source.origin), source.open() as stream:
+            return parquet.ParquetFile(stream).read(columns=[name]).column(0)
+
+    return ArrowColumn(read, length, name, source.origin)
+
+
+@contextmanager
+def damage_said(origin: str) -> Iterator[None]:
+    """Turns what pyarrow raises on a file that is none of its kind to a DataError."""
+    import pyarrow
+
+    try:
+        yield
     except DataError:
         raise
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+    except (pyarrow.ArrowException, *DAMAGE, OverflowError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(Problem(source.origin, f"is not a parquet file: {reason}")) from error
+        raise DataError(Problem(origin, f"is not a parquet file: {reason}")) from error
 
 
 def is_plain(kind: pyarrow.DataType, *, nested: bool = False) -> bool:

@@ -12,9 +12,12 @@ def add_nested(rows: Rows, paths: list[str]) -> Rows:
     """Adds the columns that are paths into others, under the path as their name.
 
     A column that has a path's very name wins. Where an object lacks a key, or is none, the value is
-    None; a path whose first name is no column adds nothing.
+    None; a path whose first name is no column adds nothing. Columns that are read become lists.
     """
     for path in paths:
+        for name in {path, path.split(".")[0].removesuffix("[]")} & rows.columns.keys():
+            if not isinstance(rows.columns[name], list):
+                rows.columns[name] = list(rows.columns[name])
         head, *rest = path.split(".")
         column = head.removesuffix("[]")
         if path in rows.columns or column not in rows.columns or (not rest and head == column):

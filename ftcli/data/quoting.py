@@ -23,7 +23,7 @@ def encloses(source: Source, options: ReadOptions, separator: str) -> bool:
         options: with its encoding.
         separator: of its fields.
     """
-    if not any('"' in line for line in text_lines(source, options.encoding)):
+    if not any(b'"' in chunk for chunk in source.chunks()):
         return False
     raw: list[str] = []
     reader = csv.reader(_noted(text_lines(source, options.encoding), raw), delimiter=separator, strict=True)

@@ -59,6 +59,9 @@ READERS: dict[str, Reader] = {
     ".txt": _text_pieces,
 }
 SUFFIXES = tuple(READERS)
+OTHER_NAMES = {".ndjson": "jsonl", ".jl": "jsonl", ".tab": "tsv", ".pq": "parquet", ".iob": "conll", ".iob2": "conll",
+               ".bio": "conll", ".conllx": "conll", ".ner": "conll"}  # fmt: skip
+"""Suffixes that are no format's own -> the format that they are of most often."""
 READ_AS = {
     ".tsv": (".csv", ".conll", ".conllu"),
     ".csv": (".tsv", ".conll", ".conllu"),
@@ -192,7 +195,8 @@ def _reader_of(file: Path, origin: str, key: str, options: ReadOptions) -> tuple
     if wanted is None or wanted == suffix:
         if suffix not in READERS:
             known = ", ".join(SUFFIXES)
-            hint = f"known are {known}; data.format=NAME reads a file of any name"
+            other = OTHER_NAMES.get(suffix, "NAME")
+            hint = f"known are {known}; type data.format={other} to read it"
             raise SourceError(Problem(key, f"{origin} is in no known format: {suffix!r} is its suffix", hint))
         return READERS[suffix], []
     if suffix in READERS and wanted not in READ_AS.get(suffix, ()):

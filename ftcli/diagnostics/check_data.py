@@ -54,10 +54,10 @@ def check_data(
             refuse_existing(file, "--write-clean", force=force)
     screen.notes(composed.notes)
     try:
-        contract, example = _contract(composed, screen)
+        contract, example, reading = _contract(composed, screen)
     except DataError as error:
         found = [Finding("rows", Level.error, f"{p.key}: {p.message}", p.hint) for p in error.problems]
-        contract, example = Contract(found), []
+        contract, example, reading = Contract(found), [], []
     for finding in contract.findings:
         _show(finding, screen)
     if example:
@@ -70,7 +70,11 @@ def check_data(
     )
     if accept := accepting(contract.findings):
         screen.note(accept)
-    result: dict[str, Any] = {"holds": contract.holds, "findings": [f.to_json() for f in contract.findings]}
+    result: dict[str, Any] = {
+        "holds": contract.holds,
+        "findings": [f.to_json() for f in contract.findings],
+        "reading": reading,
+    }
     if write_clean is not None and "train" in contract.parts:
         result["clean"] = write_clean_rows(contract, write_clean)
         screen.note(
@@ -94,12 +98,19 @@ def _left_out(data: DataConfig, clean: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _contract(composed: Composed, screen: Screen) -> tuple[Contract, list[tuple[str, str]]]:
+def _contract(composed: Composed, screen: Screen) -> tuple[Contract, list[tuple[str, str]], list[str]]:
+    """Returns what was found, the first row as the model sees it, and what was decided in reading."""
     session = RunSession(composed.config, notes=screen.notes, allow_empty=True)
     tables = session.tables
     session.notes = no_notes  # what follows is about training: this command trains nothing
     session.step_counts  # noqa: B018 - counting them refuses a row beyond the token budget
-    return session.check_contract(on_device=True), example_of(session.inputs, tables["train"])
+    splits = session.inputs.splits
+    assert splits is not None
+    return (
+        session.check_contract(on_device=True),
+        example_of(session.inputs, tables["train"]),
+        splits.decisions,
+    )
 
 
 def _show(finding: Finding, screen: Screen) -> None:

@@ -1,18 +1,21 @@
 """Files as people have them: without a header, with odd names, other encodings, of other tools; read right, or answered by a word."""
 
+import datetime
 import json
 import os
 import shlex
 
 import datasets
+import pyarrow
 import pytest
 import tiny_models
+from pyarrow import parquet
 
 from ftcli.batching.rows import Field, Kind
 from ftcli.config.overrides import parse_overrides, parse_value
 from ftcli.config.schema import ColumnsConfig, FilesConfig
 from ftcli.data.content import ReadOptions
-from ftcli.data.reading import parse
+from ftcli.data.reading import parse, read_file
 from ftcli.data.text import FileFormat, TextConfig, build
 from ftcli.errors import FtcliError
 
@@ -271,3 +274,32 @@ def test_a_run_without_header_predicts_files_with_and_without_one(ftcli, tmp_pat
     (row,) = [json.loads(line) for line in (tmp_path / "work" / "new.jsonl").read_text().splitlines()]
     assert (row["id"], row["text"]) == ("7", "the film was good")
     assert json.loads((tmp_path / "work/run/data.json").read_text())["reading"][0].startswith("train: ")
+
+
+def test_columns_of_any_type_are_read_where_a_task_asks_and_kept_where_not(tmp_path):
+    table = pyarrow.table({
+        "text": ["a", "b", "c", "d"],
+        "label": pyarrow.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]),
+        "image": [b"\x00", b"\xff", b"", None],
+        "day": [datetime.date(2024, 1, i) for i in range(1, 5)],
+    })  # fmt: skip
+    parquet.write_table(table, tmp_path / "train.parquet")
+    fields = (Field("text", "text"), Field("label", "label", Kind.label))
+    config = TextConfig(path=str(tmp_path), validation_share=0.5)
+    rows = build(config, seed=0, fields=fields).train
+    expected = [table.to_pylist()["abcd".index(text)] for text in rows.columns["text"]]
+    assert isinstance(rows.columns["label"], list)  # a task reads it: plain values
+    for name in table.column_names:
+        assert list(rows.columns[name]) == [row[name] for row in expected]
+    days = (Field("text", "day"), Field("label", "label", Kind.label))
+    assert problem(config, fields=days).message == "the column 'day' holds a date"
+
+
+def test_columns_that_nobody_asks_for_are_never_read(tmp_path):
+    file = tmp_path / "train.parquet"
+    parquet.write_table(pyarrow.table({"text": ["a", "b"], "image": [b"x" * 1000] * 2}), file)
+    whole = read_file(file, "k")
+    file.unlink()
+    assert whole.columns["text"] == ["a", "b"] and len(whole.columns["image"]) == 2
+    with pytest.raises(FtcliError, match="No such file"):
+        list(whole.columns["image"])
