@@ -57,7 +57,7 @@ def table_key(rows: Rows, tokenizer: Tokenizer, task: Encoder, labels: list[str]
         "max_length": tokenizer.max_length,
         "versions": {name: version(name) for name in ("tokenizers", "transformers")},
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def cached_table(

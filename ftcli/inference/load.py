@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from ftcli.trainer.evaluation import Evaluator
 
-CHANGEABLE = ("data.", "task.metrics", "trainer.device", "trainer.precision", "trainer.eval_batch_size", "trainer.threads",
-              "tokenizer.max_length", "model.path", "model.id", "seed")  # fmt: skip
+CHANGEABLE = ("data.", "task.metrics", "task.answers_", "task.labels_from", "trainer.device", "trainer.precision",
+              "trainer.eval_batch_size", "trainer.threads", "tokenizer.max_length", "model.path", "model.id", "seed")  # fmt: skip
 """Keys that may change when a finished run is scored: other rows, other metrics, another machine."""
 ROWS = ("recipe=", "data=", "data.path=", "data.files.", "data.id=", "data.bundled=")
 """Words that name rows."""

@@ -107,7 +107,10 @@ def room_for_rows(config: RunConfig, hf_config: PreTrainedConfig) -> tuple[int |
 
 def build_task(config: RunConfig, labels: list[str] | None = None) -> Task:
     task_class: type[Task] = lookup("task", config.uses["task"]).build
-    return task_class(config.task, columns=config.data.columns, label_names=labels or config.data.label_names)
+    names = config.data.label_names
+    task = task_class(config.task, columns=config.data.columns, label_names=labels or names)
+    task.declared_names = names
+    return task
 
 
 def rows_seed(config: RunConfig) -> int:

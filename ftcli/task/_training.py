@@ -47,6 +47,8 @@ class TrainingHalf:
     alternatives: ClassVar[bool] = False
     """Whether the sequences of a row compete, so that two equal ones cannot be told apart."""
 
+    declared_names: list[str] | None = None
+    """`data.label_names` as typed, also for a finished run."""
     labels_are_places: bool = False
     """Whether labels are columns, or places of a list, so that they exist without a row that has them."""
     reads_ids: bool = False

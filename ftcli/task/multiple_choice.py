@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from string import ascii_uppercase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from ftcli.batching.cells import quoted_list
 from ftcli.batching.head import Head
 from ftcli.batching.output import Scored, StepOutput
 from ftcli.batching.protocols import Batch, Tokenizer, text_encoder
 from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows
 from ftcli.batching.token_table import TokenTable
+from ftcli.config.fields import Bounds
 from ftcli.config.registry import register
 from ftcli.config.schema import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.task._usage import text_inputs
 from ftcli.task.base import Task, TokenMark, overconfidence, unused_fields, without_values
-from ftcli.task.labels import WHOLE_NUMBER
+from ftcli.task.choice_answers import AnswerReader, Answers, letter
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,11 @@ ABSENT = -1.0
 
 @dataclass(kw_only=True, slots=True)
 class MultipleChoiceConfig(TaskConfig):
+    answers_are: Answers = Answers.auto
+    """What the answers are: names of the choices (or letters), their places, their texts. `auto`: what all of them can be."""
+    answers_from: Annotated[int | None, Bounds(0, 1)] = None
+    """Number of the first choice where answers are places. None: 0 where an answer is 0; any other file is asked about."""
+
     def problems(self) -> list[Problem]:
         """Returns what is wrong before rows are read."""
         return unused_fields(self, 1, "one output scores each choice; the number of choices is the row's")
@@ -53,6 +59,7 @@ class MultipleChoice(Task):
     kinds = ("ranking",)
     error_name = "p(prediction) - p(label)"
     pipeline_tag = "multiple-choice"
+    config: MultipleChoiceConfig
 
     def fields(self) -> tuple[Field, ...]:
         """Returns the columns of question, context, choices, their names and the answer."""
@@ -79,6 +86,12 @@ class MultipleChoice(Task):
             DataError: an answer that is none of the row's choices, a row with fewer than two choices.
         """
         self.label_names = ["choice"]
+        found = [
+            one
+            for one in (splits.train, splits.validation, splits.test)
+            if one is not None and not self.unlabelled(one)
+        ]
+        self._answers().check([(rows, self.columns.label) for rows in found])
         for rows in (splits.train, splits.validation, splits.test):
             if rows is not None:
                 self.read_labels(rows)
@@ -92,36 +105,17 @@ class MultipleChoice(Task):
         """Returns the place of the right choice, (num_rows,) int64, or None for an unlabelled part.
 
         All answers of a part are read in one way: as names of choices (A, B, ... unless they have
-        names), else as places counted from 0, else as the text of a choice.
+        names), else as letters, else as places, else as the text of a choice.
 
         Raises:
             DataError: an answer that is none of the row's choices, named with its line.
         """
         if self.unlabelled(rows):
             return None
-        values = rows.columns[self.columns.label]
-        answers = [None if v is None else str(v).strip() for v in values]
-        readings = [self._by_name(rows, answers), self._by_place(rows, answers), self._by_text(rows, answers)]
-        best = max(readings, key=lambda found: sum(place is not None for place in found))
-        lost = next((row for row, place in enumerate(best) if place is None), None)
-        if lost is not None:
-            names = self.names(rows, lost)
-            message = f"the answer {values[lost]!r} is none of its choices"
-            raise DataError(Problem(rows.where(lost), message, f"expected one of {', '.join(names)}"))
-        return np.array(best, dtype=np.int64)
+        return np.array(self._answers().read(rows, self.columns.label), dtype=np.int64)
 
-    def _by_name(self, rows: Rows, answers: list[str | None]) -> list[int | None]:
-        return [_place(self.names(rows, row), answer) for row, answer in enumerate(answers)]
-
-    def _by_place(self, rows: Rows, answers: list[str | None]) -> list[int | None]:
-        counts = [len(self.choices(rows, row)) for row in range(len(rows))]
-        return [
-            int(answer) if answer and WHOLE_NUMBER.fullmatch(answer) and 0 <= int(answer) < count else None
-            for answer, count in zip(answers, counts, strict=True)
-        ]
-
-    def _by_text(self, rows: Rows, answers: list[str | None]) -> list[int | None]:
-        return [_place(self.choices(rows, row), answer) for row, answer in enumerate(answers)]
+    def _answers(self) -> AnswerReader:
+        return AnswerReader(self.config.answers_are, self.config.answers_from, self.names, self.choices)
 
     def choices(self, rows: Rows, row: int) -> list[str]:
         """Returns the texts of a row's choices.
@@ -130,7 +124,7 @@ class MultipleChoice(Task):
             DataError: there are fewer than two.
         """
         columns = [rows.columns[name][row] for name in self.columns.choices]
-        found = columns[0] if len(columns) == 1 else columns
+        found = quoted_list(columns[0]) if len(columns) == 1 else columns
         if not isinstance(found, list) or len(found) < 2:
             expected = "expected a list of at least two texts in data.columns.choices, or a column for each"
             raise DataError(Problem(rows.where(row), f"the choices are {found!r}", expected))
@@ -145,12 +139,22 @@ class MultipleChoice(Task):
         count, column = len(self.choices(rows, row)), self.columns.choice_names
         if column is None:
             own = self.columns.choices
-            return list(own) if len(own) > 1 else [_letter(i) for i in range(count)]
-        names = rows.columns[column][row]
+            return self._declared(count) or (list(own) if len(own) > 1 else [letter(i) for i in range(count)])
+        names = quoted_list(rows.columns[column][row])
         if not isinstance(names, list) or len(names) != count or len(set(names)) != count:
             message = f"the names of its {count} choices are {names!r}"
             raise DataError(Problem(rows.where(row), message, "expected as many, all different"))
         return names
+
+    def _declared(self, count: int) -> list[str]:
+        """Returns the first names of data.label_names, which are those of the places."""
+        names = self.declared_names or []
+        if names and (len(names) < count or len(set(names)) < len(names)):
+            message = f"names {len(names)} choices, and a row has {count}"
+            raise ConfigError(
+                Problem("data.label_names", message, "name as many as there are, all different")
+            )
+        return names[:count]
 
     def plain_texts(self, rows: Rows, row: int) -> list[tuple[str, ...]]:
         """Returns the pair that each choice is read as."""
@@ -260,12 +264,19 @@ class MultipleChoice(Task):
         order = np.argsort(-record, kind="stable")
         return [names[order[0]], " ".join(names[i] for i in order), [float(value) for value in record]]
 
+    def label_text(self, table: TokenTable, row: int) -> str:
+        """Returns which of the row's choices is the right one."""
+        assert table.groups is not None and table.labels is not None
+        count = int(table.groups[row + 1] - table.groups[row])
+        return f"choice {int(table.labels[row]) + 1} of {count}"
+
     def token_marks(self, table: TokenTable, row: int) -> dict[int, TokenMark]:
-        """Highlights the tokens of the right choice."""
+        """Highlights the tokens of the right choice, and writes so behind the first one: not every terminal has colors."""
         assert table.groups is not None and table.labels is not None
         right = int(table.groups[row]) + int(table.labels[row])
         start, end = table.offsets[right : right + 2].tolist()
-        return dict.fromkeys(range(start, end), TokenMark(highlighted=True))
+        marks = dict.fromkeys(range(start, end), TokenMark(highlighted=True))
+        return marks | {start: TokenMark(highlighted=True, tag="right")}
 
     def usage_inputs(self, head: Head, input_names: tuple[str, ...]) -> list[str]:
         """Returns lines that read a question with each of two choices."""
@@ -278,14 +289,6 @@ class MultipleChoice(Task):
     def usage_answer(self) -> list[str]:
         """Returns the line that prints the probabilities of the choices."""
         return ["print(output.logits.flatten().softmax(-1))  # the probability of each choice"]
-
-
-def _place(names: list[str], answer: str | None) -> int | None:
-    return names.index(answer) if answer in names else None
-
-
-def _letter(number: int) -> str:
-    return ascii_uppercase[number] if number < len(ascii_uppercase) else str(number)
 
 
 def _probabilities(logits: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ import pytest
 from label_rows import Letters, make, parts, refused, task
 
 from ftcli.errors import ConfigError, DataError
+from ftcli.task.choice_answers import Answers
 
 # Several labels
 
@@ -76,6 +77,76 @@ def test_answers_by_letter_place_or_text(answers):
     built = task("multiple-choice", LIST)
     assert built.learn_labels(parts(rows)) == ["choice"]
     assert built.read_labels(rows).tolist() == [1, 0]
+
+
+def answered(answers, choices=("one", "two", "three"), labels=None, **config):
+    """Returns the places that training rows with these answers are read as."""
+    rows = make(text=["q"] * len(answers), choices=[list(choices)] * len(answers), label=answers)
+    built = task("multiple-choice", LIST, **config)
+    built.declared_names = labels
+    built.learn_labels(parts(rows))
+    return built.read_labels(rows).tolist()
+
+
+def asked(answers, *said, **options):
+    with pytest.raises(DataError) as caught:
+        answered(answers, **options)
+    problem = caught.value.problems[0]
+    assert all(text in f"{problem.key} {problem.message} {problem.hint}" for text in said), problem
+
+
+def test_answers_that_may_count_from_1_are_asked_for():
+    asked([1, 2, 2], "task.answers_from=1", "task.answers_from=0")
+    asked(["1", "2.0", "3"], "count from 1", "task.answers_from=1")
+    assert answered([1, 2, 2], answers_from=1) == [0, 1, 1] and answered([1, 2, 2], answers_from=0) == [
+        1,
+        2,
+        2,
+    ]
+    assert answered([1, 2, 3], answers_from=1) == [0, 1, 2] and answered([0, 1.0, "2"]) == [0, 1, 2]
+    asked([1, 2, 3], "the answer 3 is none", answers_from=0)
+    asked([0, 1, 3], "the answer 3 is none")
+
+
+def test_a_zero_in_any_part_says_that_answers_count_from_0():
+    rows = [make(name, text=["q"], choices=[["a", "b", "c"]], label=[answer]) for name, answer in (("train", 1), ("validation", 0))]  # fmt: skip
+    task("multiple-choice", LIST).learn_labels(parts(*rows))
+    finished = task("multiple-choice", LIST, labels=["choice"])
+    assert finished.read_labels(rows[0]).tolist() == [1]
+
+
+def test_answers_that_are_names_and_texts_of_other_choices_are_asked_for():
+    numbers = ["2", "0", "1"]
+    asked(["0", "1"], "task.answers_are=place", "task.answers_are=text", choices=numbers)
+    assert answered(["0", "1"], choices=numbers, answers_are=Answers.place) == [0, 1]
+    assert answered(["0", "1"], choices=numbers, answers_are=Answers.text) == [1, 2]
+    asked(["A", "B"], "task.answers_are=name", "task.answers_are=text", choices=["B", "A"])
+    assert answered(["A", "B"], choices=["B", "A"], answers_are=Answers.name) == [0, 1]
+    assert answered(["0", "1"], choices=["0", "1"]) == [0, 1]
+    assert answered([" one", "two "]) == [0, 1]
+
+
+def test_names_of_places_may_be_declared():
+    assert answered(["first", "last"], labels=["first", "middle", "last"]) == [0, 2]
+    assert answered(["A", "C"], labels=["first", "middle", "last"]) == [0, 2]
+    with pytest.raises(ConfigError, match="names 2 choices"):
+        answered(["A"], labels=["first", "last"])
+
+
+def test_choices_written_as_text_are_lists():
+    rows = make(text=["q", "q"], choices=["['one', 'two']", "['un' 'deux' 'trois']"], label=["B", "A"])
+    built = task("multiple-choice", LIST)
+    built.learn_labels(parts(rows))
+    assert built.choices(rows, 1) == ["un", "deux", "trois"] and built.read_labels(rows).tolist() == [1, 0]
+
+
+def test_the_right_choice_of_an_example_is_marked():
+    rows = make(text=["q", "r"], choices=[["a", "b", "d"], ["e", "f"]], label=["C", "A"])
+    built = task("multiple-choice", LIST)
+    table = built.encode(rows, Letters())
+    marks = built.token_marks(table, 0)
+    assert [chr(table.ids[place]) for place in marks] == ["q", "|", "d"] and marks[6].tag == "right"
+    assert (built.label_text(table, 0), built.label_text(table, 1)) == ("choice 3 of 3", "choice 1 of 2")
 
 
 def test_choices_with_names_of_their_own_and_a_column_each():
