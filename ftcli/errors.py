@@ -92,9 +92,13 @@ class NoRoomError(FtcliError):
     title = "out of memory"
 
 
+MAX_COMPARED = 200
+"""Characters of a word that are compared with known ones."""
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Returns up to `count` known names that look like `name`, best first."""
-    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+    return difflib.get_close_matches(name[:MAX_COMPARED], list(known), n=count, cutoff=0.5)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from ftcli.config.foreign.choices import Typed
 from ftcli.config.foreign.words import typed_words
 from ftcli.config.overrides import Override, join_flags, parse_overrides, split_swaps
 from ftcli.config.recipes import Defaults, Recipe, compose_choices, compose_recipe, find_recipe, run_name
+from ftcli.config.regular_file import exists
 from ftcli.config.schema import ROLES, RunConfig
 from ftcli.config.typed_tree import PATHS, TypedTree, as_text
 from ftcli.config.validate import problems_of, problems_of_values
@@ -145,7 +146,7 @@ def _set_recipe(tree: TypedTree, recipe: Recipe, defaults: Defaults, swapped: se
 def _beside(recipe: Path, value: Any) -> Any:
     """Returns a recipe's relative path as one from the recipe's own folder, if such a file is there."""
     near = recipe.parent / value if isinstance(value, str) else None
-    return str(near) if near is not None and near.exists() else value
+    return str(near) if near is not None and exists(near) else value
 
 
 def _is_own(swapped: set[str], settings: list[Override]) -> bool:

@@ -195,7 +195,7 @@ def _contradictions(overrides: Iterable[Override]) -> list[Problem]:
     seen: dict[str, str] = {}
     for one in overrides:
         if one.key in seen and seen[one.key] != one.value:
-            message = f"given twice, as {seen[one.key]!r} and {one.value!r}"
+            message = f"given twice, as {seen[one.key][:80]!r} and {one.value[:80]!r}"
             problems.append(Problem(one.key, message, "keep one"))
         seen[one.key] = one.value
     return problems

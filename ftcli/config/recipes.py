@@ -7,8 +7,8 @@ values one by one, so that every mistake is found and all of them are shown at o
 from __future__ import annotations
 
 import functools
-import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ftcli.config.bundled import bundled, conf_folders
 from ftcli.config.dotted import leaves
 from ftcli.config.fields import wrong_text
-from ftcli.config.regular_file import absolute, kind_of
+from ftcli.config.regular_file import absolute, is_file, kind_of
 from ftcli.config.schema import ROLES
 from ftcli.config.strict_files import read_strictly, refuse_reserved, strict_files, without_resolvers
 from ftcli.errors import ConfigError, Problem, did_you_mean, typed_words
@@ -83,7 +83,7 @@ def find_recipe(name: str) -> Path:
             else ""
         )
         raise ConfigError(Problem("recipe", f"{name} is {kind}, no recipe", hint))
-    if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises on a name that is too long
+    if is_file(path):
         if path.suffix != ".yaml":
             raise ConfigError(
                 Problem("recipe", f"{name} is no recipe", "the name of a recipe's file ends in .yaml")
@@ -167,8 +167,14 @@ def _compose(
     places = [f"file://{place}".replace("\\", "\\\\").replace("'", "\\'") for place in search]
     quoted = ",".join(f"'{place}'" for place in places)
     try:
-        with strict_files(), initialize_config_dir(str(folder), version_base="1.3"):
+        with (
+            warnings.catch_warnings(),
+            strict_files(),
+            initialize_config_dir(str(folder), version_base="1.3"),
+        ):
             without_resolvers()
+            # Hydra's warnings are about its own history.
+            warnings.simplefilter("ignore", UserWarning)
             tree = hydra_compose(name, [f"hydra.searchpath=[{quoted}]", *overrides], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, RecursionError, ValueError) as error:
         if isinstance(error, ConfigError):

@@ -25,6 +25,21 @@ def kind_of(path: Path) -> str:
         return ""
 
 
+def exists(path: Path | str) -> bool:
+    """Returns whether there is something at a path; False for one that cannot be, such as a name that is too long."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises then
+
+
+def is_folder(path: Path | str) -> bool:
+    """Returns whether there is a folder at a path; False for one that cannot be."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises then
+
+
+def is_file(path: Path | str) -> bool:
+    """Returns whether there is a regular file at a path; False for one that cannot be."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises then
+
+
 def read_text(path: Path, most: int, *, key: str, error: type[FtcliError] = ConfigError) -> str:
     """Returns a file's text.
 

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from ftcli.config.compose import Composed, restore
 from ftcli.config.dotted import leaves
 from ftcli.config.fields import OnResume, on_resume
+from ftcli.config.regular_file import exists, is_file
 from ftcli.config.schema import ROLES, RunConfig
 from ftcli.config.yaml_text import parse_yaml, refuse_references
 from ftcli.errors import ConfigError
@@ -106,7 +107,7 @@ def restored(path: Path, overrides: list[str]) -> Composed:
             raise unreadable(path, wrong) from error
         raise
     file, kept = getattr(composed.config.freezing, "file", None), path.parent / "schedule.yaml"
-    if file is not None and not Path(file).exists() and kept.is_file():
+    if file is not None and not exists(file) and is_file(kept):
         composed.notes.append(f"freezing.file={file} is gone: {kept} is used")
         freezing: Any = composed.config.freezing  # only some strategies have a file
         freezing.file = composed.values.freezing.file = str(kept.absolute())

@@ -97,6 +97,10 @@ class _StrictSource(FileConfigSource):
             refuse_reserved(file, values)
         elif "hydra" in values:
             raise ConfigError(Problem(f"{file}: hydra", "this key cannot be set in a choice"))
+        defaults = values.get("defaults")
+        if defaults and "_self_" not in defaults:
+            # Hydra would let the choices win over the file's own values, and warn.
+            values = values | {"defaults": [*defaults, "_self_"]}
         config = OmegaConf.create(values)
         assert isinstance(config, DictConfig)
         return ConfigResult(

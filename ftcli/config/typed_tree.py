@@ -93,6 +93,7 @@ class TypedTree:
             value = absolute(value)
         member = _enum_member(kind, value.value if isinstance(value, Enum) else value)
         before = OmegaConf.select(self.values, key)
+        before = list(before) if OmegaConf.is_list(before) else before  # an update changes the list itself
         try:
             OmegaConf.update(self.values, key, member, merge=False)
         except (OmegaConfBaseException, ValueError, OverflowError):
@@ -231,10 +232,10 @@ def type_in_words(kind: Any) -> str:
 
 def _wrong_seed(key: str, value: Any) -> str:
     """Returns what a seed, a list of seeds or their number should be, or ''."""
+    if key == "seeds" and not (OmegaConf.is_list(value) or isinstance(value, list)):
+        return f"expected a list of whole numbers from 0 to {LARGEST_SEED}, such as [1,2,3]"
     low, high = (1, MOST_SEEDS) if key == "num_seeds" else (0, LARGEST_SEED)
-    values = (
-        list(value) if key == "seeds" and (OmegaConf.is_list(value) or isinstance(value, list)) else [value]
-    )
+    values = list(value) if key == "seeds" else [value]
     if all(isinstance(v, int) and not isinstance(v, bool) and low <= v <= high for v in values):
         if len(values) > MOST_SEEDS:
             return f"expected at most {MOST_SEEDS} seeds"

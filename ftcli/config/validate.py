@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from ftcli.config.foreign.words import metric_hint
 from ftcli.config.registry import lookup, names_of, split_name
+from ftcli.config.regular_file import absolute, exists, is_folder, kind_of
 from ftcli.config.schema import DATA_CHECKS, ROLES, RoleConfig, RunConfig, Weights
-from ftcli.errors import Problem, did_you_mean, nearest
+from ftcli.errors import Problem, did_you_mean, nearest, typed_words
+
+MAX_SHOWN = 200
+"""Characters of a path that a problem shows."""
+MAX_LISTED = 10_000
+"""Names of a folder among which the nearest is looked for."""
 
 
 class TaskClass(Protocol):
@@ -169,9 +176,13 @@ def _paths(config: RunConfig) -> Iterator[Problem]:
     for key, (value, kind) in stated.items():
         if value is None:
             continue
-        path = Path(value).expanduser()
-        if not path.exists():
-            yield Problem(key, f"there is no {kind} {value}", _near_path(path))
+        path = Path(absolute(value))
+        is_special = kind_of(path) not in ("", "a folder")
+        if not exists(path):
+            shown = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}..."
+            yield Problem(key, f"there is no {kind} {shown}", _near_path(path))
+        elif is_special:
+            yield Problem(key, f"{value} is {kind_of(path)}", f"a {kind} is expected")
         elif kind == "folder" and not path.is_dir():
             yield Problem(
                 key,
@@ -185,10 +196,14 @@ def _paths(config: RunConfig) -> Iterator[Problem]:
 
 def _near_path(path: Path) -> str:
     parent = path.parent
-    if not parent.is_dir():
-        return f"the folder {parent} does not exist either"
-    near = nearest(path.name, [p.name for p in parent.iterdir()])
-    return f"did you mean {parent / near[0]}?" if near else f"look into {parent}"
+    if not is_folder(parent):
+        shown = str(parent) if len(str(parent)) <= MAX_SHOWN else f"{str(parent)[:MAX_SHOWN]}..."
+        return f"the folder {shown} does not exist either"
+    try:
+        near = nearest(path.name[:255], [p.name for p in islice(parent.iterdir(), MAX_LISTED)])
+    except OSError:
+        near = []
+    return f"did you mean {typed_words(parent / near[0])}?" if near else f"look into {typed_words(parent)}"
 
 
 def _peft(config: RunConfig) -> Iterator[Problem]:

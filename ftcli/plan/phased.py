@@ -18,6 +18,10 @@ PATIENCE = 3
 """Evaluations without improvement, of a phase without any rule for its end where trainer.patience is null too."""
 
 
+MAX_PROBLEMS = 20
+"""After so many no further phase is looked at."""
+
+
 @dataclass(slots=True)
 class Schedule:
     """What a freezing strategy of several phases gives: text that `written.parse_schedule` reads.
@@ -82,6 +86,8 @@ def stages_of(
     resolver = _Resolver(anatomy, candidates)
     stages = []
     for spec, own in zip(specs, rates, strict=True):
+        if len(resolver.problems) > MAX_PROBLEMS:
+            break  # each costs a search for the nearest names
         tensors = resolver.resolve(spec)
         if tensors is not None:
             trigger = _trigger(spec, defaults, resolver.problems, last=spec is specs[-1])

@@ -16,6 +16,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from ftcli.config.bundled import conf_files
+from ftcli.config.regular_file import is_folder
 from ftcli.errors import nearest
 
 Typed = Mapping[str, str]
@@ -296,7 +297,7 @@ def _model(value: str) -> Answer:
 
 
 def _is_folder(value: str) -> bool:
-    return value.startswith((".", "/", "~")) or value.endswith("/") or Path(value).is_dir()
+    return value.startswith((".", "/", "~")) or value.endswith("/") or is_folder(value)
 
 
 @lru_cache
