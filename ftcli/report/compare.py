@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import ConfigError, Problem, RunDirError
-from ftcli.report.row_diff import compare_pairs
+from ftcli.report.collapse import collapse_of
+from ftcli.report.row_diff import compare_pairs, read_saved
+from ftcli.report.saved_rows import Predictions
 from ftcli.report.summary import (
     Summary,
     as_mapping,
@@ -46,7 +48,10 @@ def compare(names: list[str], part: str, screen: Screen) -> dict[str, Any]:
         {"letter": letter, **figures(summary)} for letter, summary in zip(letters, summaries, strict=True)
     ]
     settings = differing([summary.settings | summary.recorded() for summary in summaries])
-    pairs = compare_pairs(summaries, letters, part)
+    saved = read_saved(summaries, letters, part)
+    for record, own in zip(records, saved, strict=True):
+        record["collapse"] = collapse_of(own) if isinstance(own, Predictions) else None
+    pairs = compare_pairs(summaries, letters, part, saved)
     alike = rows_alike(summaries, letters)
     show_comparison(screen, records, settings, pairs, alike)
     return {"runs": records, "settings": settings, "pairs": pairs, "validation_rows_alike": alike}

@@ -10,8 +10,31 @@ from ftcli.report.saved_rows import NotComparable, Predictions, read_predictions
 from ftcli.report.significance import holm
 from ftcli.report.summary import FINISHED, Summary, as_mapping
 
+Saved = Predictions | NotComparable
+"""The predictions of a run, or why they cannot be read."""
 
-def compare_pairs(summaries: list[Summary], letters: list[str], part: str) -> list[dict[str, Any]]:
+
+def read_saved(summaries: list[Summary], letters: list[str], part: str) -> list[Saved]:
+    """Returns the predictions of each run, or why they cannot be read.
+
+    Args:
+        summaries: of the runs.
+        letters: of the runs, in the same order.
+        part: `validation` or `test`.
+    """
+    found: list[Saved] = []
+    for summary, letter in zip(summaries, letters, strict=True):
+        try:
+            _digest(summary, letter, part)
+            found.append(read_predictions(summary, letter, part))
+        except NotComparable as reason:
+            found.append(reason)
+    return found
+
+
+def compare_pairs(
+    summaries: list[Summary], letters: list[str], part: str, saved: list[Saved] | None = None
+) -> list[dict[str, Any]]:
     """Returns a record for each run after the first: statistics and a sentence, or why there are none.
 
     Several comparisons make a small p value likely by chance alone, so the p values are corrected for their number
@@ -21,13 +44,16 @@ def compare_pairs(summaries: list[Summary], letters: list[str], part: str) -> li
         summaries: of the runs; each is compared with the first.
         letters: of the runs, in the same order.
         part: `validation` or `test`.
+        saved: what `read_saved` returned; None: the files are read now.
     """
+    saved = read_saved(summaries, letters, part) if saved is None else saved
     records: list[dict[str, Any]] = []
     found: dict[int, Difference] = {}
     for index in range(1, len(summaries)):
         record: dict[str, Any] = {"first": letters[0], "second": letters[index], "part": part}
         try:
-            first, second = _same_rows(summaries[0], summaries[index], letters[0], letters[index], part)
+            _same_data(summaries[0], summaries[index], letters[0], letters[index], part)
+            first, second = _same_rows(saved[0], saved[index], letters[0], letters[index])
             found[len(records)] = measure(first, second)
         except NotComparable as reason:
             record |= {"compared": False, "sentence": f"{letters[0]} and {letters[index]} are not compared row by row: {reason}."}  # fmt: skip
@@ -46,16 +72,23 @@ def compare_pairs(summaries: list[Summary], letters: list[str], part: str) -> li
     return records
 
 
-def _same_rows(first: Summary, second: Summary, a: str, b: str, part: str) -> tuple[Predictions, Predictions]:
-    """Returns the predictions of two runs on the same rows.
-
-    Raises:
-        NotComparable: the rows are not known to be the same, or the predictions cannot be read.
-    """
+def _same_data(first: Summary, second: Summary, a: str, b: str, part: str) -> None:
+    """Raises NotComparable where the rows of two runs are not known to be the same."""
     digests = [_digest(summary, letter, part) for summary, letter in ((first, a), (second, b))]
     if digests[0] != digests[1]:
         raise NotComparable(f"their {part} rows differ (sha256 in data.json)")
-    ours, theirs = read_predictions(first, a, part), read_predictions(second, b, part)
+
+
+def _same_rows(ours: Saved, theirs: Saved, a: str, b: str) -> tuple[Predictions, Predictions]:
+    """Returns the predictions of two runs on the same rows.
+
+    Raises:
+        NotComparable: the predictions cannot be read, or their labels differ.
+    """
+    for saved in (ours, theirs):
+        if isinstance(saved, NotComparable):
+            raise saved
+    assert isinstance(ours, Predictions) and isinstance(theirs, Predictions)
     if ours.unit is not theirs.unit:
         raise NotComparable(f"{a} has {ours.unit.value}, {b} has {theirs.unit.value}")
     if len(ours.labels) != len(theirs.labels):

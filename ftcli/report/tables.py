@@ -69,6 +69,7 @@ def format_cell(value: Any, form: Callable[[Any], str] = str) -> str:
     return form(value) if as_number(value) is not None else str(value)
 
 
+COLLAPSED = "its figures are those of a constant, whatever they are"
 FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "total_parameters": ("parameters", "{:,}".format),
     "trainable_parameters": ("parameters that train", "{:,}".format),
@@ -105,6 +106,7 @@ def show_comparison(
     if len(alike) > 1:
         groups = " | ".join(" and ".join(group) for group in alike)
         screen.note(f"not the same validation rows ({groups}): figures of different rows do not compare")
+    screen.notes(f"{r['letter']} {r['collapse']}: {COLLAPSED}" for r in records if r["collapse"])
     _show_settings(screen, [record["letter"] for record in records], settings)
     _show_pairs(screen, pairs)
     screen.notes(

@@ -216,3 +216,15 @@ def test_each_task_is_compared_in_its_unit(ftcli, task, change, unit, said):
     pair = json.loads(ftcli("compare", "a", "b", "--json").out)["pairs"][0]
     assert pair["compared"] and pair["unit"] == unit and said in pair["sentence"], pair
     assert pair["first"] == "A" and pair["p_value"] <= 1
+
+
+def test_a_collapse_to_one_label_is_said(two):
+    file = Path(SECOND, "predictions/validation.jsonl")
+    rows = [json.loads(line) | {"prediction": "negative"} for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert (
+        "B predicts 'negative' for every row: its figures are those of a constant"
+        in two("compare", FIRST, SECOND).out
+    )
+    shown = json.loads(two("compare", FIRST, SECOND, "--json").out)["runs"]
+    assert shown[1]["collapse"] == "predicts 'negative' for every row"

@@ -3,6 +3,7 @@
 import pytest
 
 from ftcli.metric.span_f1 import SpanF1
+from ftcli.report.collapse import collapse_of
 from ftcli.report.differences import measure, sentence
 from ftcli.report.saved_rows import Predictions, Unit, _form, _has_entities
 
@@ -73,3 +74,19 @@ def test_sets_of_labels_and_answers_name_their_unit():
                                            ((["a"], ["b"], False), Unit.labels), ((["a"], ["b"], True), Unit.word)])  # fmt: skip
 def test_the_form_of_a_line_says_its_unit(row, unit):
     assert _form(*row) is unit
+
+
+@pytest.mark.parametrize(("unit", "labels", "guesses", "text"), [
+    (Unit.label, ["a", "b"], ["a", "a"], "predicts 'a' for every row"),
+    (Unit.label, ["a", "b"], ["a", "b"], None),
+    (Unit.label, ["a", "a"], ["a", "a"], None),
+    (Unit.labels, [["a"], []], [[], []], "predicts no label for any row"),
+    (Unit.labels, [["a"], []], [["a", "b"]] * 2, "predicts 'a', 'b' for every row"),
+    (Unit.answer, [["x"], ["y"]], ["", ""], "predicts no answer for any row"),
+    (Unit.entity, [["O", "B-x"], ["O"]], [["O", "O"], ["O"]], "finds no entity in any row"),
+    (Unit.word, [["N", "V"], ["V"]], [["N", "N"], ["N"]], "gives every word the tag 'N'"),
+    (Unit.number, [0.0, 10.0], [3.0, 3.0000001], "predicts one number for every row"),
+    (Unit.number, [0.0, 10.0], [3.0, 3.1], None),
+])  # fmt: skip
+def test_a_run_that_predicts_one_thing_is_named(unit, labels, guesses, text):
+    assert collapse_of(of(unit, labels, guesses)) == text
