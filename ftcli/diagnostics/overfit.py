@@ -133,6 +133,8 @@ def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, screen
     if validation_curve[-1][0] != step:
         validation_curve.append((step, _validation(trainer)))
     fitted = _fits(loss, floor + tolerance, accuracy)
+    if not fitted and not diagnoses and (why := _task(context).unreachable(context.train, rows)) is not None:
+        diagnoses.append(Diagnosis("labels unscaled", *why))
     if not fitted and not diagnoses:
         diagnoses.append(
             _dynamic([value for _, value, _ in batch_curve], floor, stopped, trainer.train_step.base_lrs[0])

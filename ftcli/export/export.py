@@ -17,6 +17,7 @@ from ftcli.export.model_card import card
 from ftcli.export.parity import Folder, expected, prove
 from ftcli.export.stage import staged, vacant
 from ftcli.inference.load import LoadedModel, load_run
+from ftcli.model.output_scale import fold
 from ftcli.run.run_dir import RunDir
 from ftcli.storage.run_files import read_record
 
@@ -64,11 +65,14 @@ def export(name: str, target: Path, wish: Wish, screen: Screen) -> dict[str, Any
     screen.notes(finished.inputs.decisions)
     inputs = inputs_of(finished, missing)
     right = expected(finished, inputs)
+    predicted = (
+        expected(finished, inputs, as_predicted=True) if finished.runtime.precision != "fp32" else None
+    )
     kind = _kind(finished, wish)
     with staged(final) as stage:
         made = _write(finished, stage, kind, wish)
         screen.note(f"reloading it in a fresh process: {inputs.origin}")
-        proved = prove(made, finished, inputs, right)
+        proved = prove(made, finished, inputs, right, predicted)
         place = wish.push or f"./{final.name}"
         base = _base_name(finished, wish)
         facts = Facts(run, finished, kind, made, proved, base, _base_id(finished, wish), final, place)
@@ -126,8 +130,11 @@ def _kind(finished: LoadedModel, wish: Wish) -> str:
 def _write(finished: LoadedModel, stage: Path, kind: str, wish: Wish) -> Folder:
     """Writes weights, config and preprocessing; the run's own model is not used again."""
     held = finished.composed.config.model.dtype.value
-    head = finished.inputs.task.head_of(finished.model)
-    made = Folder(stage, head, wish.dtype or held, exact=kind != "merged")
+    head, scale = finished.inputs.task.head_of(finished.model), finished.inputs.task.label_scale
+    made = Folder(stage, head, wish.dtype or held, exact=kind != "merged" and scale.is_identity)
+    if not scale.is_identity:
+        # Plain libraries know nothing of standardised labels: the folder gives the user's own numbers.
+        fold(finished.model, scale.mean, scale.std)
     finished.inputs.tokenizer.save(stage, Path(finished.inputs.source.folder))
     if kind == "plain":
         folder.write_plain(finished.model, stage, made.dtype)

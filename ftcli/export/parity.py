@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftcli.batching.label_scale import LabelScale
 from ftcli.errors import ExportError, Problem
 from ftcli.export import reload
 from ftcli.export.reload import PADDED, UNPADDED
@@ -24,9 +26,14 @@ if TYPE_CHECKING:
 
 CLOSE, HALF = 1e-5, 2e-2
 """Largest difference, times max(1, |logit|): of another order of operations, and of 16 bits."""
+PREDICTED = 5e-2
+"""Largest difference between what `ftcli predict` gives with a base in 16 bits and the folder in the dtype of its weights."""
+ROUNDINGS = 4
+"""Roundings of a number in 32 bits between a head and its folded copy."""
 TIMEOUT_S = 3600
 SHOWN = 4
 SCRIPT = Path(reload.__file__)
+NO_SCALE = LabelScale()
 
 
 @dataclass(slots=True)
@@ -56,6 +63,8 @@ class Pass:
     attention: str
     shape: str
     tolerance: float
+    predicted: str = ""
+    """The precision in which `ftcli predict` runs the model, where its predictions are what is compared."""
     worst: float = 0.0
     """Largest |difference| / max(1, |logit|)."""
     compared: int = 0
@@ -65,7 +74,8 @@ class Pass:
     def name(self) -> str:
         """How messages and the model card name the pass."""
         how = "in the run's batches" if self.shape == PADDED else "one row at a time, unpadded"
-        return f"{self.attention} attention, {how}"
+        what = f", against ftcli predict in {self.predicted}" if self.predicted else ""
+        return f"{self.attention} attention, {how}{what}"
 
 
 def passes_of(folder: Folder, finished: LoadedModel) -> list[Pass]:
@@ -83,20 +93,35 @@ def passes_of(folder: Folder, finished: LoadedModel) -> list[Pass]:
     return ways
 
 
-def expected(finished: LoadedModel, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the run's own outputs, without autocast, as `reload.outputs_of` describes them.
+def expected(
+    finished: LoadedModel, inputs: Inputs, *, as_predicted: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the run's own outputs as `reload.outputs_of` describes them, of standardised labels in the head's unit.
+
+    Args:
+        finished: the run, loaded.
+        inputs: the batches.
+        as_predicted: in the precision in which `ftcli predict` runs; otherwise without autocast.
 
     Returns:
         values: (num_places, num_outputs) fp32.
         counts: (num_sequences,) int64, places of each sequence.
     """
     form = form_of(finished.inputs.task.head_of(finished.model))
-    values, counts = reload.outputs_of(finished.model.eval(), inputs.batches, finished.runtime.device, form)
+    region = finished.evaluator.forward.autocast() if as_predicted else nullcontext()
+    with region:
+        values, counts = reload.outputs_of(
+            finished.model.eval(), inputs.batches, finished.runtime.device, form
+        )
     return values.numpy(), counts.numpy()
 
 
 def prove(
-    folder: Folder, finished: LoadedModel, inputs: Inputs, right: tuple[np.ndarray, np.ndarray]
+    folder: Folder,
+    finished: LoadedModel,
+    inputs: Inputs,
+    right: tuple[np.ndarray, np.ndarray],
+    predicted: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Reloads the folder in a fresh process and compares everything.
 
@@ -105,6 +130,7 @@ def prove(
         finished: the run, loaded.
         inputs: the batches.
         right: the run's own outputs, (num_places, num_outputs), and places of each sequence, (num_sequences,).
+        predicted: what `ftcli predict` gives, of the same shapes, where that is in another precision.
 
     Returns:
         What was compared: `passes`, `inputs`, `labels`, and `resized` where the base has another head.
@@ -118,8 +144,12 @@ def prove(
     _compare_labels(report["labels"], finished.labels)
     _compare_ids(report["ids"], inputs.texts, inputs.ids)
     _compare_ids(report["probes"], inputs.probes, inputs.probe_ids)
+    scale = finished.inputs.task.label_scale
     for way in ways:
-        compare(way, outputs, right, inputs.names, finished.labels)
+        compare(way, outputs, right, inputs.names, finished.labels, scale)
+    if predicted is not None:
+        ways.append(Pass(ways[0].attention, ways[0].shape, PREDICTED, finished.runtime.precision))
+        compare(ways[-1], outputs, predicted, inputs.names, finished.labels, scale)
     return {"passes": [asdict(way) | {"name": way.name} for way in ways], "inputs": inputs.origin,
             "texts": sum(map(bool, inputs.texts)), "sequences": len(inputs.names), "resized": bool(report.get("resized"))}  # fmt: skip
 
@@ -199,6 +229,7 @@ def compare(
     right: tuple[np.ndarray, np.ndarray],
     names: list[str],
     labels: list[str],
+    scale: LabelScale = NO_SCALE,
 ) -> None:
     """Compares one pass and fills in `way.worst` and `way.compared`.
 
@@ -208,6 +239,8 @@ def compare(
         right: the run's own, (num_places, num_outputs) and (num_sequences,).
         names: (num_sequences,) what each sequence is.
         labels: names of the outputs.
+        scale: of standardised labels: the run's outputs are in the head's unit, the folder's in the labels' own, and
+            they are compared in the former.
 
     Raises:
         ExportError: names the places that differ most, with both values.
@@ -221,10 +254,13 @@ def compare(
         message = f"gives outputs of shape {found.shape}, the run {values.shape}"
         raise ExportError(Problem("reload", f"{way.name}: the folder {message}"))
     both_nan = np.isnan(found) & np.isnan(values)
-    distance = np.abs(found.astype(np.float64) - values) / np.maximum(1.0, np.abs(values))
+    distance = np.abs(scale.shrink(found.astype(np.float64)) - values) / np.maximum(1.0, np.abs(values))
     distance = np.where(both_nan, 0.0, np.nan_to_num(distance, nan=np.inf))
     way.worst, way.compared = float(distance.max(initial=0.0)), int(distance.size)
+    # Around a mean of 2,000 a 32-bit number has steps of 1e-4, whatever the labels' spread.
+    way.tolerance += ROUNDINGS * float(np.finfo(np.float32).eps) * abs(scale.mean) / scale.std
     if way.worst > way.tolerance:
+        values = scale.restore(values)
         raise ExportError(*_where(way, distance, found, values, _owners(own_counts, names), labels))
 
 

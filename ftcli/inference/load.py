@@ -119,6 +119,7 @@ def _session_of(run: RunDir, composed: Composed, recorded: dict[str, Any], *, wi
     return RunSession(
         config,
         labels=recorded["labels"],
+        learned=recorded.get("task", {}),
         with_rows=with_rows,
         recorded=kept,
         only_cached=names_of_a_run(composed),
@@ -178,6 +179,11 @@ def _load_ensemble(
     if any(one.labels != first.labels for one in members):
         raise RunDirError(
             Problem(str(run.path), "its members have different labels", "train them on the same rows")
+        )
+    if any(one.inputs.task.learned() != first.inputs.task.learned() for one in members):
+        message = "its members standardised their labels by other means, for they saw other rows"
+        raise RunDirError(
+            Problem(str(run.path), message, "predict with each member: ftcli predict takes several runs")
         )
     model = torch.nn.ModuleList([one.model for one in members])
     origin = f"{run.path} ({len(members)} members, {checkpoint})"

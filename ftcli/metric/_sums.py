@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ftcli.metric import Metric, require_rows
@@ -39,6 +41,9 @@ class Sums(Metric):
             ValueError: there were no rows.
         """
         require_rows(0 if self.inner is None else self.rows)
-        return (
-            float(self.inner.compute()) if self.rows > 1 or self.name == "MeanSquaredError" else float("nan")
-        )
+        if self.rows == 1 and self.name != "MeanSquaredError":
+            return math.nan
+        with warnings.catch_warnings():
+            # A correlation with numbers that are all equal is NaN, which the evaluation says in its own words.
+            warnings.simplefilter("ignore", UserWarning)
+            return float(self.inner.compute())

@@ -98,6 +98,7 @@ def describe_data(inputs: RunInputs, tables: dict[str, TokenTable]) -> dict[str,
     tokenizer = inputs.tokenizer
     return {
         "labels": inputs.labels,
+        **({"task": learned} if (learned := inputs.task.learned()) else {}),
         "columns": asdict(inputs.config.data.columns),
         "parts": parts,
         "reading": inputs.splits.decisions if inputs.splits is not None else [],

@@ -39,12 +39,19 @@ class RunInputs:
     """Lines on what was decided for the user."""
 
 
-def load_inputs(config: RunConfig, *, labels: list[str] | None = None, with_rows: bool = True) -> RunInputs:
+def load_inputs(
+    config: RunConfig,
+    *,
+    labels: list[str] | None = None,
+    learned: dict[str, float] | None = None,
+    with_rows: bool = True,
+) -> RunInputs:
     """Finds model, tokenizer and rows; reads no weights and tokenizes nothing.
 
     Args:
         config: the run's.
         labels: names from a finished run; None learns them from the training rows.
+        learned: what the task learned beside them in the run that is continued or scored; None: what it learns now.
         with_rows: False where rows come from elsewhere.
 
     Raises:
@@ -78,6 +85,9 @@ def load_inputs(config: RunConfig, *, labels: list[str] | None = None, with_rows
         decisions += splits.decisions
     if labels is None:
         labels = assumed_labels(config) if splits is None else task.learn_labels(splits)
+        decisions += task.notes if learned is None else []
+    if learned is not None:
+        task.restore(learned)
     return RunInputs(config, source, hf_config, tokenizer, task, splits, labels, decisions)
 
 

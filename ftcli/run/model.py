@@ -17,6 +17,7 @@ from ftcli.runtime.memory import available_memory
 if TYPE_CHECKING:
     import torch
 
+    from ftcli.batching.label_scale import LabelScale
     from ftcli.batching.token_table import TokenTable
     from ftcli.plan.adapters import PeftResult
     from ftcli.plan.anatomy import Anatomy
@@ -40,6 +41,13 @@ class ModelAndPlan:
     """The schedule the plan came from, as YAML."""
     start_from: str | None = None
     """Checkpoint folder of another run whose weights this run begins with."""
+    random: bool = False
+    """Whether all weights were drawn at random."""
+
+    @property
+    def drawn(self) -> frozenset[str]:
+        """Names of the tensors that no file gave."""
+        return frozenset(self.anatomy.names) if self.random else self.fresh
 
 
 def build_base_model(
@@ -112,7 +120,29 @@ def build_model(
         built.attention,
         planned.schedule,
         planned.start_from,
+        config.model.weights is Weights.random,
     )
+
+
+def scale_head(scale: LabelScale, built: ModelAndPlan) -> list[str]:
+    """Brings a head from files, which gives numbers in the user's unit, to the unit of standardised labels; says so.
+
+    Args:
+        scale: of the training labels.
+        built: the model; a newly initialized head stays as it was drawn.
+
+    Raises:
+        ConfigError: the head has no bias to do it with.
+    """
+    from ftcli.model.output_scale import unfold
+
+    head = set(built.anatomy.head.tensors)
+    if scale.is_identity or not head or built.drawn & head:
+        return []
+    unfold(built.model, scale.mean, scale.std)
+    return [
+        "the head from the files gives numbers in the labels' unit: it is converted to that of standardised labels"
+    ]
 
 
 def _require_adapters(config: RunConfig, adapters: frozenset[str], plan: Plan) -> None:

@@ -157,6 +157,7 @@ def _continue(
         session = RunSession(
             composed.config,
             notes=screen.notes,
+            learned=data.get("task", {}),
             recorded=decided,
             only_cached=names_of_a_run(composed),
             clock=clock,

@@ -15,7 +15,7 @@ from ftcli.run.build import build_evaluator, build_forward, build_trainer
 from ftcli.run.encode import encode_parts, require_trainable_rows
 from ftcli.run.inputs import RunInputs, load_inputs
 from ftcli.run.meta import stub_inputs
-from ftcli.run.model import ModelAndPlan, build_model
+from ftcli.run.model import ModelAndPlan, build_model, scale_head
 from ftcli.run.phase import build_lr_lambda
 from ftcli.run.steps import StepCounts, count_steps
 from ftcli.run.tables import windows_hint
@@ -59,6 +59,7 @@ class RunSession:
         config: the run's.
         notes: is given the decisions of each stage when it is built.
         labels: label names of a finished run; None learns them from the training rows.
+        learned: what the task learned beside them in the run that is continued or scored.
         with_rows: False where rows come from elsewhere, as in `ftcli predict`.
         recorded: decisions of the run that is continued or scored; they win over what the hardware says now.
         meta: build the model on the meta device: no weights, no memory.
@@ -74,6 +75,7 @@ class RunSession:
         *,
         notes: Notes = no_notes,
         labels: list[str] | None = None,
+        learned: dict[str, float] | None = None,
         with_rows: bool = True,
         recorded: dict[str, Any] | None = None,
         meta: bool = False,
@@ -84,6 +86,7 @@ class RunSession:
     ) -> None:
         self.config, self.notes, self.clock = config, notes, clock
         self.labels, self.with_rows, self.recorded = labels, with_rows, recorded
+        self.learned = learned
         self.meta, self.stub, self.allow_empty = meta, stub, allow_empty
         self.only_cached = only_cached
 
@@ -93,7 +96,9 @@ class RunSession:
         if self.stub:
             return stub_inputs(self.config)
         with self.clock(Section.data), only_cached(self.only_cached):
-            inputs = load_inputs(self.config, labels=self.labels, with_rows=self.with_rows)
+            inputs = load_inputs(
+                self.config, labels=self.labels, learned=self.learned, with_rows=self.with_rows
+            )
             self.notes(inputs.decisions)
         return inputs
 
@@ -129,10 +134,11 @@ class RunSession:
         inputs, attention = self.inputs, "eager" if self.meta else self.runtime.attention
         with self.clock(Section.model):
             built = build_model(inputs, attention=attention, meta=self.meta, allow_empty=self.allow_empty)
-        self.notes(built.decisions)
         if not self.meta:
+            built.decisions += scale_head(inputs.task.label_scale, built)
             run_head_in_fp32(built.model, self.runtime.precision)
             self.runtime.attention = built.attention  # recorded as it is, also where the class has no sdpa
+        self.notes(built.decisions)
         return built
 
     @cached_property

@@ -66,7 +66,7 @@ FILES: dict[str, RunFile] = {
     "plan.json": RunFile("the plan of what trains in each phase", AGAIN, {"phases": [_PHASE]}),
     "data.json": RunFile(
         "hashes of the rows, the tokenizer and the model, and the label names", AGAIN,
-        {"labels": [TEXT], "parts": {str: {"origin": TEXT, "sha256": TEXT, "rows": COUNT}},
+        {"labels": [TEXT], "task": Given({str: float}), "parts": {str: {"origin": TEXT, "sha256": TEXT, "rows": COUNT}},
          "tokenizer": {"fingerprint": TEXT}, "model": {"origin": TEXT, "fingerprint": TEXT}},
     ),
     "environment.json": RunFile(

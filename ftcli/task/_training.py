@@ -9,6 +9,7 @@ import numpy as np
 
 from ftcli.batching.collate import pad
 from ftcli.batching.head import Head, head_of
+from ftcli.batching.label_scale import LabelScale
 from ftcli.batching.output import StepOutput
 from ftcli.batching.protocols import Batch, Tokenizer, text_encoder
 from ftcli.batching.rows import DatasetSplits, Field, Rows, text_fields
@@ -60,6 +61,8 @@ class TrainingHalf:
         self.config, self.columns = config, columns
         self.label_names = list(label_names) if label_names else None
         self.declared = self.label_names is not None
+        self.notes: list[str] = []
+        """Lines on what `learn_labels` decided."""
 
     @property
     def auto_classes(self) -> tuple[str, ...]:
@@ -91,6 +94,22 @@ class TrainingHalf:
             ConfigError: a setting that does not agree with the labels.
         """
         raise NotImplementedError
+
+    @property
+    def label_scale(self) -> LabelScale:
+        """In which unit the head's one output is; the labels' own, but for regressions."""
+        return LabelScale()
+
+    def learned(self) -> dict[str, float]:
+        """Returns what `learn_labels` found beside the names and a finished run must know, as plain JSON."""
+        return {}
+
+    def restore(self, learned: dict[str, float]) -> None:
+        """Takes what `learned` gave in the run that is continued or scored; empty for runs that knew of nothing.
+
+        Raises:
+            RunDirError: values that cannot be.
+        """
 
     def read_labels(self, rows: Rows) -> np.ndarray | None:
         """Returns the labels of a part, (num_rows,) or (num_rows, num_labels); None for a part without labels.
@@ -256,6 +275,10 @@ class TrainingHalf:
     def fit_goal(self, table: TokenTable, rows: np.ndarray) -> tuple[float, float]:
         """Returns the lowest mean training loss of these rows, (batch,), and the distance from it that counts as a fit."""
         return 0.0, 0.01
+
+    def unreachable(self, table: TokenTable, rows: np.ndarray) -> tuple[str, str] | None:
+        """Returns why these rows, (batch,), may not be fitted whatever the lr is, and the override that helps; None: nothing is known."""
+        return None
 
     def constant(self, table: TokenTable, rows: np.ndarray) -> bool:
         """Returns whether all labels of these rows, (batch,), are equal, so that fitting them proves nothing."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftcli.batching.head import Head
+from ftcli.batching.label_scale import LabelScale
 from ftcli.batching.output import Scored, StepOutput
 from ftcli.batching.protocols import Batch
 from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows, text_fields
@@ -21,12 +22,19 @@ from ftcli.task.base import Task, require_two, unused_fields, without_values
 if TYPE_CHECKING:
     import torch
 
+COARSE = 0.01
+"""Largest step between neighbouring 32-bit labels, as a share of their standard deviation."""
 FIT_SHARE = 0.01
 """A batch is fitted when the squared error is this share of its labels' variance."""
 
 
 @dataclass(kw_only=True, slots=True)
 class RegressionConfig(TaskConfig):
+    standardize: bool | None = None
+    """Whether the model learns (label - mean) / standard deviation, both of the training labels; predictions, metrics
+    and exports are in the labels' own unit all the same. None: where |mean| is above 10, or the standard deviation
+    above 10 or below 0.1, as with prices and years, which a head that begins near 0 does not reach."""
+
     def problems(self) -> list[Problem]:
         """Returns what is wrong before rows are read."""
         return unused_fields(self, 1, "a regression has one output")
@@ -41,6 +49,9 @@ class Regression(Task):
     kinds = ("values",)
     error_name = "|prediction - label|"
     pipeline_tag = "text-classification"
+    config: RegressionConfig
+    scale = LabelScale()
+    """The unit of the head's output, once it is learned or restored."""
 
     def fields(self) -> tuple[Field, ...]:
         """Returns the texts and the column of the number."""
@@ -64,7 +75,43 @@ class Regression(Task):
         for rows in (splits.validation, splits.test):
             if rows is not None:
                 self.read_labels(rows)
+        self._learn_scale(values, splits.train)
         return self.label_names
+
+    def _learn_scale(self, values: np.ndarray, rows: Rows) -> None:
+        """Decides the unit of the head's output from the training labels, (num_rows,) fp32.
+
+        Raises:
+            DataError: labels whose differences 32-bit numbers do not hold.
+        """
+        exact = values.astype(np.float64)
+        found = LabelScale(float(exact.mean()), float(exact.std()))
+        largest = np.float32(np.abs(values).max())
+        if np.spacing(largest) > COARSE * found.std:
+            message = f"labels up to {largest:g} with a {found} lose their differences in 32-bit numbers"
+            hint = f"subtract {found.mean:.0f} from the column, or choose a larger unit"
+            raise DataError(Problem("data.columns.label", message, hint))
+        wanted = self.config.standardize
+        if found.needed if wanted is None else wanted:
+            self.scale = found
+            why = "" if wanted is None else ", as set"
+            self.notes = [
+                f"labels are standardised{why}: {found} of {len(rows):,} training rows; the loss is in this unit, predictions "
+                "and metrics are in the labels' own (task.standardize=false learns them as they are)"
+            ]
+
+    @property
+    def label_scale(self) -> LabelScale:
+        """The unit of the head's output."""
+        return self.scale
+
+    def learned(self) -> dict[str, float]:
+        """Returns mean and standard deviation where labels are standardised."""
+        return self.scale.to_json()
+
+    def restore(self, learned: dict[str, float]) -> None:
+        """Takes the scale of a finished run; runs of before there was one have none."""
+        self.scale = LabelScale.from_json(learned)
 
     def unlabelled(self, rows: Rows) -> bool:
         """Returns whether a part other than train and validation has no labels; -1 is a number like any other."""
@@ -90,12 +137,12 @@ class Regression(Task):
         return number
 
     def logits(self, model: Any, batch: Batch) -> torch.Tensor:
-        """Returns the numbers, (batch,) fp32."""
+        """Returns the numbers in the head's unit, (batch,) fp32."""
         return super().logits(model, batch)[:, 0]
 
     def loss(self, logits: torch.Tensor, batch: Batch, *, train: bool) -> tuple[torch.Tensor, int]:
-        """Returns the sum of squared errors over the rows, (batch,) -> () fp32, and how many rows there are."""
-        labels = batch["labels"]
+        """Returns the sum of squared errors in the head's unit, (batch,) -> () fp32, and how many rows there are."""
+        labels = self.scale.shrink(batch["labels"])
         return ((logits - labels) ** 2).sum(), labels.numel()
 
     def num_correct(self, output: StepOutput, batch: Batch) -> None:
@@ -109,15 +156,23 @@ class Regression(Task):
     def fit_goal(self, table: TokenTable, rows: np.ndarray) -> tuple[float, float]:
         """Returns 0 and a hundredth of the variance of the labels of these rows, (batch,)."""
         assert table.labels is not None
-        return 0.0, FIT_SHARE * float(np.var(table.labels[rows])) or FIT_SHARE
+        return 0.0, FIT_SHARE * float(np.var(self.scale.shrink(table.labels[rows]))) or FIT_SHARE
+
+    def unreachable(self, table: TokenTable, rows: np.ndarray) -> tuple[str, str] | None:
+        """Returns why these rows, (batch,), may not be fitted whatever the lr is, and the override that helps."""
+        assert table.labels is not None
+        found = LabelScale(float(np.mean(table.labels)), float(np.std(table.labels)))
+        if not self.scale.is_identity or not found.needed:
+            return None
+        return f"the labels have a {found}, far from what a head begins with", "type task.standardize=true"
 
     def scored(self, output: StepOutput, batch: Batch) -> Scored:
         """Returns predicted and true numbers, both (batch,)."""
-        return {"values": (output.logits, batch["labels"])}
+        return {"values": (self.scale.restore(output.logits), batch["labels"])}
 
     def records(self, output: StepOutput, batch: Batch) -> list[np.ndarray]:
         """Returns the number of each row, () fp32."""
-        return list(output.logits.cpu().numpy())
+        return list(self.scale.restore(output.logits).cpu().numpy())
 
     def prediction_row(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> dict[str, Any]:
         """Returns label and prediction, both numbers; the record is () fp32."""
@@ -132,10 +187,10 @@ class Regression(Task):
         return {"values": (torch.tensor(found), torch.tensor(right))}
 
     def saved_logits(self, lines: list[dict[str, Any]]) -> torch.Tensor:
-        """Returns the predicted numbers, (batch,), of lines of a predictions file."""
+        """Returns the predicted numbers in the head's unit, (batch,), of lines of a predictions file."""
         import torch
 
-        return torch.tensor([line["prediction"] for line in lines])
+        return self.scale.shrink(torch.tensor([line["prediction"] for line in lines]))
 
     def error(self, record: np.ndarray, table: TokenTable, row: int) -> float:
         """Returns the distance of label and prediction; the record is () fp32."""
