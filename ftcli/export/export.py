@@ -17,7 +17,7 @@ from ftcli.export.model_card import card
 from ftcli.export.parity import Folder, expected, prove
 from ftcli.export.stage import staged, vacant
 from ftcli.inference.load import LoadedModel, load_run
-from ftcli.model.output_scale import fold
+from ftcli.run.model import unscale_head
 from ftcli.run.run_dir import RunDir
 from ftcli.storage.run_files import read_record
 
@@ -134,7 +134,7 @@ def _write(finished: LoadedModel, stage: Path, kind: str, wish: Wish) -> Folder:
     made = Folder(stage, head, wish.dtype or held, exact=kind != "merged" and scale.is_identity)
     if not scale.is_identity:
         # Plain libraries know nothing of standardised labels: the folder gives the user's own numbers.
-        fold(finished.model, scale.mean, scale.std)
+        unscale_head(scale, finished.model)
     finished.inputs.tokenizer.save(stage, Path(finished.inputs.source.folder))
     if kind == "plain":
         folder.write_plain(finished.model, stage, made.dtype)

@@ -145,6 +145,17 @@ def scale_head(scale: LabelScale, built: ModelAndPlan) -> list[str]:
     ]
 
 
+def unscale_head(scale: LabelScale, model: torch.nn.Module) -> None:
+    """Brings the head of a trained model, in place, to the labels' own unit, for libraries that know of no other.
+
+    Raises:
+        ConfigError: the head has no bias to do it with.
+    """
+    from ftcli.model.output_scale import fold
+
+    fold(model, scale.mean, scale.std)
+
+
 def _require_adapters(config: RunConfig, adapters: frozenset[str], plan: Plan) -> None:
     """Raises ConfigError where the plan trains none of the adapters that were added."""
     if adapters and not any(adapters & set(phase.trainable) for phase in plan.phases):
