@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from typer.core import TyperGroup
 
 from ftcli import __version__
 from ftcli.cli import check, compare, explain, export, inspect, run, score, verify
-from ftcli.errors import FtcliError
+from ftcli.errors import FtcliError, NoRoomError, Problem
 from ftcli.runtime import garbage_collection as collector
 from ftcli.runtime.timers import process_began
 
@@ -80,6 +81,12 @@ def _root(
     """Options before the command's name."""
 
 
+NO_MEMORY = (
+    "close other programs, or type a smaller trainer.micro_batch_size or trainer.eval_batch_size; "
+    "ftcli resume RUN goes on from the newest checkpoint"
+)
+
+
 def main() -> None:
     """Runs the command line; every error that a user can cause ends in one panel and a documented exit code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -96,6 +103,25 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        # What could say which part did not fit has done so before; this is every other place.
+        _panel(NoRoomError(Problem("memory", "ran out", NO_MEMORY)))
+        sys.exit(NoRoomError.exit_code)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether an allocation failed, a thread's stack included; torch is asked only where it is there already."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+        return True
+    if "torch" not in sys.modules:
+        return False
+    from ftcli.trainer.oom import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _panel(error: FtcliError) -> None:

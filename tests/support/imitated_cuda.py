@@ -107,6 +107,8 @@ class Names(TorchFunctionMode):
             raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first")
         if func in (torch.Tensor.untyped_storage, torch.Tensor.data_ptr) and isinstance(args[0], OnDevice):
             return func(args[0].inner)
+        if func is torch.Tensor.is_pinned:
+            return False
         if func is torch.Tensor.tolist and isinstance(args[0], OnDevice):
             return args[0].inner.tolist()
         if func is torch.Tensor.cuda:
@@ -130,6 +132,17 @@ def own(value: Any) -> Any:
     return torch.device(NAME, 0) if cuda else value
 
 
+def _no_autocast(real: Any) -> Any:
+    """Returns `torch.autocast` that does nothing on the imitated device."""
+
+    def autocast(device_type: Any, *args: Any, **kwargs: Any) -> Any:
+        if ours(device_type):
+            return contextlib.nullcontext()
+        return real(device_type, *args, **kwargs)
+
+    return autocast
+
+
 def install() -> None:
     """Imitates the device in this process, for good."""
     from torch.utils import backend_registration
@@ -145,10 +158,7 @@ def install() -> None:
     for name, value in said.items():
         for module in (torch.cuda, getattr(torch, NAME)):
             setattr(module, name, lambda *_, _value=value, **__: _value)
-    real = torch.autocast
-    torch.autocast = lambda kind, *args, **kwargs: (
-        contextlib.nullcontext() if kind == "cuda" else real(kind, *args, **kwargs)
-    )  # type: ignore
+    torch.autocast = torch.amp.autocast = torch.amp.autocast_mode.autocast = _no_autocast(torch.autocast)  # type: ignore
     torch.__future__.set_swap_module_params_on_conversion(True)
     torch._C._set_multithreading_enabled(False)  # backward in this thread: the device has none of its own
     Factories().__enter__()

@@ -1,0 +1,96 @@
+"""The watch over hostile cases sees what it is there for, and nothing in an honest process."""
+
+# ruff: noqa: PTH - the operations themselves are meant
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def watched(folder: Path, work) -> list[str]:
+    """Does some work in a watched child, and returns what was recorded."""
+    from benchmarks.faults import watch
+
+    (folder / "own").mkdir()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.chdir(folder / "own")
+            watch.watch([folder / "own"], folder / "violations.txt")
+            work(folder)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    return (folder / "violations.txt").read_text().splitlines()
+
+
+def write_inside(folder: Path) -> None:
+    Path("mine.txt").write_text("x")
+    Path("folder").mkdir()
+    Path("mine.txt").rename("folder/other.txt")
+    (folder / "violations.txt").read_text()
+    os.unlink("folder/other.txt")
+
+
+def write_through_a_link(folder: Path) -> None:
+    Path("out").symlink_to(folder)
+    Path("out/x.txt").write_text("x")
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda folder: os.system("true"), "started: os.system"),
+        (lambda folder: subprocess.run(["true"]), "started: subprocess.Popen"),
+        (lambda folder: (folder / "x.txt").write_text("x"), "written outside"),
+        (write_through_a_link, "written outside"),
+        (lambda folder: (folder / "own").rename(folder / "moved"), "changed outside: os.rename"),
+        (lambda folder: (folder / "made").mkdir(), "changed outside: os.mkdir"),
+        (lambda folder: socket.create_connection(("127.0.0.1", 9), timeout=1), "network: socket"),
+    ],
+)
+def test_what_is_not_allowed_is_recorded(tmp_path, work, said):
+    assert any(line.startswith(said) for line in watched(tmp_path, work))
+
+
+def test_work_inside_the_folder_is_no_violation(tmp_path):
+    assert watched(tmp_path, write_inside) == []
+
+
+def test_a_case_is_judged_by_code_output_and_bytes(tmp_path):
+    from benchmarks.faults import hostile, sources
+
+    def judged(said: str, code: int, *, late: bool = False, control: bool = False) -> str | None:
+        (tmp_path / "said.txt").write_text(said)
+        case = sources.Case("one", ["train", "a b"], tmp_path, control=control)
+        return hostile.judge(hostile.Running(case, 0, tmp_path, 0.0), code, late)
+
+    assert judged("fine", 0) is judged("no", 2) is judged("no", 3) is judged("memory: ran out", 1) is None
+    assert judged("fine", 0, control=True) is None and "control ended with 2" in judged("no", 2, control=True)
+    assert (
+        "exit code -11" in judged("", -11)
+        and "exit code 1" in judged("what", 1)
+        and "no end" in judged("", -9, late=True)
+    )
+    assert "traceback" in judged(
+        "Traceback (most recent call last):\n  x\nValueError", 2
+    ) and "ftcli train 'a b'" in judged("", 9)
+    assert "control character" in judged("\x1b[31mred", 2)
+    (tmp_path / "written.json").write_text(f"a {hostile.SECRET} b")
+    assert "secret of the environment is in written.json" in judged("fine", 0)
+
+
+def test_mutations_change_every_format(tmp_path):
+    import random
+
+    from benchmarks.faults import sources
+
+    good = sources.formats(tmp_path / "good")
+    assert set(good) == {".csv", ".tsv", ".jsonl", ".json", ".parquet"}
+    draw = random.Random(1)
+    for file in good.values():
+        content = file.read_bytes()
+        assert sum(sources.mutated(content, draw) != content for _ in range(20)) >= 18
