@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export FTCLI_CACHE ?= $(CURDIR)/$(VENV)/cache
 
-.PHONY: demo test check lint types wheel kills interruptions gpu support bench-methods bench-tasks bench-schedules bench-speed bench-startup bench-quality docs docs-serve reference clean help
+.PHONY: demo test check lint types wheel kills interruptions faults gpu support bench-methods bench-tasks bench-schedules bench-speed bench-startup bench-quality docs docs-serve reference clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -42,6 +42,9 @@ kills: $(BIN)/ftcli  ## real kill -9 at random moments; writes benchmarks/result
 
 interruptions: $(BIN)/ftcli  ## a three-phase run of 60 steps interrupted at each of them
 	FTCLI_EVERY_STEP=1 $(BIN)/python -m pytest tests/trainer/test_phases.py -k interrupt
+
+faults: $(BIN)/ftcli  ## provoked faults, tried and held; writes benchmarks/results/faults.md (an hour and more on two cores)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.faults
 
 gpu:  ## on a machine with a GPU and no network: tests on the device and a throughput table, nine minutes (WHEELS=DIR OUT=DIR)
 	$(PYTHON) benchmarks/gpu/run.py

@@ -8,8 +8,6 @@ for a full disk bytes) and has exit code 1 or 2; the newest checkpoint that was 
 ends with the bytes of the run without faults. A log that cannot be written does not end the run.
 """
 
-# ruff: noqa: PTH - the operations themselves are meant
-
 from __future__ import annotations
 
 import builtins

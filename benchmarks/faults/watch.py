@@ -1,7 +1,5 @@
 """A process watched by an audit hook: what it starts, connects to and writes outside its folder is recorded as it happens."""
 
-# ruff: noqa: PTH - the operations themselves are meant
-
 from __future__ import annotations
 
 import os

@@ -95,6 +95,8 @@ def test_signals_in_real_processes():
 @pytest.mark.parametrize("error", [MemoryError(), OSError(12, "Cannot allocate memory"), RuntimeError("can't start new thread"),
                                    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")])  # fmt: skip
 def test_memory_that_ends_anywhere_is_a_panel(ftcli, tiny, monkeypatch, error):
+    import torch  # noqa: F401 - only what has imported it can meet its errors
+
     from ftcli.run import train
 
     def start(*args, **kwargs):

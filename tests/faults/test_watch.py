@@ -1,7 +1,5 @@
 """The watch over hostile cases sees what it is there for, and nothing in an honest process."""
 
-# ruff: noqa: PTH - the operations themselves are meant
-
 import os
 import socket
 import subprocess
