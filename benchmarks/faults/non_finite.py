@@ -9,6 +9,7 @@ import math
 import random
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,9 @@ def trial(folder: Path, count: int, seed: int) -> figure.Tally:
         words = (
             ["optimizer.weight_decay=0.1", "trainer.micro_batch_size=3"] if number % 2 else ["optimizer=sgd"]
         )
-        build = lambda words=words, n=number: tiny_runs.build_words(
-            folder, folder / f"saved-{n}", words, rows=24, validation=8
-        )[0]  # noqa: E731
-        failure = one(build, kind, value, draw)
+        place = folder / f"saved-{number}"
+        build = partial(tiny_runs.build_words, folder, place, words, rows=24, validation=8)
+        failure = one(lambda build=build: build()[0], kind, value, draw)
         tally.count(f"{value} in {kind}: {failure}" if failure else None)
     return tally
 
