@@ -8,6 +8,7 @@ from typing import Any
 
 from ftcli.errors import Problem, SourceError
 from ftcli.hub.resolve import Source
+from ftcli.model.architecture import DROPOUT_FIELD
 
 MAX_REPEATED = 1000
 """Most layers, experts or heads; DeepNet (Wang et al. 2022, arXiv:2203.00555) has 1,000 layers."""
@@ -30,6 +31,10 @@ def refuse_absurd_numbers(values: dict[str, Any], source: Source) -> None:
     """
     for name, value in _numbers(values, ""):
         field = name.rpartition(".")[2]
+        if value != value or (DROPOUT_FIELD.fullmatch(field) and not 0 <= value <= 1):
+            expected = "a probability" if value == value else "a number"
+            message = f"{source.config_file} has {name}={value}; expected {expected}"
+            raise SourceError(Problem(source.key, message, "use the config.json that came with the weights"))
         least = 1 if _SIZE.fullmatch(field) else None
         most = MAX_REPEATED if _REPEATED.fullmatch(field) else MAX_INT
         if isinstance(value, int) and (value > most or value < (-MAX_INT if least is None else least)):
@@ -38,11 +43,11 @@ def refuse_absurd_numbers(values: dict[str, Any], source: Source) -> None:
             raise SourceError(Problem(source.key, message, "use the config.json that came with the weights"))
 
 
-def _numbers(values: Any, path: str) -> Iterator[tuple[str, int]]:
-    """Yields the whole numbers of a config with their places, without those of label names."""
+def _numbers(values: Any, path: str) -> Iterator[tuple[str, int | float]]:
+    """Yields the numbers of a config with their places, without those of label names."""
     if isinstance(values, bool):
         return
-    if isinstance(values, int):
+    if isinstance(values, int | float):
         yield path, values
     elif isinstance(values, dict):
         for name, value in values.items():

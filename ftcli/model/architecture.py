@@ -25,7 +25,7 @@ _RELATIVE_UNLESS_BIASED = {"deberta", "deberta-v2"}
 
 # hidden_dropout_prob, attention_dropout, resid_pdrop, summary_first_dropout, dropout_rate, ...; not
 # layerdrop, which drops whole layers.
-_DROPOUT_FIELD = re.compile(r"(.*_)?(dropout|pdrop)(_prob|_rate|_p)?")
+DROPOUT_FIELD = re.compile(r"(.*_)?(dropout|pdrop)(_prob|_rate|_p)?")
 
 
 def positions_start_after_pad(hf_config: PreTrainedConfig) -> bool:
@@ -128,9 +128,7 @@ def set_dropout(hf_config: PreTrainedConfig, probability: float) -> list[str]:
     if not 0.0 <= probability < 1.0:
         raise ConfigError(Problem("model.dropout", f"is {probability}; expected a probability in [0, 1)"))
     names = [
-        n
-        for n, value in hf_config.to_dict().items()
-        if _DROPOUT_FIELD.fullmatch(n) and _is_probability(value)
+        n for n, value in hf_config.to_dict().items() if DROPOUT_FIELD.fullmatch(n) and _is_probability(value)
     ]
     if not names:
         message = f"the architecture {hf_config.model_type} has no dropout"

@@ -28,25 +28,46 @@ def load_config(config: ModelConfig, source: Source) -> PreTrainedConfig:
     Raises:
         SourceError: not a config.json, an architecture that transformers does not have, or quantised weights.
     """
-    from transformers import CONFIG_MAPPING
+    from transformers import CONFIG_MAPPING, PreTrainedConfig
 
     values = read_object(source.config_file, source.key)
     refuse_absurd_numbers(values, source)
     kind = values.pop("model_type", None)
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         raise SourceError(_unknown_architecture(source, kind, "auto_map" in values))
+    _refuse_methods(values, kind, source)
     if values.get("quantization_config") and config.weights is Weights.pretrained:
         message = f"{source.origin} has quantised weights; expected float32, float16 or bfloat16"
         raise SourceError(Problem(source.key, message, "use the model that is not quantised"))
     try:
         with quiet_transformers(), without_network():
             made = CONFIG_MAPPING[kind].from_dict(_without_code(values))
-            made.get_text_config()
+            if not isinstance(made.get_text_config(), PreTrainedConfig):
+                raise TypeError("its text_config is no config")
             return made
     # A config class raises whatever a wrong value leads to, and StrictDataclassError; nothing narrower exists.
     except Exception as error:
         message = f"{source.config_file} is not a config of {kind}: {first_line(error)}"
         raise SourceError(Problem(source.key, message)) from error
+
+
+def _refuse_methods(values: dict[str, Any], kind: str, source: Source) -> None:
+    """Raises SourceError for a key that would take the place of a method of the config."""
+    from transformers import CONFIG_MAPPING
+
+    wrong = [
+        key
+        for key in values
+        if callable(getattr(CONFIG_MAPPING[kind], key, None)) and not key.startswith("_")
+    ]
+    if wrong:
+        raise SourceError(
+            Problem(
+                source.key,
+                f"{source.config_file} has the key {wrong[0]!r:.60}, which no config has",
+                "remove it",
+            )
+        )
 
 
 def _unknown_architecture(source: Source, kind: object, has_code: bool) -> Problem:

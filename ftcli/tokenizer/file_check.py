@@ -37,7 +37,7 @@ TRIAL_S = 15.0
 """Seconds that the trial may take; the library and the largest vocabularies load in four."""
 TRIAL = """
 import resource, sys
-resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 from tokenizers import Tokenizer
 made = Tokenizer.from_file(sys.argv[1])
 made.no_truncation()
