@@ -110,10 +110,12 @@ def _undecodable(source: Source, error: UnicodeError, chunk: bytes, encoding: st
     line = number + data[:start].decode(encoding, "ignore").count("\n")
     message = f"byte {data[start]:#04x} is not {'UTF-8' if encoding == 'utf-8' else encoding}"
     hint = "save the file as UTF-8, or type data.encoding=NAME"
-    if number == 1 and start < 4:
-        if compression := compressed_as(data):
-            hint = f"its first bytes are those of a {compression} file: add {compression} to its name"
-        elif data[:2] in BOMS:
+    if number == 1 and (compression := compressed_as(data)):
+        hint = f"its first bytes are those of a {compression} file: add {compression} to its name"
+        if compression == ".zip":
+            hint += ", or save a spreadsheet as csv"
+    elif number == 1 and start < 4:
+        if data[:2] in BOMS:
             hint = f"save the file as UTF-8, or type data.encoding={BOMS[data[:2]]}"
     elif encoding == "utf-8":
         other = "cp1252" if _decodes(chunk, "cp1252") else "latin-1"

@@ -22,6 +22,8 @@ LOOKED_AT = 5
 """Rows that must agree on such a separator."""
 RETURN = "\ufdd0\ufdd1\ufdd0"
 """Three characters that Unicode keeps free for uses like this: no text holds them."""
+EXCEL = re.compile(r'"?sep=([^"\s\w]|\t)"?\r?\n?', re.IGNORECASE)
+"""A first line that names the separator, for Excel."""
 LONE_RETURN = re.compile(r"\r(?!\n)")
 Records = Iterator[tuple[int, list[str]]]
 """(first line, fields) of each row."""
@@ -33,6 +35,8 @@ class Dialect:
 
     separator: str
     quotes: bool
+    first_line: int = 1
+    """2 where the first line only names the separator."""
 
 
 def separator_of(word: str) -> str:
@@ -52,14 +56,17 @@ def csv_pieces(source: Source, options: ReadOptions, rows: int) -> Iterator[Cont
     """RFC 4180: a quoted field may hold separators, quotes (doubled) and line breaks."""
     quotes = options.quotes is not False
     notes: list[str] = []
-    separator = ","
+    separator, first_line = ",", 1
     if options.separator is not None:
         separator = separator_of(options.separator)
+    elif source.again and (found := EXCEL.fullmatch(next(text_lines(source, options.encoding), ""))):
+        separator, first_line = found[1], 2
+        notes.append(f"{source.origin} is separated by {separator!r}, as its first line says")
     elif source.again and (other := _other_separator(source, options, quotes)):
         separator = other
         name = next(name for name, sign in NAMED.items() if sign == other)
         notes.append(f"{source.origin} is separated by {name}s, not by commas (data.separator={name})")
-    yield from _pieces(source, options, Dialect(separator, quotes), notes, rows)
+    yield from _pieces(source, options, Dialect(separator, quotes, first_line), notes, rows)
 
 
 def tsv_pieces(source: Source, options: ReadOptions, rows: int) -> Iterator[Content]:
@@ -174,7 +181,7 @@ def _wrong_width(fields: list[str], width: int, where: str, dialect: Dialect, *,
 
 def _records(source: Source, options: ReadOptions, dialect: Dialect) -> Records:
     """Yields the rows, without the blank lines at the end of the file; a blank line is one empty field."""
-    lines = text_lines(source, options.encoding)
+    lines = islice(text_lines(source, options.encoding), dialect.first_line - 1, None)
     found = _enclosed(lines, source.origin, dialect) if dialect.quotes else _plain(lines, dialect)
     blank: list[int] = []
     for number, fields in found:
@@ -188,7 +195,7 @@ def _records(source: Source, options: ReadOptions, dialect: Dialect) -> Records:
 
 
 def _plain(lines: Iterator[str], dialect: Dialect) -> Records:
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, dialect.first_line):
         text = line.removesuffix("\n").removesuffix("\r")
         yield number, text.split(dialect.separator) if text else []
 
@@ -196,18 +203,35 @@ def _plain(lines: Iterator[str], dialect: Dialect) -> Records:
 def _enclosed(lines: Iterator[str], origin: str, dialect: Dialect) -> Records:
     # The module's limit of 128 KiB a field would refuse long documents.
     csv.field_size_limit(sys.maxsize)
+    lines = _no_space_before_quotes(lines, origin, dialect)
     reader = csv.reader(_returns_kept(lines), delimiter=dialect.separator, strict=True)
-    line = 1
+    line = dialect.first_line
     try:
         for fields in reader:
             yield (
                 line,
                 [field.replace(RETURN, "\r") for field in fields] if RETURN in "".join(fields) else fields,
             )
-            line = reader.line_num + 1
+            line = reader.line_num + dialect.first_line
     except csv.Error as error:
         hint = 'a quote in a quoted text is written ""; data.quotes=false: quotes are text'
         raise DataError(Problem(f"{origin}:{line}", f"is not valid csv: {error}", hint)) from error
+
+
+def _no_space_before_quotes(lines: Iterator[str], origin: str, dialect: Dialect) -> Iterator[str]:
+    """Refuses `1, "a text"`: by RFC 4180 its quotes are part of the text, and commas in it separate.
+
+    Within a quoted field a quote that ends nothing is doubled, so there is no other reading of such a line.
+    """
+    sign = re.escape(dialect.separator)
+    pattern = re.compile(f'{sign} +"(?!["\r\n{sign}])')
+    for number, line in enumerate(lines, dialect.first_line):
+        if ' "' in line and pattern.search(line):
+            hint = "remove the spaces between separators and quotes"
+            raise DataError(
+                Problem(f"{origin}:{number}", "has a space before a quote that encloses a text", hint)
+            )
+        yield line
 
 
 def _returns_kept(lines: Iterator[str]) -> Iterator[str]:

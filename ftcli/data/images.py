@@ -13,7 +13,7 @@ from ftcli.batching.image_files import ImageRows, Place, read_idx
 from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows
 from ftcli.config.registry import register
 from ftcli.config.schema import DataConfig
-from ftcli.data.opening import missing
+from ftcli.data.opening import folder_at
 from ftcli.data.splits import NAMES
 from ftcli.data.splitting import ensure_validation, limit_parts
 from ftcli.errors import ConfigError, DataError, Problem, SourceError
@@ -75,7 +75,7 @@ def build(
         raise ConfigError(*problems)
     assert config.path is not None
     decisions: list[str] = []
-    parts = _read_parts(config, Path(config.path).expanduser().absolute(), decisions)
+    parts = _read_parts(config, folder_at(config.path, "data.path").absolute(), decisions)
     if needs_train:
         if "train" not in parts:
             held = " and ".join(rows.origin for rows in parts.values())
@@ -89,8 +89,6 @@ def build(
 
 def _read_parts(config: ImagesConfig, folder: Path, decisions: list[str]) -> dict[str, Rows]:
     """Returns part -> rows, from sub-folders or, where there are none, from idx files."""
-    if not folder.is_dir():
-        raise SourceError(missing(folder, "data.path"))
     if found := _by_name({p.name: p for p in folder.iterdir() if p.is_dir()}, NAMES, folder):
         return {part: _class_folders(config, part, place, decisions) for part, place in found.items()}
     images = {m["name"]: p for p in sorted(folder.iterdir()) if (m := IDX.fullmatch(p.name))}

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ftcli.config.shell_word import shell_word
 from ftcli.errors import DataError, FtcliError, Problem, SourceError, nearest
 
 CHUNK_BYTES = 1 << 16
@@ -61,7 +62,10 @@ class Source:
         except FtcliError:
             raise
         except DAMAGE as error:
-            raise DataError(Problem(self.origin, f"cannot be read: {_reason(error)}")) from error
+            hint = "fetch the file again, or take the suffix off its name if it is not compressed"
+            packed = Path(self.origin).suffix in COMPRESSIONS
+            message = f"cannot be read: {_reason(error)}"
+            raise DataError(Problem(self.origin, message, hint if packed else "")) from error
 
     def content(self) -> bytes:
         """Returns all its bytes."""
@@ -103,7 +107,7 @@ def source_of(file: Path, key: str) -> Source:
         raise SourceError(missing(file, key)) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(Problem(key, f"{file} cannot be read: {reason}")) from error
+        raise SourceError(Problem(key, f"{str(file)[:200]} cannot be read: {reason}")) from error
     return Source(str(file), lambda: _opened(file))
 
 
@@ -176,13 +180,73 @@ def _no_file(file: Path, key: str, mode: int) -> Problem:
     return Problem(key, f"{file} cannot be read: it is {what}, not a file", hint)
 
 
+def expanded(path: str | Path) -> Path:
+    """Returns a path with `~` replaced; one of an unknown user stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def is_file(path: Path) -> bool:
+    """Returns whether there is such a file that may be looked at."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Returns whether there is such a folder that may be looked at."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def folder_at(path: str, key: str) -> Path:
+    """Returns a folder that is there and can be listed.
+
+    Args:
+        path: as the user typed it.
+        key: what the user typed to name it, for messages.
+
+    Raises:
+        SourceError: there is none, or it cannot be listed.
+    """
+    try:
+        folder = expanded(path)
+        if folder.is_file():
+            raise SourceError(
+                Problem(key, f"{path} is a file", f"type {shell_word('data.files.train', path)}")
+            )
+        if not folder.is_dir():
+            raise SourceError(missing(folder, key))
+        next(folder.iterdir(), None)
+    except SourceError:
+        raise
+    except (OSError, ValueError) as error:  # a name too long, a NUL byte, no permission
+        raise SourceError(Problem(key, f"{path[:200]} cannot be read: {_reason(error)}")) from error
+    return folder
+
+
 def missing(file: Path, key: str) -> Problem:
     """Returns the problem of a file or folder that is not there, with what is near it."""
-    if not file.parent.is_dir():
+    if not is_folder(file.parent):
         return Problem(key, f"there is no {file}", f"the folder {file.parent} does not exist either")
     near = nearest(file.name, [entry.name for entry in file.parent.iterdir()])
     hint = "did you mean " + " or ".join(str(file.parent / name) for name in near) + "?"
     return Problem(key, f"there is no {file}", hint if near else f"look into {file.parent}")
+
+
+def not_rows(head: bytes) -> str:
+    """Returns what a file's first bytes say it is, where that is no file of rows whatever its name; else ''."""
+    start = head[:64].lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself: type git lfs pull in its folder"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "is a web page, such as a page to sign in, and not the file: fetch it again"
+    return ""
 
 
 def compressed_as(head: bytes) -> str:

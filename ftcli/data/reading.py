@@ -19,7 +19,7 @@ from ftcli.data.content import Content, ReadOptions, joined
 from ftcli.data.decoding import check_encoding, is_utf8_after_all, text_lines
 from ftcli.data.delimited import csv_pieces, tsv_pieces
 from ftcli.data.json_rows import json_pieces, jsonl_names, jsonl_pieces, squad_pieces
-from ftcli.data.opening import Source, source_of, split_name, stdin_source
+from ftcli.data.opening import Source, expanded, not_rows, source_of, split_name, stdin_source
 from ftcli.errors import DataError, Problem, SourceError
 
 PIECE_ROWS = 4096
@@ -131,7 +131,7 @@ def pieces(
             stdin_source(again=suffix not in (".jsonl", ".conll", ".conllu", ".txt")),
         )
     else:
-        path = Path(source).expanduser()
+        path = expanded(source)
         opened = source_of(path, key)
         reader, notes = _reader_of(path, source, key, options)
     names: list[str] | None = None
@@ -210,6 +210,9 @@ def _reader_of(file: Path, origin: str, key: str, options: ReadOptions) -> tuple
 def _settled(source: Source, reader: Reader, options: ReadOptions) -> tuple[ReadOptions, list[str]]:
     """Returns the options that a file is read by, and a line where its encoding is not the one that was said."""
     check_encoding(options.encoding)
+    if source.again and (reason := not_rows(next(source.chunks(), b""))):
+        message, _, hint = reason.partition(": ")
+        raise DataError(Problem(source.origin, message, hint))
     if reader is parquet_pieces or not is_utf8_after_all(source, options.encoding):
         return options, []
     line = f"{source.origin} is UTF-8 and is read so; data.encoding={options.encoding} is for other files"

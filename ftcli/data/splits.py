@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ftcli.config.shell_word import shell_word
 from ftcli.data.content import Content, ReadOptions
-from ftcli.data.opening import missing, split_name
+from ftcli.data.opening import folder_at, is_file, is_folder, split_name
 from ftcli.data.reading import DEFAULTS, SUFFIXES, read_file, read_shards
 from ftcli.errors import DataError, Problem, SourceError
 
@@ -38,13 +38,9 @@ def find_parts(path: str, subset: str | None = None, key: str = "data.path") -> 
         SourceError: no such folder, or nothing in it is named like a part.
         DataError: two files for one part, or shards that are missing.
     """
-    folder = Path(path).expanduser()
-    if folder.is_file():
-        raise SourceError(Problem(key, f"{path} is a file", f"type {shell_word('data.files.train', path)}"))
-    if not folder.is_dir():
-        raise SourceError(missing(folder, key))
+    folder = folder_at(path, key)
     for place in (folder, folder / "data", *([folder / subset] if subset else [])):
-        if place.is_dir() and (found := _parts_in(place)):
+        if is_folder(place) and (found := _parts_in(place)):
             return found
     raise SourceError(_nothing_found(folder, key))
 
@@ -53,7 +49,7 @@ def _parts_in(folder: Path) -> dict[str, list[Path]]:
     candidates: dict[str, dict[str, list[Path]]] = {part: {} for part in NAMES}
     for file in sorted(folder.iterdir()):
         stem, suffix, compression = split_name(file)
-        if suffix not in SUFFIXES or not file.is_file():
+        if suffix not in SUFFIXES or not is_file(file):
             continue
         shard = SHARD.fullmatch(stem)
         name = shard["name"] if shard else stem
@@ -89,7 +85,7 @@ def _nothing_found(folder: Path, key: str) -> Problem:
 
 def files_hint(folder: Path) -> str:
     """Returns the words that name the files of a folder which may be its training and its validation part."""
-    usable = [entry for entry in sorted(folder.iterdir()) if entry.is_file() and _may_hold_rows(entry)]
+    usable = [entry for entry in sorted(folder.iterdir()) if is_file(entry) and _may_hold_rows(entry)]
     words = []
     for part in ("train", "validation"):
         named = [file for file in usable if any(name in file.name.casefold() for name in NAMES[part])]

@@ -18,6 +18,7 @@ from ftcli.data.content import Content, ReadOptions
 from ftcli.data.decoding import check_encoding
 from ftcli.data.delimited import separator_of
 from ftcli.data.nested import add_nested
+from ftcli.data.opening import expanded, folder_at, is_folder
 from ftcli.data.reading import DEFAULTS, read_file
 from ftcli.data.saved import is_saved, read_saved
 from ftcli.data.splits import NAMES, files_hint, find_parts, match_splits, read_part
@@ -165,7 +166,7 @@ def read_rows(
     Raises:
         SourceError, DataError: as `build`.
     """
-    path = Path(file).expanduser()
+    path = expanded(file)
     rows = as_rows(read_file(path, key, options), str(path), fields, name)
     check_columns(rows, fields, needs_label=needs_label)
     check_texts(rows, fields)
@@ -195,7 +196,7 @@ def _read_parts(config: TextConfig, decisions: list[str], needs_train: bool) -> 
     errors: list[FtcliError] = []
     for part, file in named.items():
         try:
-            place = Path(file).expanduser()
+            place = expanded(file)
             content = read_file(place, f"data.files.{part}", config.reading())
             decisions += [f"{part}: {note}" for note in content.notes]
             parts[part] = _rows(part, content, str(place), config.columns)
@@ -233,7 +234,7 @@ def _bundled_folder(name: str) -> Path:
 
 
 def _from_folder(config: TextConfig, folder: str, named: set[str], decisions: list[str]) -> dict[str, Rows]:
-    if is_saved(place := Path(folder).expanduser()):
+    if is_saved(place := folder_at(folder, "data.path")):
         contents = read_saved(place)
         found = match_splits(contents, folder)
         return {
@@ -283,6 +284,6 @@ def _require_train(config: TextConfig, parts: dict[str, Rows]) -> None:
     if "train" not in parts:
         held = " and ".join(f"a {name} part ({rows.origin})" for name, rows in parts.items())
         hint = "type data.files.train=FILE"
-        if config.path and (folder := Path(config.path).expanduser()).is_dir():
+        if config.path and is_folder(folder := expanded(config.path)):
             hint = files_hint(folder)
         raise DataError(Problem("data.files.train", f"there is no training part, only {held}", hint))

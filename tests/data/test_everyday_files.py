@@ -1,7 +1,9 @@
 """Files as people have them: without a header, with odd names, other encodings, of other tools; read right, or answered by a word."""
 
 import datetime
+import gzip
 import json
+import lzma
 import os
 import shlex
 
@@ -15,6 +17,8 @@ from ftcli.batching.rows import Field, Kind
 from ftcli.config.overrides import parse_overrides, parse_value
 from ftcli.config.schema import ColumnsConfig, FilesConfig
 from ftcli.data.content import ReadOptions
+from ftcli.data.images import ImagesConfig
+from ftcli.data.images import build as build_images
 from ftcli.data.reading import parse, read_file
 from ftcli.data.text import FileFormat, TextConfig, build
 from ftcli.errors import FtcliError
@@ -31,7 +35,7 @@ def folder_of(tmp_path, **files):
 
 def problem(config, **options):
     with pytest.raises(FtcliError) as caught:
-        build(config, seed=0, **options)
+        (build_images if isinstance(config, ImagesConfig) else build)(config, seed=0, **options)
     return caught.value.problems[0]
 
 
@@ -303,3 +307,32 @@ def test_columns_that_nobody_asks_for_are_never_read(tmp_path):
     assert whole.columns["text"] == ["a", "b"] and len(whole.columns["image"]) == 2
     with pytest.raises(FtcliError, match="No such file"):
         list(whole.columns["image"])
+
+
+@pytest.mark.parametrize(("name", "data", "said", "hint"), [
+    ("train__csv", gzip.compress(b"text,label\na,1\n"), "is not UTF-8", "add .gz to its name"),
+    ("train__csv", b"PK\x03\x04sheet\xff", "is not UTF-8", "save a spreadsheet as csv"),
+    ("train__csv__gz", b"text,label\na,1\n", "cannot be read", "take the suffix off its name"),
+    ("train__csv__xz", lzma.compress(b"text,label\na,1\n")[:-9], "cannot be read", "fetch the file again"),
+    ("train__csv", b"<!DOCTYPE html>\n<html>", "is a web page", "fetch it again"),
+    ("train__parquet", b"version https://git-lfs.github.com/spec/v1\noid", "is a pointer of Git LFS", "type git lfs pull"),
+    ("train__tsv", b"text,label\na,1\n", "has no column 'text'", "type data.separator=comma"),
+    ("train__csv", b'label, text\n1, "a, b"\n', "has a space before a quote", "remove the spaces"),
+])  # fmt: skip
+def test_a_file_that_is_not_what_its_name_says(tmp_path, name, data, said, hint):
+    found = problem(TextConfig(path=folder_of(tmp_path, **{name: data}), validation_share=0.5))
+    assert said in found.message and hint in found.hint
+
+
+def test_a_first_line_may_name_the_separator_for_excel(tmp_path):
+    path = folder_of(tmp_path, train__csv="sep=|\r\ntext|label\r\na, b|1\r\nc|1\r\n")
+    rows = build(TextConfig(path=path, validation_share=0.5), seed=0)
+    assert sorted(rows.train.columns["text"] + rows.validation.columns["text"]) == ["a, b", "c"]
+    assert rows.decisions[0].endswith("train.csv is separated by '|', as its first line says")
+    assert {rows.train.place(0)["line"], rows.validation.place(0)["line"]} == {3, 4}
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "~nobody-of-this-name/x", "/dev/null"])
+def test_paths_that_cannot_be(path):
+    for config in (TextConfig(path=path), TextConfig(files=FilesConfig(train=path)), ImagesConfig(path=path)):
+        assert problem(config).key in ("data.path", "data.files.train")
