@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from typing import Annotated, Any
@@ -91,6 +92,9 @@ def main() -> None:
     """Runs the command line; every error that a user can cause ends in one panel and a documented exit code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     collector.relax()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is written as an escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(obj=process_began())
     except FtcliError as error:

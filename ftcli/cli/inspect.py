@@ -41,14 +41,14 @@ def config(words: Words = None, as_json: Json = False) -> None:
     from ftcli.config.compose import load
     from ftcli.config.saved import render_config
     from ftcli.config.validate import problems_of
-    from ftcli.console.console import json_text, safe
+    from ftcli.console.console import json_text, safe, utf8_stdout
     from ftcli.errors import ConfigError
 
     composed = load(words or [])
     if as_json:
         values = OmegaConf.to_container(composed.values, resolve=True, enum_to_str=True)
         print(json_text({"recipe": composed.config.recipe, "choices": composed.config.choices, "values": values,
-                          "origins": composed.origins, "notes": composed.notes}))  # fmt: skip
+                          "origins": composed.origins, "notes": composed.notes}), file=utf8_stdout())  # fmt: skip
     else:
         sys.stdout.write("".join(f"# {safe(note)}\n" for note in composed.notes))
         text = render_config(composed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import math
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.panel import Panel
@@ -41,6 +42,14 @@ def safe(value: object) -> str:
 
 def _escaped(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def utf8_stdout() -> TextIO:
+    """Returns stdout, set to UTF-8, which JSON is by definition (RFC 8259), whatever encoding the terminal has."""
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and codecs.lookup(out.encoding).name != "utf-8":
+        out.reconfigure(encoding="utf-8")
+    return out
 
 
 def json_text(values: Any, default: Callable[[Any], str] | None = None) -> str:
@@ -162,7 +171,7 @@ class Screen:
     def result(self, values: dict[str, Any]) -> None:
         """Prints the command's result as JSON on stdout, when --json was given."""
         if self.as_json:
-            print(json_text(values))
+            print(json_text(values), file=utf8_stdout())
 
     # The methods of the trainer's Reporter: `note`, and the three below.
 

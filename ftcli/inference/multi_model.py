@@ -78,6 +78,11 @@ def evaluate_several(
         screen.note(
             f"these are not the same {part} rows: each run's figures are of its own, so they do not compare"
         )
+    scored: dict[str, list[str]] = {}
+    for name, one in found.items():
+        scored.setdefault(one["data"], []).append(name)
+    names = {origin: f" ({', '.join(own)})" if len(scored) > 1 else "" for origin, own in scored.items()}
+    screen.notes(f"data: {origin}{own}" for origin, own in names.items())
     screen.note(sharing_line(shared))
     return {
         "runs": [{"run": name, **one} for name, one in found.items()],

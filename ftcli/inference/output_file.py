@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from ftcli.console.console import utf8_stdout
 from ftcli.errors import ConfigError, Problem, RunDirError
 from ftcli.run.run_dir import RunDir
 
@@ -103,7 +103,7 @@ def opened(target: str, key: str = "--output") -> Iterator[TextIO]:
         RunDirError: the file cannot be written.
     """
     if target == "-":
-        yield sys.stdout
+        yield utf8_stdout()
         return
     path = Path(target)
     # A name nobody can guess, opened as new: in a shared folder a link under a known name could lie in wait.

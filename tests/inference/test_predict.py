@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -164,3 +165,26 @@ def test_rows_of_a_drawn_part_name_their_file_and_line(ftcli, tiny, tmp_path):
         assert Path(row["file"]).name == "train.tsv"
         assert source[row["line"] - 1].split("\t")[1] == row["label"]
     assert len({row["line"] for row in saved}) == len(saved)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_of_another_encoding_is_no_traceback(trained, monkeypatch, tmp_path, encoding):
+    from ftcli.cli.app import main
+
+    (tmp_path / "in.csv").write_text("text\nthe film was gööd €\n", encoding="utf-8")
+    for arguments in (
+        ["predict", str(trained), "-i", str(tmp_path / "in.csv")],
+        ["compare", "rüns/€", "rüns/b"],
+    ):
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+        monkeypatch.setattr("sys.stdout", out)
+        monkeypatch.setattr("sys.stderr", err)
+        monkeypatch.setattr("sys.argv", ["ftcli", *arguments])
+        with contextlib.suppress(SystemExit):
+            main()
+        out.flush()
+        err.flush()
+        if arguments[0] == "predict":
+            assert json.loads(out.buffer.getvalue().decode("utf-8"))["text"] == "the film was gööd €"
+        else:
+            assert b"\\u20ac" in err.buffer.getvalue() and b"Traceback" not in err.buffer.getvalue()

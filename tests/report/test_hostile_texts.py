@@ -54,7 +54,7 @@ def test_every_command_shows_hostile_texts_as_text(ftcli, hostile, capsys):
     inert(ftcli("evaluate", str(run), "--json"))
     shutil.copytree(run, "other[bold]", symlinks=True)
     shown = inert(ftcli("evaluate", str(run), "other[bold]"))
-    assert "other[bold]" in shown
+    assert "other[bold]" in shown and f"data: {hostile}/validation.jsonl" in shown
     shown = inert(ftcli("compare", str(run), "other[bold]"))
     assert r"run\x1b[31m[red]" in shown and "other[bold]" in shown
     inert(ftcli("compare", str(run), "other[bold]", "--json"))
