@@ -43,8 +43,10 @@ class Tally:
         """Counts one try; None: it held."""
         self.tried += 1
         if failure:
-            self.failures.append(failure)
-            print(f"NOT HELD: {failure}", flush=True)
+            # Hostile words may hold what no terminal and no UTF-8 file takes.
+            shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in failure)
+            self.failures.append(shown)
+            print(f"NOT HELD: {shown}", flush=True)
 
 
 Trial = Callable[[Path, int, int], Tally]

@@ -9,6 +9,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from benchmarks.faults import figure
@@ -52,7 +53,7 @@ def images(folder: Path, count: int, seed: int) -> Iterator[Case]:
     model = tiny_models.write_model(folder / "model", "vit")
     (folder / "made").mkdir()
     hostile = hostile_images(folder / "made", count - 1, seed)
-    for number, (name, place) in enumerate([("control", None), *hostile]):
+    for number, (name, place) in enumerate(chain([("control", None)], hostile)):
         own = folder / f"case-{number}"
         for label in ("a", "b"):
             for part in ("train", "validation"):
@@ -136,8 +137,77 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
     return content
 
 
+def training(folder: Path) -> list[str]:
+    """Writes a tiny model and rows; returns the words that train on them for one step."""
+    model = tiny_models.write_model(folder / "model", "bert")
+    rows = tiny_models.write_rows(folder / "rows")
+    return ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=24", "data=text", f"data.path={rows}",
+            "data.accept=[overlap]", "trainer.batch_size=8", "trainer.precision=fp32", "trainer.max_steps=1", "logger=jsonl"]  # fmt: skip
+
+
+def commands(folder: Path, many: Iterator[tuple[str, list[str]]]) -> Iterator[Case]:
+    """Gives each list of words to `train`, `config`, `explain` and a dry run in turn, behind words that would train; a control comes first."""
+    base = training(folder)
+    for number, (name, words) in enumerate(chain([("control", [])], many)):
+        own = folder / f"case-{number}"
+        own.mkdir()
+        kind = number % 4
+        command = ["train", "config", "explain", "train"][kind]
+        ending = [["--run-dir", "run"], [], [], ["--dry-run"]][kind]
+        yield Case(name, [command, *base, *words, *ending], own, control=not number)
+
+
+def words(folder: Path, count: int, seed: int) -> Iterator[Case]:
+    """Words with every key of the schema and odd values, odd keys and flags."""
+    from fuzzed_words import fuzzed_words
+
+    folder.mkdir(parents=True)
+    return commands(folder, fuzzed_words(count - 1, seed))
+
+
+def schedules(folder: Path, count: int, seed: int) -> Iterator[Case]:
+    """Schedule files, whole and spoiled."""
+    from hostile_schedules import hostile_schedules
+
+    made = hostile_schedules(folder / "made", count - 1, seed)
+    return commands(folder, ((name, ["freezing=schedule", f"freezing.file={file}"]) for name, file in made))
+
+
+def configs(folder: Path, count: int, seed: int) -> Iterator[Case]:
+    """Recipes, whole and spoiled."""
+    from hostile_configs import hostile_configs
+
+    made = hostile_configs(folder / "made", count - 1, seed)
+    return commands(folder, ((name, [f"recipe={file}"]) for name, file in made))
+
+
+def models(folder: Path, count: int, seed: int) -> Iterator[Case]:
+    """Model folders, checked, explained and trained on; a control of each command comes first."""
+    from hostile_models import hostile_models
+
+    base = [word for word in training(folder) if not word.startswith(("model.path=", "model.weights="))]
+    good = tiny_models.write_model(folder / "good", "bert")
+    hostile = hostile_models(folder / "made", count - 1, seed)
+    for number, (name, place) in enumerate(chain([("control", good)], hostile)):
+        own = folder / f"case-{number}"
+        own.mkdir()
+        if number:
+            place.rename(own / "model")
+            place.mkdir()  # the generator removes it
+        else:
+            shutil.copytree(place, own / "model")
+        kind = number % 3
+        command = ["train", "check-data", "explain"][kind]
+        weights = ["model.weights=random"] if not number else []
+        yield Case(name, [command, *base, *weights, f"model.path={own / 'model'}", *(["--run-dir", "run"] if not kind else [])], own, control=not number)  # fmt: skip
+
+
 SOURCES = {
-    "data": Source("data files of each format, mutated", 10_000, data),
+    "words": Source("fuzzed words", 1000, words),
+    "schedules": Source("hostile schedule files", 500, schedules),
+    "data": Source("data files of each of five formats, mutated", 10_000, data),
+    "configs": Source("hostile recipes", 300, configs),
+    "models": Source("hostile model folders", 300, models),
     "images": Source("hostile images", 150, images),
 }
 """Name -> source; the name is the argument of `python -m benchmarks.faults.hostile`."""

@@ -26,6 +26,8 @@ CODE = ("pickle.find_class", "code.__new__", "ctypes.dlopen")
 PATHS = {"os.rename": 2, "os.remove": 1, "os.rmdir": 1, "os.mkdir": 1, "os.link": 2, "os.symlink": 2, "os.truncate": 1, "os.chmod": 1,
          "shutil.rmtree": 1, "shutil.move": 2}  # fmt: skip
 """Event -> how many of its first arguments are paths that change."""
+HONEST = (["git", "rev-parse", "HEAD"], ["uname", "-p"])
+"""Programs that ftcli itself starts, for environment.json; their words are fixed."""
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CANARY = "FTCLI_CANARY"
 SECRETS = (CANARY, "HF_TOKEN", "AWS_SECRET_ACCESS_KEY")
@@ -63,7 +65,9 @@ def watch(allowed: list[Path], violations: Path) -> None:
             return
         busy = True
         try:
-            if event in STARTS:
+            if event == "subprocess.Popen" and list(args[1]) in HONEST:
+                pass
+            elif event in STARTS:
                 note(f"started: {event} {args!r}")
             elif event in CONNECTS and not _local(args):
                 note(f"network: {event} {args!r}")
