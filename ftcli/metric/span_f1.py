@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from ftcli.config.registry import register
 from ftcli.metric import Metric, require_rows
+from ftcli.metric._spans import entities, scheme_of
 
 
 @register("metric")
 class SpanF1(Metric):
-    """Entities are read from tags by seqeval, in the lenient way of conlleval: BIO, IOB1 and IOB2 alike."""
+    """Entities are read in the scheme of the tags: BIO as conlleval does, IOBES and BILOU strictly (`_spans.py`)."""
 
     kinds = ("tags",)
     takes = "class"
@@ -30,10 +31,9 @@ class SpanF1(Metric):
 
     def update(self, predictions: list[list[str]], labels: list[list[str]]) -> None:
         """Adds rows of tags, one a word."""
-        from seqeval.metrics.sequence_labeling import get_entities
-
+        scheme = scheme_of(self.labels or {tag for row in (*predictions, *labels) for tag in row})
         for found_tags, right_tags in zip(predictions, labels, strict=True):
-            found, right = set(get_entities(found_tags)), set(get_entities(right_tags))
+            found, right = entities(found_tags, scheme), entities(right_tags, scheme)
             self.both.update(kind for kind, *_ in found & right)
             self.found.update(kind for kind, *_ in found)
             self.right.update(kind for kind, *_ in right)

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 
 from ftcli.metric._answers import normalised
+from ftcli.metric._spans import entities, scheme_of
 from ftcli.report.summary import Summary, as_mapping, as_number, json_safe
 from ftcli.storage.plain_file import read_plain_text
 
 ENTITY_TAG = re.compile(r"[BIESLU]-.+")
 """A tag of an entity in the schemes BIO, IOBES and BILOU."""
-AS_IOBES = {"L": "E", "U": "S"}
-"""First letters of BILOU -> those of IOBES that mean the same."""
 
 
 MAX_BYTES = 1 << 31
@@ -70,20 +69,12 @@ class Predictions:
 
     def entities(self) -> tuple[np.ndarray, list[set[Any]]]:
         """Returns (num_rows, 3) int64, entities that are right, predicted, and labelled; and those of each row that are right."""
-        found = [entities_of(guess) for guess in self.guesses]
-        labelled = [entities_of(label) for label in self.labels]
+        scheme = scheme_of({tag for row in (*self.guesses, *self.labels) for tag in row})
+        found = [entities(guess, scheme) for guess in self.guesses]
+        labelled = [entities(label, scheme) for label in self.labels]
         right = [a & b for a, b in zip(found, labelled, strict=True)]
         sums = [[len(r), len(f), len(t)] for r, f, t in zip(right, found, labelled, strict=True)]
         return np.array(sums), right
-
-
-def entities_of(tags: list[str]) -> set[Any]:
-    """Returns (type, first word, last word) of each entity, as span-f1 reads them."""
-    from seqeval.metrics.sequence_labeling import get_entities
-
-    return set(
-        get_entities([AS_IOBES.get(tag[:1], tag[:1]) + tag[1:] if "-" in tag else tag for tag in tags])
-    )
 
 
 def read_predictions(summary: Summary, letter: str, part: str) -> Predictions:

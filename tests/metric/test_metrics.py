@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 
 from ftcli.config.registry import lookup, split_name
 from ftcli.errors import ConfigError
+from ftcli.metric._spans import entities, scheme_of
 
 LABELS = ["a", "b", "c", "d", "e"]
 ALL = ["accuracy", "auroc", "balanced-accuracy", "ece", "f1", "f1@micro", "hits@2", "log-loss", "map@3", "mcc",
@@ -165,6 +166,38 @@ def test_entities_equal_seqeval():
     assert feed(build("span-f1"), found, right, batch=3) == pytest.approx(f1_score(right, found))
     # per: 3 of 4 found are right, 3 of 3 are found; loc: 0 of 2 found, 2 there
     assert feed(build("span-f1@class"), found, right) == pytest.approx({"per": 6 / 7, "loc": 0.0})
+
+
+@pytest.mark.parametrize(("scheme", "letters"), [("BILOU", "BILU"), ("IOBES", "BIES")])
+def test_strict_schemes_equal_seqeval(scheme, letters):
+    import random
+
+    from seqeval.metrics import f1_score
+    from seqeval.scheme import BILOU, IOBES
+
+    draw = random.Random(3)
+    names = ["O", *(f"{letter}-{kind}" for letter in letters for kind in ("x", "y"))]
+    lengths = [draw.randint(1, 6) for _ in range(300)]
+    right, found = ([draw.choices(names, k=length) for length in lengths] for _ in range(2))
+    expected = f1_score(right, found, mode="strict", scheme={"BILOU": BILOU, "IOBES": IOBES}[scheme])
+    assert 0 < expected < 1 and scheme_of(names).name == scheme.lower()
+    assert feed(build("span-f1", labels=names), found, right, batch=7) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("ORG ORG O EVENT LOC", {("ORG", 0, 1), ("EVENT", 3, 3), ("LOC", 4, 4)}),
+        ("B_x I_x O", {("x", 0, 1)}),
+        ("x-B x-I y-I", {("x", 0, 1), ("y", 2, 2)}),
+        ("B I O I", {("_", 0, 1), ("_", 3, 3)}),
+        ("I-x I-x B-x", {("x", 0, 1), ("x", 2, 2)}),
+        ("B-x I-x L-x U-y I-y", {("x", 0, 2), ("y", 3, 3)}),
+        ("S-x B-y E-x B-y E-y", {("x", 0, 0), ("y", 3, 4)}),
+    ],
+)
+def test_entities_of_every_scheme(tags, expected):
+    assert entities(tags.split(), scheme_of(tags.split())) == expected
 
 
 @pytest.mark.parametrize("name", ALL)

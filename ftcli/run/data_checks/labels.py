@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ftcli.batching.token_table import TokenTable
+from ftcli.metric._spans import scheme_of
 from ftcli.run.data_checks.findings import Finding, Level
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def check_labels(
     found = (
         [] if typed else [*_twins(names), *_invisible(names), *_structure(names), *_separators(task, names)]
     )
-    if "tags" in table.extras and table.groups is None:
-        found += _first_words(names, table)
+    if "tags" in task.kinds:
+        found += [_scheme(names), *_first_words(names, table)]
     return [*found, *_from_one(task, counts)]
 
 
@@ -132,6 +133,11 @@ def _separators(task: Task, names: Sequence[str]) -> list[Finding]:
 
 def _pieces(name: str, separator: str) -> list[str]:
     return [piece.strip() for piece in name.split(separator) if piece.strip()]
+
+
+def _scheme(names: Sequence[str]) -> Finding:
+    scheme = scheme_of(names)
+    return Finding("tags", Level.fact, f"the tags' scheme, as span-f1 reads it: {scheme.value}")
 
 
 def _first_words(names: Sequence[str], table: TokenTable) -> list[Finding]:

@@ -15,9 +15,8 @@ def findings(values, name="sequence-classification", labels=None, texts=None, **
     rows = make(text=texts or [f"x{i}" for i in range(len(values))], label=values)
     built.learn_labels(parts(rows))
     table = built.encode(rows, Letters())
-    return {
-        f.name: f for f in check_labels(built, table, built.label_counts(table), typed=labels is not None)
-    }
+    found = check_labels(built, table, built.label_counts(table), typed=labels is not None)
+    return {f.name: f for f in found if f.level is not Level.fact}
 
 
 @pytest.mark.parametrize(
@@ -115,3 +114,15 @@ def test_a_place_of_multi_hot_lists_may_have_no_row(values, level):
     counts = built.label_counts(built.encode(rows, Letters()))
     found = check_balance({"train": counts}, places=built.labels_are_places)
     assert [(f.level, "'b'" in f.text) for f in found if f.name == "class-missing"] == [(level, True)]
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"), [("B-x I-x O", "BIO"), ("B-x E-x S-x", "IOBES"), ("U-x L-x O", "BILOU"), ("x y O", "without prefixes")]
+)  # fmt: skip
+def test_the_scheme_of_tags_is_named(tags, said):
+    built = task("token-classification")
+    rows = make(text=["a b c"], label=[tags])
+    built.learn_labels(parts(rows))
+    table = built.encode(rows, Letters())
+    (fact,) = (f for f in check_labels(built, table, built.label_counts(table)) if f.name == "tags")
+    assert fact.level is Level.fact and said in fact.text
