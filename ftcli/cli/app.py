@@ -15,6 +15,7 @@ from ftcli import __version__
 from ftcli.cli import check, compare, explain, export, inspect, run, score, verify
 from ftcli.errors import FtcliError, NoRoomError, Problem
 from ftcli.runtime import garbage_collection as collector
+from ftcli.runtime.stopping import Stopped, raising_stopped
 from ftcli.runtime.timers import process_began
 
 
@@ -96,7 +97,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is written as an escape
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(obj=process_began())
+        with raising_stopped():
+            app(obj=process_began())
     except FtcliError as error:
         _panel(error)
         sys.exit(error.exit_code)
@@ -104,6 +106,9 @@ def main() -> None:
         # A training run handles the signal itself and says what it saved; this is every other command.
         sys.stderr.write("\nstopped\n")
         sys.exit(130)
+    except Stopped as stopped:
+        sys.stderr.write(f"\nstopped by {stopped}\n")
+        sys.exit(stopped.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

@@ -13,6 +13,7 @@ from ftcli.run.model import ModelAndPlan, checkpoint_bytes
 from ftcli.run.phase import build_monitor
 from ftcli.run.run_dir import RunDir
 from ftcli.run.session import RunSession
+from ftcli.run.steps import out_of_reach
 from ftcli.runtime.decide import decide_runtime
 from ftcli.storage.atomic import require_room
 
@@ -46,6 +47,7 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     first = built.plan.phases[built.plan.start_phase]
     show_plan(screen, built.plan)
     screen.notes(step_counts.lines())
+    screen.notes(out_of_reach(built.plan, step_counts, config.trainer.eval_every_n_steps))
     screen.notes(_frozen_prefix(built, find_prefixes(config, built, step_counts)))
     paths = _paths(target, inputs)
     screen.table("paths", ["what", "where"], paths.items())

@@ -14,6 +14,7 @@ from ftcli.storage.atomic import file_sha256
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen
+    from ftcli.run.model import ModelAndPlan
     from ftcli.trainer.evaluation import Scores
     from ftcli.trainer.trainer import Trainer
 
@@ -46,6 +47,10 @@ def close_run(
         best = trainer.context.required_store.find("best")
         message = f"scores {scores.figures} on reload, {trainer.state.best_eval} in training"
         raise CheckpointError(Problem(str(best.path), message))
+    screen.notes(
+        f"phase {index} never began: the run ended at step {trainer.state.step}"
+        for index in _never_began(trainer)
+    )
     test = _score_test(session, trainer, run, screen)
     result = _result(composed, session, trainer, run, scores.figures, test)
     run.write_json("result.json", result)
@@ -113,12 +118,27 @@ def _result(
         "test": test,
         "wall_seconds": trainer.wall_seconds,
         "train_seconds": seconds,
-        "trainable_parameters": plan.num_trainable_parameters,
+        "trainable_parameters": _num_trained(session.built, state.phases),
         "total_parameters": plan.num_parameters,
         "skipped_steps": state.skipped_steps,
         "ended": _ended(composed, trainer),
         "phases": state.phases,
+        "phases_never_begun": _never_began(trainer),
     }
+
+
+def _num_trained(built: ModelAndPlan, phases: list[dict[str, Any]]) -> int:
+    """Returns the parameters that trained: those of the phases that took steps, each tensor once."""
+    began = {one["phase"] for one in phases if one["steps"]}
+    names = {name for phase in built.plan.phases if phase.index in began for name in phase.trainable}
+    return built.anatomy.numel(names)
+
+
+def _never_began(trainer: Trainer) -> list[int]:
+    """Returns the phases of the plan that the run did not come to."""
+    began = {one["phase"] for one in trainer.state.phases}
+    plan = trainer.context.plan
+    return [phase.index for phase in plan.phases[plan.start_phase :] if phase.index not in began]
 
 
 def _ended(composed: Composed, trainer: Trainer) -> str:

@@ -11,6 +11,7 @@ from ftcli.console.units import counted
 
 if TYPE_CHECKING:
     from ftcli.batching.token_table import TokenTable
+    from ftcli.plan.plan import Plan, Trigger
 
 
 @dataclass(slots=True)
@@ -59,6 +60,38 @@ class StepCounts:
         pieces = math.ceil(self.batch_size / (micro or self.batch_size))
         split = f" ({pieces} micro-batches of {micro})" if pieces > 1 else ""
         return f"batch of {self.batch_size}{split}"
+
+
+def out_of_reach(plan: Plan, counts: StepCounts, eval_every_n_steps: int | None) -> list[str]:
+    """Returns lines on phases that can never begin, or only if scores end an earlier one, in a run of this length.
+
+    Args:
+        plan: of the run.
+        counts: of its steps.
+        eval_every_n_steps: between evaluations; None: one an epoch.
+    """
+    start, exact, lines = 0, True, []
+    every = eval_every_n_steps or counts.steps_per_epoch
+    for phase in plan.phases[plan.start_phase :]:
+        if start >= counts.total_steps:
+            when = "never begins" if exact else "begins only if scores end an earlier phase"
+            why = f"the phases before it last to the end of the run, step {counts.total_steps}"
+            hint = "; type more trainer.epochs, or let them end earlier" if exact else ""
+            lines.append(f"phase {phase.index} {when}: {why}{hint}")
+        limit = phase.trigger.limit(
+            start=start, steps_per_epoch=counts.steps_per_epoch, total_steps=counts.total_steps
+        )
+        evaluations = (start + limit) // every - start // every
+        exact = exact and not _ends_by_scores(phase.trigger, evaluations)
+        start += limit
+    return lines
+
+
+def _ends_by_scores(trigger: Trigger, evaluations: int) -> bool:
+    """Returns whether scores can end a phase of so many evaluations."""
+    patient = trigger.patience is not None and evaluations >= trigger.patience
+    sloped = trigger.plateau_slope is not None and evaluations >= trigger.plateau_window
+    return patient or sloped
 
 
 def count_steps(config: RunConfig, num_rows: int, table: TokenTable | None = None) -> StepCounts:

@@ -21,6 +21,7 @@ from ftcli.run.model import ModelAndPlan, checkpoint_bytes
 from ftcli.run.result import close_run
 from ftcli.run.run_dir import RunDir
 from ftcli.run.session import RunSession
+from ftcli.run.steps import out_of_reach
 from ftcli.run.tables import show_plan
 from ftcli.runtime import garbage_collection
 from ftcli.runtime.environment import command_line, environment
@@ -56,7 +57,9 @@ def start(
         _prove(session, screen)
     counts = session.require_steps()
     show_plan(screen, built.plan)
-    screen.notes(counts.lines())
+    screen.notes(
+        [*counts.lines(), *out_of_reach(built.plan, counts, composed.config.trainer.eval_every_n_steps)]
+    )
     require_room(target, checkpoint_bytes(built, composed.config))
     with RunDir.create(composed.config.recipe, run_dir=run_dir) as run:
         _record(run, session, composed, overrides)

@@ -6,7 +6,9 @@ import os
 import signal
 from types import FrameType, TracebackType
 
-CAUGHT = {name: getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
+from ftcli.runtime.stopping import caught
+
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 
 
 class Interrupted(Exception):
@@ -26,7 +28,7 @@ class StopFlag:
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> StopFlag:
-        for number in CAUGHT.values():
+        for number in caught(NAMES):
             self._previous[number] = signal.signal(number, self._note)
         return self
 

@@ -269,3 +269,44 @@ def test_a_monitor_that_is_always_nan_has_no_best(ftcli, years, tmp_path):
     refused = ftcli("evaluate", "run")
     assert refused.code == 2 and "--checkpoint step-000012" in refused.err
     assert ftcli("evaluate", "run", "--checkpoint", "last").code == 0
+
+
+def test_overfit_batch_names_unscaled_labels(ftcli, years):
+    done = ftcli("overfit-batch", *years("task.standardize=false", "optimizer.lr=1e-4"))
+    assert done.code == 3 and "labels unscaled: the labels have a mean 199" in done.out
+    assert (
+        "-> type task.standardize=true" in done.out
+        and "optimizer.lr" not in done.out.split("labels unscaled")[1]
+    )
+    assert "labels unscaled" not in ftcli("overfit-batch", *years("task.standardize=true")).out
+
+
+def test_the_padding_proof_of_large_losses_is_relative(ftcli, years, tmp_path):
+    """A squared error of 1e11 is rounded by thousands, beside which a small loss of another row may stand."""
+    for name in ("train", "validation"):
+        file = tmp_path / "years" / f"{name}.csv"
+        rows = rows_of(file)
+        with file.open("w", newline="") as target:
+            writer = csv.DictWriter(target, ["text", "year"])
+            writer.writeheader()
+            longest = max(len(row["text"].split()) for row in rows)
+            writer.writerows(
+                row | {"year": 300_000 + i if len(row["text"].split()) == longest else i % 7}
+                for i, row in enumerate(rows)
+            )
+    done = ftcli("check-data", *years("task.standardize=false"))
+    assert (
+        "padding changes" not in done.out + done.err and "a row scores alone as in a padded batch" in done.out
+    )
+
+
+def test_weights_that_are_nan_are_named_before_a_run(ftcli, years, tmp_path):
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(tmp_path / "bert"))
+    with torch.no_grad():
+        model.bert.encoder.layer[0].output.dense.weight[2, 3] = math.nan
+    model.save_pretrained(tmp_path / "bert")
+    done = ftcli("train", *years("model.weights=pretrained", "--run-dir", "run"))
+    assert done.code in (2, 3) and "output.dense.weight" in done.err, done.err
+    assert "hold NaN or infinite numbers" in done.err and not Path("run").exists()

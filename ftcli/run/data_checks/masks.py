@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """Of fp32 outputs, relative to their size; kernels differ by a few 1e-6."""
+ROUNDED = 0.01
+"""A sum in fp32 loses the last digits of its larger part: at TOLERANCE, this share of it may hide in the smaller one."""
 ROWS = 4
 LONGEST = 128
 """Rows are taken from those of at most so many tokens, where there are such, so that the proof is quick."""
@@ -48,10 +50,23 @@ def prove_masks(
         device=str(next(model.parameters()).device),
         precision="fp32",
     )
+    if (weights := finite_weights(model)) is not None:
+        return [weights]
     with _quiet(model):
         found = [_padding(model, forward, table, rows), _learned(model, forward, table, rows)]
         causal = _causal(model, forward, table, rows[-1:])
     return [finding for finding in (*found, causal) if finding is not None]
+
+
+def finite_weights(model: Any) -> Finding | None:
+    """Returns an error where a weight is NaN or infinite: whatever is computed with it says nothing."""
+    broken = [name for name, weight in model.named_parameters() if not bool(weight.detach().isfinite().all())]
+    if not broken:
+        return None
+    text = f"{len(broken)} tensors of the model hold NaN or infinite numbers, such as {broken[0]}"
+    return Finding(
+        "weights", Level.error, text, "download the model again, or choose another checkpoint of it"
+    )
 
 
 def sample(table: TokenTable) -> np.ndarray:
@@ -77,7 +92,9 @@ def _padding(model: Any, forward: Forward, table: TokenTable, rows: np.ndarray) 
         longest = int(rows[-1])
         single = {int(row): loss(int(row)) for row in rows}
         gaps = [
-            abs(loss(row, longest) - single[longest] - single[row]) / max(1.0, single[row])
+            # Relative to the numbers that are added: a squared error may be large, and is rounded at its own size.
+            abs(loss(row, longest) - single[longest] - single[row])
+            / max(1.0, abs(single[row]), abs(single[longest]) * ROUNDED)
             for row in single
             if row != longest
         ]

@@ -1,0 +1,82 @@
+"""Signals before the training loop: the documented exit code, one line, no traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from ftcli.run.session import RunSession
+from ftcli.runtime.stopping import Stopped, caught, raising_stopped
+
+STAGES = ("inputs", "tables", "runtime", "built")
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_while_a_run_is_built(ftcli, tiny, monkeypatch, name, stage):
+    number = getattr(signal, name)
+    build = RunSession.__dict__[stage].func
+
+    def interrupted(session):
+        os.kill(os.getpid(), number)
+        return build(session)
+
+    monkeypatch.setattr(RunSession, stage, property(interrupted))
+    before = signal.getsignal(number)
+    done = ftcli("train", *tiny, "--run-dir", "run")
+    assert done.code == 128 + number and "Traceback" not in done.err
+    assert name == "SIGINT" or done.err.strip() == f"stopped by {name}"
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1"])
+def test_in_training_the_state_is_saved(ftcli, tiny, monkeypatch, name):
+    from ftcli.trainer.step import TrainStep
+
+    step, number = TrainStep.__call__, getattr(signal, name)
+
+    def interrupted(self, rows):
+        if self.state.step == 2:
+            os.kill(os.getpid(), number)
+        return step(self, rows)
+
+    monkeypatch.setattr(TrainStep, "__call__", interrupted)
+    done = ftcli("train", *tiny, "--run-dir", "run")
+    assert done.code == 128 + number and f"stopped by {name}; the state is saved" in done.out
+    monkeypatch.undo()
+
+
+def test_a_run_under_nohup_goes_on_when_the_terminal_closes():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert caught(("SIGHUP", "SIGTERM")) == [signal.SIGTERM]
+        with raising_stopped():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_it_is_no_error_that_something_on_the_way_could_take():
+    with pytest.raises(Stopped, match="SIGUSR1") as caught_one, raising_stopped():
+        try:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        except Exception:  # noqa: BLE001
+            pytest.fail("taken for an error")
+    assert caught_one.value.exit_code == 138
+
+
+def test_another_thread_takes_no_signals():
+    seen = []
+
+    def work():
+        with raising_stopped():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
