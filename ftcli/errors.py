@@ -92,6 +92,13 @@ class NoRoomError(FtcliError):
     title = "out of memory"
 
 
+class MachineError(FtcliError):
+    """A disk that is full or fails, or descriptors that ran out, where no message of its own was foreseen."""
+
+    exit_code = 1
+    title = "failed"
+
+
 MAX_COMPARED = 200
 """Characters of a word that are compared with known ones."""
 

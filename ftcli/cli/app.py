@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from ftcli import __version__
 from ftcli.cli import check, compare, explain, export, inspect, run, score, verify
-from ftcli.errors import FtcliError, NoRoomError, Problem
+from ftcli.errors import FtcliError, MachineError, NoRoomError, Problem
 from ftcli.runtime import garbage_collection as collector
 from ftcli.runtime.stopping import Stopped, raising_stopped
 from ftcli.runtime.timers import process_began
@@ -37,6 +37,17 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+MACHINE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ESTALE,
+)
+"""Errors of a disk that is full, read-only or failing, and of too many open files: no code of ours is at fault."""
 app = typer.Typer(
     name="ftcli",
     cls=Commands,
@@ -113,11 +124,24 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except (MemoryError, RuntimeError, OSError) as error:
-        if not _is_out_of_memory(error):
+        failure = _failure_of_machine(error)
+        if failure is None:
             raise
-        # What could say which part did not fit has done so before; this is every other place.
-        _panel(NoRoomError(Problem("memory", "ran out", NO_MEMORY)))
-        sys.exit(NoRoomError.exit_code)
+        _panel(failure)
+        sys.exit(failure.exit_code)
+
+
+def _failure_of_machine(error: Exception) -> FtcliError | None:
+    """Returns the error to show where memory, disk or descriptors ran out; None for what is a defect of ours.
+
+    What could say which part did not fit has done so before; this is every other place.
+    """
+    if _is_out_of_memory(error):
+        return NoRoomError(Problem("memory", "ran out", NO_MEMORY))
+    if isinstance(error, OSError) and error.errno in MACHINE:
+        hint = "make room and type the command again; ftcli resume RUN continues a run that was training"
+        return MachineError(Problem(str(error.filename or "the machine"), str(error.strerror), hint))
+    return None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

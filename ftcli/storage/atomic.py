@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ftcli.errors import CheckpointError, Problem, RunDirError
+from ftcli.errors import CheckpointError, NoRoomError, Problem, RunDirError
 from ftcli.storage.crash_points import crash_point
 
 MANIFEST = "manifest.json"
@@ -189,6 +189,9 @@ def explained(path: Path, num_bytes: int = 0) -> Iterator[None]:
         if number is None:
             raise
         reason = os.strerror(number)
+        if number == errno.ENOMEM:
+            hint = "what was there before is untouched: make room in memory and type the command again"
+            raise NoRoomError(Problem(str(path), f"cannot be written: {reason}", hint)) from error
         if number in FULL:
             needed = f"{num_bytes:,} bytes are needed and " if num_bytes else ""
             message = f"does not fit on the disk: {needed}{_free_bytes(path):,} are free ({reason})"

@@ -10,10 +10,13 @@ from ftcli.errors import CheckpointError, Problem
 from ftcli.plan.optimizer_state import adopt_named_state, load_named_state, named_state
 from ftcli.trainer.context import ScoredLrLambda, TrainerContext
 from ftcli.trainer.nonfinite import require_finite_state
+from ftcli.trainer.oom import raise_on_oom
 from ftcli.trainer.position import Position
 from ftcli.trainer.state import TrainState
 from ftcli.trainer.state_dict import load_tensors, tensors_of
 from ftcli.trainer.step import TrainStep
+
+NO_ROOM = "earlier checkpoints are untouched: make room in memory and type ftcli resume RUN"
 
 
 class Checkpointing:
@@ -59,7 +62,12 @@ class Checkpointing:
         Raises:
             RunDirError: the disk is full or cannot be written; earlier checkpoints are untouched.
             NonFiniteError: a weight or the optimizer's state is NaN or infinite; earlier checkpoints are untouched.
+            NoRoomError: memory is not enough for the copy that is written; earlier checkpoints are untouched.
         """
+        with raise_on_oom(f"the checkpoint of step {self.state.step}", NO_ROOM):
+            self._save()
+
+    def _save(self) -> None:
         state, optimizer = self.state, self.step.objects.optimizer
         own = tensors_of(self.context.model)
         model = {name: own[name].detach() for name in sorted(self.context.saved_names)}

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ftcli.trainer.micro_batching import AUTO, Split
-from ftcli.trainer.oom import is_out_of_memory, release, single_row_out_of_memory
+from ftcli.trainer.oom import KINDS, is_out_of_memory, release, single_row_out_of_memory
 from ftcli.trainer.trainer import Trainer
 
 STATE_SLOTS = 2
@@ -104,7 +104,7 @@ def _fits(trainer: Trainer, batches: list[np.ndarray], parts: int) -> bool:
     fits = True
     try:
         _try_batches(trainer, batches, parts)
-    except RuntimeError as error:
+    except KINDS as error:
         if not is_out_of_memory(error):
             raise
         fits = False

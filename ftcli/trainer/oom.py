@@ -6,6 +6,7 @@ Halving what did not fit, and trying again, is Toma and BlackHC's `toma` (2020) 
 
 from __future__ import annotations
 
+import errno
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +19,21 @@ SIGNS = (
     "DefaultCPUAllocator: can't allocate memory",
     "MPS backend out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "bad_alloc",
+    "can't start new thread",
+    "could not create a memory object",
 )
-"""What a plain RuntimeError says where an allocation failed."""
+"""What a plain RuntimeError says where an allocation failed, that of a thread's stack included."""
+KINDS = (RuntimeError, MemoryError, OSError)
+"""Classes of errors that a lack of memory may come as."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Returns whether an allocation on the device, or torch's on the CPU, failed."""
-    if isinstance(error, torch.OutOfMemoryError):
+    """Returns whether an allocation failed: on the device, or of torch, Python or the system on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
 
 
@@ -53,7 +61,7 @@ def raise_on_oom(what: str, hint: str) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
+    except KINDS as error:
         if not is_out_of_memory(error):
             raise
         raise NoRoomError(Problem(what, "does not fit in memory", hint)) from error

@@ -19,6 +19,7 @@ from ftcli.runtime.timers import Section
 from ftcli.trainer.context import PhaseObjects, TrainerContext
 from ftcli.trainer.nonfinite import StepFacts, first_of, require_finite, require_some_applied
 from ftcli.trainer.oom import (
+    KINDS,
     is_out_of_memory,
     raise_on_oom,
     release,
@@ -122,7 +123,7 @@ class TrainStep:
                     attempt.loss = self._mean_loss(attempt, first=number == 0)
                     self._backward(micro_batch, attempt)
                 return self._finish(rows, attempt)
-            except RuntimeError as error:
+            except KINDS as error:
                 if not is_out_of_memory(error):
                     raise
             # Only here, after the except block: its error holds the frames of the failed forward.
