@@ -241,7 +241,8 @@ class CheckpointStore:
         for name, target in (("best", self._by_step(newest.state.get("best_step"))), ("last", newest.path)):
             link = self.folder / name
             if target is None:
-                link.unlink(missing_ok=True)
+                with explained(link):
+                    link.unlink(missing_ok=True)
             elif not link.is_symlink() or str(link.readlink()) != target.name:
                 replace_link(link, target.name)
             if name == "best":

@@ -14,7 +14,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,8 @@ def sweep(parent: Path, *, alone: bool = False) -> None:
         if alone or leftover.name.startswith(TRASH) or not alive:
             if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover, ignore_errors=True)
-            else:
+                continue
+            with suppress(OSError):  # of no use, but in nobody's way
                 leftover.unlink(missing_ok=True)
 
 
@@ -165,7 +166,8 @@ def write_atomic(path: Path, text: str) -> None:
             temporary.replace(path)
             fsync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
