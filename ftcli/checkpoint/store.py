@@ -53,6 +53,10 @@ class Checkpoint:
     def name(self) -> str:
         return self.path.name
 
+    def counter(self, name: str) -> int:
+        """Returns a counter of the training state; 0 where this checkpoint has none of the name."""
+        return int(self.state.get("train", {}).get(name, 0))
+
     def load(self, name: str) -> dict[str, torch.Tensor]:
         """Returns the tensors of `<name>.safetensors` by name, in the shapes they were saved in, on the CPU.
 

@@ -91,7 +91,7 @@ def replay(run: RunDir, session: RunSession, stretch: Stretch, events: list[dict
         trainer = _trainer(run, session, stretch, room, log)
         if stretch.begin is not None:
             trainer.restore(stretch.begin)
-            before, now = stretch.begin.state["train"].get("curve_steps"), trainer.position.curve_steps
+            before, now = stretch.begin.counter("curve_steps"), trainer.position.curve_steps
             if before != now:
                 reason = f"the run was lengthened: the lr curve was {before} steps long then and is {now} now"
                 return Replayed([], [], reason)
@@ -103,7 +103,7 @@ def replay(run: RunDir, session: RunSession, stretch: Stretch, events: list[dict
             if trainer.state.step < stretch.end:
                 raise
             assert stopped.signum == signal.SIGTERM
-        begun = stretch.begin.state["train"]["events"] if stretch.begin else 0
+        begun = stretch.begin.counter("events") if stretch.begin else 0
         result = _compare_events(events[begun:], log.events, stretch.end)
         if stretch.target is not None:
             _compare_checkpoints(stretch.target, room / "checkpoints", result)

@@ -158,7 +158,7 @@ def _logger(
     composed: Composed, run: RunDir, checkpoint: Checkpoint | None, screen: Screen, *, resume: bool
 ) -> Unfailing:
     """Returns the logger role's object; a resume drops the events that came after the checkpoint."""
-    step, logged = (checkpoint.state["train"][name] if checkpoint else 0 for name in ("step", "events"))
+    step, logged = (checkpoint.counter(name) if checkpoint else 0 for name in ("step", "events"))
 
     def make() -> Any:
         if resume:

@@ -276,6 +276,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(outer["manifest"])
         written = manifest["format"]
         if written == FORMAT:
+            if not isinstance(manifest.get("about", {}), dict):
+                raise ValueError("about")
             files = {
                 name: {"size": stated["size"], "sha256": stated["sha256"]}
                 for name, stated in manifest["files"].items()

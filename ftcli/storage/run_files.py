@@ -43,21 +43,20 @@ _PHASE = {
     "monitor": Maybe(TEXT), "mode": Maybe(TEXT), "transition": SECTION, "groups": [{"name": TEXT}], "trigger": SECTION,
 }  # fmt: skip
 _COUNTERS = (
-    "phase",
-    "phase_step",
-    "phase_start",
-    "step",
-    "events",
-    "epoch",
-    "batch",
-    "rows_seen",
-    "tokens_seen",
-    "evaluated_step",
-)
+    "phase", "phase_step", "phase_start", "step", "events", "epoch", "batch", "rows_seen", "tokens_seen", "evaluated_step",
+    "bad_evaluations", "skipped_steps", "skipped_in_row", "curve_steps",
+)  # fmt: skip
+_WINDOW: dict[str, Any] = {name: Given(COUNT) for name in ("steps", "targets", "rows", "tokens")}
+_WINDOW |= {"correct": Given(Maybe(COUNT)), "loss_sum": Given(float), "seconds": Given(float)}
+_TRAIN: dict[str, Any] = {name: Given(COUNT) for name in _COUNTERS}
+_TRAIN |= {name: Given(float) for name in ("phase_seconds", "train_seconds", "wall_seconds")}
+_TRAIN |= {name: Given({str: float}) for name in ("last_eval", "best_eval")}
+_TRAIN |= {
+    "phases": Given([SECTION]), "phase_scores": Given([float]), "phase_ended": Given(TEXT), "curve": Given(SECTION), "window": Given(_WINDOW),
+    "best_step": Given(Maybe(COUNT)), "best_score": Given(Maybe(float)), "best_from_prefix": Given(bool),
+}  # fmt: skip
 _STATE = {
-    "train": Given({name: Given(COUNT) for name in _COUNTERS}
-                   | {"phases": Given([SECTION]), "phase_scores": Given([float]), "window": Given(SECTION)}),
-    "best_step": Given(Maybe(COUNT)), "scaler": Given(SECTION), "optimizer": Given(TEXT),
+    "train": Given(_TRAIN), "best_step": Given(Maybe(COUNT)), "scaler": Given(SECTION), "optimizer": Given(TEXT),
 }  # fmt: skip
 FILES: dict[str, RunFile] = {
     "config.yaml": RunFile(
@@ -71,7 +70,7 @@ FILES: dict[str, RunFile] = {
     ),
     "environment.json": RunFile(
         "precision, attention and threads that were decided, and versions", AGAIN,
-        {"decisions": {"attention": ("eager", "sdpa"), "precision": ("fp32", "bf16", "fp16"), "threads": THREADS}}, MIB,
+        {"decisions": {"attention": ("eager", "sdpa"), "precision": ("fp32", "bf16", "fp16"), "threads": THREADS}, "packages": Given(SECTION)}, MIB,
     ),
     "result.json": RunFile("the figures of the finished run", REWRITTEN, {"metrics": {str: float}}),
     "pieces.json": RunFile(

@@ -101,7 +101,13 @@ class Checkpointing:
         tensors = checkpoint.load("model")
         load_tensors(self.context.model, tensors)
         self.context.saved_names |= tensors.keys()
-        self.state.load_json(checkpoint.state["train"])
+        try:
+            self.state.load_json(checkpoint.state["train"])
+        except (LookupError, TypeError, ValueError) as error:
+            message = f"holds counters that this version of ftcli does not know: {error}"
+            raise CheckpointError(
+                Problem(str(checkpoint.path / "state.json"), message, "use the version that wrote it")
+            ) from error
         phases = len(self.context.plan.phases)
         if self.state.phase >= phases:
             message = f"stands in phase {self.state.phase}; the schedule now has {phases}"
