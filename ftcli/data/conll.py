@@ -16,6 +16,7 @@ COMMENT = re.compile(r"#\s+(\S+\s*=|(id|text|sent_id|sent-id|newdoc|newpar|globa
 FORM, UPOS = 2, 4
 """Fields of CoNLL-U (https://universaldependencies.org/format.html), from 1: the word and its part of speech."""
 UNIVERSAL_FIELDS = 10
+RANGE = re.compile(r"\d+[-.]\d+")
 Sentence = tuple[int, list[str], list[str]]
 """Line of its first word, words, tags."""
 
@@ -68,13 +69,16 @@ def _sentences(
                 yield start, words, tags
             words, tags, width = [], [], 0
             continue
-        fields = line.split("\t") if "\t" in line else line.split(" ")
+        fields = line.split("\t") if "\t" in line else [field for field in line.split(" ") if field]
         if line.startswith("#") and _is_comment(line, fields, width or before, universal=universal):
             continue
+        where = f"{origin}:{number}"
         if universal and not fields[0].isdecimal():
+            if not RANGE.fullmatch(fields[0]):
+                message = f"its first field is {fields[0][:40]!r}, where CoNLL-U has a number"
+                raise DataError(Problem(where, message, "a word and its tag a line: type data.format=conll"))
             continue
         width = before = width or len(fields)
-        where = f"{origin}:{number}"
         if len(fields) != width or len(fields) < 2:
             raise DataError(_wrong_width(line, fields, width, where))
         if not universal and not words and width == UNIVERSAL_FIELDS and fields[0] == "1":
@@ -83,7 +87,9 @@ def _sentences(
         if max(word, tag or 1) > width:
             key = "data.word_field" if word > width else "data.tag_field"
             raise ConfigError(
-                Problem(key, f"is {max(word, tag or 1)}; {where} has {width} fields", f"type {key}=2")
+                Problem(
+                    key, f"is {word if word > width else tag}; {where} has {width} fields", f"type {key}=2"
+                )
             )
         start = start if words else number
         words.append(fields[word - 1])

@@ -189,6 +189,18 @@ def test_conllu_has_its_own_fields():
         parse(UNIVERSAL.encode(), ".conllu", "f.conllu", options=ReadOptions(tag_field=11))
 
 
+def test_conllu_takes_no_line_without_a_number():
+    with pytest.raises(
+        FtcliError, match=r"f.conllu:1: its first field is 'Paris', where CoNLL-U has a number"
+    ):
+        parse(b"Paris\tB-LOC\n", ".conllu", "f.conllu")
+
+
+def test_conll_fields_may_be_aligned_by_spaces():
+    content = parse(b"Paris     NN  B-LOC\nis VBZ         O\n", ".conll", "f.conll")
+    assert content.columns == {"words": [["Paris", "is"]], "tags": [["B-LOC", "O"]]}
+
+
 def test_a_sentence_with_a_line_of_other_fields_is_refused():
     with pytest.raises(FtcliError, match=r"f.conll:2: 3 fields, where the lines before have 2"):
         parse(b"a O\nb c O\n", ".conll", "f.conll")
