@@ -50,6 +50,7 @@ def measure(first: Predictions, second: Predictions) -> Difference:
             unit, "mean absolute error", compare_figures(ours, theirs, share_of_sums), near, far
         )
     if unit is Unit.entity:
+        second.scheme = first.scheme  # one reading for both, whatever tags each run knew
         (ours, own), (theirs, other) = first.entities(), second.entities()
         only_first = sum(len(a - b) for a, b in zip(own, other, strict=True))
         only_second = sum(len(b - a) for a, b in zip(own, other, strict=True))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -15,13 +14,9 @@ from typing import Any
 import numpy as np
 
 from ftcli.metric._answers import normalised
-from ftcli.metric._spans import entities, scheme_of
+from ftcli.metric._spans import OUTSIDE, Scheme, entities, scheme_of
 from ftcli.report.summary import Summary, as_mapping, as_number, json_safe
 from ftcli.storage.plain_file import read_plain_text
-
-ENTITY_TAG = re.compile(r"[BIESLU]-.+")
-"""A tag of an entity in the schemes BIO, IOBES and BILOU."""
-
 
 MAX_BYTES = 1 << 31
 """Of a predictions file; a larger one does not fit in memory as objects."""
@@ -49,6 +44,8 @@ class Predictions:
     labels: list[Any]
     guesses: list[Any]
     unit: Unit
+    scheme: Scheme = Scheme.bio
+    """Of the tags of entities."""
 
     @property
     def right(self) -> np.ndarray:
@@ -69,9 +66,8 @@ class Predictions:
 
     def entities(self) -> tuple[np.ndarray, list[set[Any]]]:
         """Returns (num_rows, 3) int64, entities that are right, predicted, and labelled; and those of each row that are right."""
-        scheme = scheme_of({tag for row in (*self.guesses, *self.labels) for tag in row})
-        found = [entities(guess, scheme) for guess in self.guesses]
-        labelled = [entities(label, scheme) for label in self.labels]
+        found = [entities(guess, self.scheme) for guess in self.guesses]
+        labelled = [entities(label, self.scheme) for label in self.labels]
         right = [a & b for a, b in zip(found, labelled, strict=True)]
         sums = [[len(r), len(f), len(t)] for r, f, t in zip(right, found, labelled, strict=True)]
         return np.array(sums), right
@@ -108,9 +104,20 @@ def read_predictions(summary: Summary, letter: str, part: str) -> Predictions:
         raise NotComparable(f"{where} has {len(rows)} rows, data.json says {recorded}")
     labels, guesses = [label for label, _, _ in rows], [guess for _, guess, _ in rows]
     unit = forms[0]
-    if unit is Unit.word and _has_entities([*labels, *guesses]):
-        unit = Unit.entity
-    return Predictions(labels, guesses, unit)
+    if unit is not Unit.word:
+        return Predictions(labels, guesses, unit)
+    tags = _tags(summary, [*labels, *guesses])
+    scheme = scheme_of(tags)
+    # Tags without prefixes and without O, such as parts of speech, are of words that stand alone.
+    alone = set(tags) == {OUTSIDE} or (scheme is Scheme.plain and OUTSIDE not in tags)
+    return Predictions(labels, guesses, Unit.word if alone else Unit.entity, scheme)
+
+
+def _tags(summary: Summary, rows: list[list[str]]) -> list[str]:
+    """Returns all tags that the run knows: those of some rows alone may look like a simpler scheme."""
+    known = summary.data.get("labels")
+    named = known if isinstance(known, list) and all(isinstance(tag, str) for tag in known) else []
+    return sorted({*named, *(tag for row in rows for tag in row)})
 
 
 def _row(line: str, where: str) -> tuple[Any, Any, bool]:
@@ -143,11 +150,6 @@ def _form(label: Any, guess: Any, tagged: bool) -> Unit:
     if isinstance(label, list) and isinstance(guess, list):
         return Unit.word if tagged and len(label) == len(guess) else Unit.labels
     return Unit.answer if isinstance(label, list) else Unit.label
-
-
-def _has_entities(rows: list[list[str]]) -> bool:
-    tags = {tag for row in rows for tag in row}
-    return tags != {"O"} and all(tag == "O" or ENTITY_TAG.fullmatch(tag) for tag in tags)
 
 
 def _is_right(label: Any, guess: Any) -> bool:

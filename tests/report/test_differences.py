@@ -1,11 +1,16 @@
 """Each task is compared in its own unit, and the sentence names it."""
 
+import json
+
 import pytest
 
+from ftcli.metric._spans import Scheme
 from ftcli.metric.span_f1 import SpanF1
 from ftcli.report.collapse import collapse_of
 from ftcli.report.differences import measure, sentence
-from ftcli.report.saved_rows import Predictions, Unit, _form, _has_entities
+from ftcli.report.saved_rows import Predictions, Unit, _form, read_predictions
+from ftcli.report.summary import FINISHED, Summary
+from ftcli.run.run_dir import RunDir
 
 
 def said(first, second, p=None) -> str:
@@ -48,10 +53,26 @@ def test_tags_are_compared_by_entities_and_the_figure_is_span_f1():
     assert text.startswith("B finds 8 entities that A misses and misses 0 that A finds: B's span-f1 is higher by 66.7 points on 16 rows")  # fmt: skip
 
 
-def test_entities_of_bilou_are_those_of_iobes():
-    bilou = [["B-loc", "L-loc", "U-per"]]
-    assert of(Unit.entity, bilou, bilou).entities()[1] == [{("loc", 0, 1), ("per", 2, 2)}]
-    assert _has_entities(bilou) and not _has_entities([["NOUN", "VERB"]]) and not _has_entities([["O"]])
+def test_entities_of_bilou_are_read_strictly():
+    labels, guesses = [["B-loc", "L-loc", "U-per"]], [["B-loc", "I-loc", "U-per"]]
+    sums, right = Predictions(labels, guesses, Unit.entity, Scheme.bilou).entities()
+    assert right == [{("per", 2, 2)}] and sums.tolist() == [[1, 1, 2]]
+
+
+@pytest.mark.parametrize(("known", "tags", "unit", "scheme"), [
+    (["B-x", "L-x", "U-x", "I-x", "O"], ["U-x", "O"], Unit.entity, Scheme.bilou),
+    (["B-x", "I-x", "O"], ["O", "O"], Unit.entity, Scheme.bio),
+    (["x", "y", "O"], ["x", "O"], Unit.entity, Scheme.plain),
+    (["NOUN", "VERB"], ["NOUN", "NOUN"], Unit.word, Scheme.plain),
+    (None, ["B-x", "O"], Unit.entity, Scheme.bio),
+])  # fmt: skip
+def test_the_scheme_is_that_of_all_tags_of_the_run(tmp_path, known, tags, unit, scheme):
+    (tmp_path / "predictions").mkdir()
+    line = {"row": 0, "label": tags, "prediction": tags, "probabilities": [1.0, 1.0]}
+    (tmp_path / "predictions/validation.jsonl").write_text(json.dumps(line) + "\n")
+    summary = Summary(RunDir(tmp_path), FINISHED, {}, {"steps": 1}, data={"labels": known})
+    found = read_predictions(summary, "A", "validation")
+    assert (found.unit, found.scheme) == (unit, scheme)
 
 
 def test_parts_of_speech_are_compared_by_words():
