@@ -197,7 +197,7 @@ def _adapter_base(final: Path) -> str | None:
 
 def _show(result: dict[str, Any], screen: Screen) -> None:
     rows = [
-        (one["name"], f"{one['worst']:.1e}", f"{one['tolerance']:g}", f"{one['compared']:,}")
+        (one["name"], f"{one['worst']:.1e}", f"{one['tolerance']:.2g}", f"{one['compared']:,}")
         for one in result["passes"]
     ]
     screen.table(

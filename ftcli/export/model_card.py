@@ -198,7 +198,7 @@ def _proof(facts: Facts) -> str:
     proved = facts.proved
     rows = ["| run with | largest difference | allowed | outputs |", "|---|---|---|---|"]
     for one in proved["passes"]:
-        rows.append(f"| {one['name']} | {one['worst']:.1e} | {one['tolerance']:g} | {one['compared']:,} |")
+        rows.append(f"| {one['name']} | {one['worst']:.1e} | {one['tolerance']:.2g} | {one['compared']:,} |")
     said = (
         "After writing, a fresh process loaded this folder with plain transformers"
         + (" and peft" if facts.kind == "adapter" else "")

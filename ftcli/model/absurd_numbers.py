@@ -13,6 +13,8 @@ from ftcli.model.architecture import DROPOUT_FIELD
 MAX_REPEATED = 1000
 """Most layers, experts or heads; DeepNet (Wang et al. 2022, arXiv:2203.00555) has 1,000 layers."""
 MAX_INT = 2**31 - 1
+MAX_LABELS = 1_000_000
+"""transformers makes a name for each label when it reads a config.json."""
 _REPEATED = re.compile(r"(.*_)?(layers?|blocks|depths?|depth|experts|heads?|groups|stages|group_num)$")
 _SIZE = re.compile(
     r"(vocab_size|hidden_sizes?|d_model|n_embd|dim|intermediate_size|ffn_dim|d_ff|patch_size|image_size|num_channels)$"
@@ -36,7 +38,9 @@ def refuse_absurd_numbers(values: dict[str, Any], source: Source) -> None:
             message = f"{source.config_file} has {name}={value}; expected {expected}"
             raise SourceError(Problem(source.key, message, "use the config.json that came with the weights"))
         least = 1 if _SIZE.fullmatch(field) else None
-        most = MAX_REPEATED if _REPEATED.fullmatch(field) else MAX_INT
+        most = (
+            MAX_REPEATED if _REPEATED.fullmatch(field) else MAX_LABELS if field == "num_labels" else MAX_INT
+        )
         if isinstance(value, int) and (value > most or value < (-MAX_INT if least is None else least)):
             expected = f"at most {most:,}" if value > most else f"at least {least if least else -MAX_INT:,}"
             message = f"{source.config_file} has {name}={_shown(value)}; expected {expected}"

@@ -24,7 +24,7 @@ PAIRS = [
     (SEQUENCE, "bert", ("peft=prefix-tuning", "peft.num_virtual_tokens=4", "peft.prefix_projection=true")),
     (SEQUENCE, "roberta", ("peft=p-tuning", "peft.num_virtual_tokens=4", "peft.encoder_reparameterization_type=lstm")),
     (TOKENS, "bert", ("peft=prompt-tuning", "peft.num_virtual_tokens=4")),
-    (TOKENS, "distilbert", FULL), (ANSWERS, "roberta", FULL), ("multiple-choice", "gpt2", LORA),
+    ("regression", "bert", FULL), ("multiple-choice", "bert", FULL), (TOKENS, "distilbert", FULL), (ANSWERS, "roberta", FULL), ("multiple-choice", "gpt2", LORA),
 ]  # fmt: skip
 """Task, architecture, words of the method: a new method or architecture is one more line."""
 MERGED = [(SEQUENCE, "gpt2", LORA), (SEQUENCE, "distilbert", LORA), (TOKENS, "bert", LORA),
@@ -159,3 +159,25 @@ def test_the_proof_reads_special_tokens_as_plain_transformers_does(
     monkeypatch.setattr(TextTokenizer, "save", saved_otherwise)
     done = ftcli("export", str(run), str(tmp_path / "other"))
     assert done.code == 3 and "texts otherwise" in done.err and not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(("layers", "factor"), [(1, 1.0), (2, 1.0), (8, 2.0), (24, 12**0.5)])
+def test_the_tolerance_grows_with_the_square_root_of_depth(layers, factor):
+    from transformers import BartConfig, BertConfig
+
+    from ftcli.export.parity import depth_factor
+
+    assert depth_factor(BertConfig(num_hidden_layers=layers)) == pytest.approx(factor)
+    assert depth_factor(BartConfig(encoder_layers=12, decoder_layers=12)) == pytest.approx(12**0.5)
+
+
+def test_a_small_logit_beside_a_large_one_is_measured_by_the_large_one():
+    import numpy as np
+
+    from ftcli.export.parity import Pass, compare
+
+    right = np.array([[100.0, 0.5]], np.float32), np.array([1])
+    way = Pass("eager", "padded", 1e-5)
+    outputs = {"eager/padded": np.array([[100.0, 0.5005]], np.float32), "eager/padded/counts": np.array([1])}
+    compare(way, outputs, right, ["row 1"], ["a", "b"])
+    assert way.worst == pytest.approx(5e-6, rel=1e-3)
