@@ -13,6 +13,10 @@ from pathlib import Path
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "hydra-core", "omegaconf", "safetensors",
             "tensorboard", "torchmetrics", "scikit-learn", "matplotlib")  # fmt: skip
 
+PATIENCE_S = 4.0
+"""Time that the hub has to answer."""
+LOCAL = "model=minilm (a package) or model=local model.path=DIR, and data.path=DIR, work"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -87,11 +91,23 @@ def _folders() -> list[Finding]:
         nearest = next(p for p in (folder, *folder.parents) if p.exists())
         writable = os.access(nearest, os.W_OK)
         found.append(Finding(what, str(folder), writable, f"make {nearest} writable"))
-    offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
-    found.append(
-        Finding("hub", "offline (HF_HUB_OFFLINE is set)" if offline else "online; hub recipes download once")
-    )
-    return found
+    return [*found, _hub()]
+
+
+def _hub() -> Finding:
+    """Asks the hub for one answer of any kind: a name that does not resolve, or a proxy that blocks, is seen here."""
+    from huggingface_hub import constants, get_session
+    from huggingface_hub.errors import HTTPError
+
+    instead = f"hub recipes need their files in its cache; without it {LOCAL}"
+    if constants.HF_HUB_OFFLINE:
+        return Finding("hub", f"offline (HF_HUB_OFFLINE is set): {instead}")
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PATIENCE_S)
+    except (HTTPError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return Finding("hub", f"{constants.ENDPOINT} cannot be reached ({reason}): {instead}")
+    return Finding("hub", f"online ({constants.ENDPOINT} answers); hub recipes download once")
 
 
 def _quickstart_model() -> Finding:

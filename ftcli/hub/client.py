@@ -122,7 +122,10 @@ def local_hint(name: str) -> str:
     """Returns what to type where `name` cannot be downloaded from the hub."""
     if Path(name).expanduser().is_dir():
         return f"there is a folder of that name: set model.path={name}"
-    return "without a network set model.path=DIR: a folder with config.json, model.safetensors, tokenizer"
+    return (
+        "without a network set model.path=DIR: a folder with config.json, model.safetensors, tokenizer; "
+        "or type model=minilm, which comes as a package"
+    )
 
 
 @contextmanager

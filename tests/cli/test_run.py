@@ -230,3 +230,21 @@ def test_a_schedule_never_names_the_head_of_another_task(ftcli, tmp_path):
     done = ftcli("generate-schedule", *words, "task=token-classification")
     assert done.code == 2 and "without the task head" in done.err
     assert ftcli("generate-schedule", *words).code == 0
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [(None, "online"), (OSError("[Errno -2] Name or service not known"), "cannot be reached ([Errno -2] Name")],
+)
+def test_doctor_asks_the_hub_before_it_calls_it_online(ftcli, monkeypatch, failure, said):
+    import huggingface_hub
+
+    class Session:
+        def head(self, address, timeout):
+            if failure:
+                raise failure
+
+    monkeypatch.setattr(huggingface_hub, "get_session", Session)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    found = json.loads(ftcli("doctor", "--json").out)["hub"]["found"]
+    assert said in found and ("model=minilm" in found) == bool(failure)
