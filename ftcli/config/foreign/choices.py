@@ -292,7 +292,8 @@ def _model(value: str) -> Answer:
     if _is_folder(value):
         return Answer(("model=local", f"model.path={value}"))
     if choice := _choice_of_id("model").get(value.lower()):
-        return Answer((f"model={choice}",))
+        note = "" if choice == "minilm" else "from the hub; model=minilm comes as a package"
+        return Answer((f"model={choice}",), note)
     return Answer(("model=local", f"model.id={value}"))
 
 
