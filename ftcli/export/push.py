@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from ftcli.errors import ConfigError, Problem, SourceError
@@ -53,7 +54,7 @@ def push(folder: Path, name: str) -> str:
             )
     except (errors.HTTPError, OSError, ValueError) as error:
         problem = _out_of_reach(error)
-        kept = f"the folder is whole: push it later with `hf upload {name} {folder}`"
+        kept = f"the folder is whole: push it later with `hf upload {shlex.quote(name)} {shlex.quote(str(folder))}`"
         raise SourceError(Problem(problem.key, problem.message, kept)) from error
     return str(address)
 

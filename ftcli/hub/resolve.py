@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ftcli.config.schema import ModelConfig, Weights
+from ftcli.config.shell_word import shell_word
 from ftcli.errors import ConfigError, Problem, SourceError, did_you_mean
 from ftcli.hub import client as hub
 from ftcli.hub.weight_files import CONFIG, INDEX, SINGLE, has_weights, weight_files, weight_files_if_present
@@ -142,7 +143,11 @@ def _what_it_is(folder: Path) -> str:
     if (folder / "adapter_config.json").is_file():
         return "it is a PEFT adapter; point to the folder of the full model"
     below = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG}"))
-    return f"set model.path={folder / below[0]}" if below else "point to a folder that save_pretrained wrote"
+    return (
+        f"set {shell_word('model.path', str(folder / below[0]))}"
+        if below
+        else "point to a folder that save_pretrained wrote"
+    )
 
 
 # --- an installed package --------------------------------------------------------------------------------

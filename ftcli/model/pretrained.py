@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.config.registry import register
 from ftcli.config.schema import Dtype, ModelConfig, Weights
+from ftcli.config.shell_word import shell_word
 from ftcli.errors import ConfigError, Problem, SourceError
 from ftcli.hub.resolve import Source, quiet_transformers
 from ftcli.model.architecture import set_dropout, set_pad_id
@@ -234,5 +235,7 @@ def _compare_labels(labels: list[str], before: list[str], require_head: bool) ->
         return f"the head comes from the files, with the labels {names}"
     if require_head and sorted(before) == sorted(labels):
         message = f"the model's labels are {names_before}, in this order; the data has {names}"
-        raise ConfigError(Problem("data.label_names", message, f"set data.label_names=[{','.join(before)}]"))
+        raise ConfigError(
+            Problem("data.label_names", message, f"set {shell_word('data.label_names', before)}")
+        )
     return f"the head comes from the files; its labels {names_before} now mean {names}"
