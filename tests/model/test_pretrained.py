@@ -134,7 +134,7 @@ def test_the_same_labels_in_another_order_are_not_scored(tmp_path: Path, models:
     folder = models.write_model(tmp_path, "bert", head=True)
     with pytest.raises(ConfigError) as error:
         built(folder, labels=["LABEL_1", "LABEL_0"], require_head=True)
-    assert error.value.problems[0].hint == "set data.label_names=[LABEL_0,LABEL_1]"
+    assert error.value.problems[0].hint == "set 'data.label_names=[LABEL_0,LABEL_1]'"
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "roberta", "bart"])
