@@ -17,6 +17,7 @@ EXCERPT = 70
 MAX_TAGS = 4
 MAX_LABELS = 12
 """A table of more columns does not fit a terminal."""
+MAX_CONFUSIONS = 10
 
 
 def worst_errors(
@@ -102,8 +103,15 @@ def _short(value: Any) -> str:
 
 
 def show_confusion(screen: Screen, counts: np.ndarray | None, labels: list[str]) -> None:
-    """Prints a confusion matrix, (num_labels, num_labels), where it fits the terminal."""
-    if counts is not None and len(labels) <= MAX_LABELS:
+    """Prints a confusion matrix, (num_labels, num_labels), or its largest mistakes where it does not fit the terminal."""
+    if counts is not None and len(labels) > MAX_LABELS:
+        pairs = ((int(counts[i, j]), i, j) for i, j in np.argwhere(counts) if i != j)
+        worst = sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))[:MAX_CONFUSIONS]
+        rows = [(labels[i], labels[j], str(n), f"{n / counts[i].sum():.1%}") for n, i, j in worst]
+        if rows:
+            columns = ["label", "predicted as", "times", "share of the label"]
+            screen.table("most frequent confusions", columns, rows, right=(2, 3))
+    elif counts is not None:
         rows = [(label, *own) for label, own in zip(labels, counts.tolist(), strict=True)]
         title = "confusion: rows are labels, columns predictions"
         screen.table(title, ["", *labels], rows, right=range(1, len(labels) + 1))

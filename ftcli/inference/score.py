@@ -56,10 +56,13 @@ def evaluate_part(
         _draw(loaded, counts, picture)
     worst = worst_errors(task, table, rows, scores.records, num_errors)
     _show_figures(screen, f"{part} of {loaded.origin}", scores.figures, rows)
+    if scores.collapsed:
+        screen.note(scores.collapsed)
     show_confusion(screen, counts, inputs.labels)
     show_errors(screen, worst, task.error_name)
     return {
         "metrics": scores.figures,
+        "collapsed": scores.collapsed,
         "part": part,
         "rows": len(table),
         "data": rows.origin,

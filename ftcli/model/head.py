@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import ConfigError, Problem
 
@@ -41,3 +41,34 @@ def class_with_head(hf_config: PreTrainedConfig, auto_classes: Sequence[str]) ->
 def is_head(model: PreTrainedModel, name: str) -> bool:
     """Says whether a parameter belongs to the head: outside the base model, or in its pooler."""
     return not name.startswith(f"{model.base_model_prefix}.") or _POOLER.search(name) is not None
+
+
+def order_rows(
+    model: PreTrainedModel, before: Sequence[str], labels: Sequence[str], options: dict[str, Any]
+) -> None:
+    """Puts the head's rows in the order of the labels, where a checkpoint has the same labels in another one.
+
+    Args:
+        model: with the head of the files.
+        before: labels of the files, by id.
+        labels: the same names, by the ids wanted.
+        options: `dtype` and `attn_implementation`.
+    """
+    import copy
+
+    import torch
+
+    wider = copy.deepcopy(model.config)
+    wider.id2label = {i: str(i) for i in range(len(labels) + 1)}
+    wider.label2id = {str(i): i for i in range(len(labels) + 1)}
+    with torch.device("meta"):
+        shapes = {
+            name: tensor.shape
+            for name, tensor in type(model)._from_config(wider, **options).named_parameters()
+        }
+    order = torch.tensor([before.index(name) for name in labels])
+    with torch.no_grad():
+        for name, tensor in model.named_parameters():
+            # The rows of labels are those that one more label makes more of.
+            if shapes[name] != tensor.shape and not tensor.is_meta:
+                tensor.copy_(tensor[order].clone())

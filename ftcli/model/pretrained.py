@@ -18,7 +18,7 @@ from ftcli.errors import ConfigError, Problem, SourceError
 from ftcli.hub.resolve import Source, quiet_transformers
 from ftcli.model.architecture import set_dropout, set_pad_id
 from ftcli.model.config_file import first_line
-from ftcli.model.head import class_with_head, is_head
+from ftcli.model.head import class_with_head, is_head, order_rows
 from ftcli.model.size_check import refuse_absurd_size
 from ftcli.model.weights import Loaded, load, shorten
 
@@ -103,13 +103,24 @@ def build(
             loaded = load(model_class, hf_config, source, options | ({"device_map": "meta"} if meta else {}))
         else:
             loaded = _from_config(model_class, hf_config, source, options, pretrained, meta)
-    if pretrained:
+    reordered = _same_in_another_order(labels, labels_before) and not loaded.fresh and not require_head
+    if pretrained and reordered:
+        order_rows(loaded.model, labels_before, labels, options)
+        names = ", ".join(labels_before[:12])
+        decisions.append(
+            f"the head comes from the files, its rows moved from the order {names} to that of the labels"
+        )
+    elif pretrained:
         decisions += _head_decisions(loaded, source, seed, labels, labels_before, require_head)
     else:
         decisions.append(f"all weights are random, drawn from seed {seed}")
     if loaded.dropped:
         decisions.append(f"not used by the model, dropped: {shorten(loaded.dropped)}")
     return BuiltModel(loaded.model.eval(), loaded.fresh, decisions, attention)
+
+
+def _same_in_another_order(labels: list[str], before: list[str]) -> bool:
+    return labels != before and sorted(labels) == sorted(before) and len(set(labels)) == len(labels)
 
 
 def _set_labels(hf_config: PreTrainedConfig, labels: list[str], problem_type: str | None) -> None:

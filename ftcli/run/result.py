@@ -52,7 +52,9 @@ def close_run(
         for index in _never_began(trainer)
     )
     test = _score_test(session, trainer, run, screen)
-    result = _result(composed, session, trainer, run, scores.figures, test)
+    result = _result(composed, session, trainer, run, scores.figures, test) | {"collapsed": scores.collapsed}
+    if scores.collapsed:
+        screen.note(f"the best checkpoint has learned no more than this: {scores.collapsed}")
     run.write_json("result.json", result)
     show_result(screen, result, run)
     return result

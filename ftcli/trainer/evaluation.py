@@ -16,6 +16,7 @@ from ftcli.batching.sampler import evaluation_batches
 from ftcli.batching.token_table import TokenTable
 from ftcli.metric import Metric
 from ftcli.storage.crash_points import crash_point
+from ftcli.trainer.collapse import Collapse
 
 if TYPE_CHECKING:
     from ftcli.trainer.forward import Forward
@@ -29,6 +30,8 @@ class Scores:
     """Plain names -> values: `loss` and the metrics."""
     records: list[np.ndarray] | None
     """What the task records of each row's prediction, in row order; None unless asked for."""
+    collapsed: str | None = None
+    """What every row is predicted as, where the labels differ and the predictions do not."""
 
 
 class Evaluator:
@@ -79,16 +82,19 @@ class Evaluator:
         """
         for metric in self.metrics.values():
             metric.reset()
-        loss_sum, targets = 0.0, 0
+        loss_sum, targets, collapse = 0.0, 0, Collapse(getattr(self.task, "label_names", None))
         records: dict[int, np.ndarray] = {}
         for rows, batch, output in outputs:
             loss_sum += float(output.loss_sum)
             targets += output.num_targets
-            self.count(self.task.scored(output, batch))
+            scored = self.task.scored(output, batch)
+            self.count(scored)
+            collapse.add(scored)
             if keep:
                 records.update(zip(rows.tolist(), self.task.records(output, batch), strict=True))
         figures = self.figures() | {"loss": loss_sum / targets if targets else math.nan}
-        return Scores(figures, [records[row] for row in range(num_rows)] if keep else None)
+        kept = [records[row] for row in range(num_rows)] if keep else None
+        return Scores(figures, kept, collapse.said())
 
     def count(self, scored: Scored) -> None:
         """Gives every metric the kind of predictions it takes."""

@@ -140,3 +140,5 @@ class Validation:
         }
         self.log.log(event)
         self.context.reporter.evaluation(event, best)
+        if scores.collapsed:
+            self.context.reporter.note(f"step {self.state.step}: {scores.collapsed}")

@@ -138,6 +138,18 @@ def test_the_same_labels_in_another_order_are_not_scored(tmp_path: Path, models:
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "roberta", "bart"])
+def test_rows_of_a_head_follow_the_order_of_the_labels(name: str, tmp_path: Path, models: ModuleType) -> None:
+    folder = models.write_model(tmp_path, name, head=True, labels=3)
+    before = tensors(built(folder, labels=["LABEL_0", "LABEL_1", "LABEL_2"]))
+    result = built(folder, labels=["LABEL_2", "LABEL_0", "LABEL_1"])
+    rows = [key for key in HEADS[name] if before[key].shape[0] == 3]
+    assert rows and not torch.equal(before[rows[0]], before[rows[0]][[2, 0, 1]])
+    for key, tensor in tensors(result).items():
+        assert torch.equal(tensor, before[key][[2, 0, 1]] if key in rows else before[key]), key
+    assert "rows moved from the order LABEL_0, LABEL_1, LABEL_2" in result.decisions[-1]
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "roberta", "bart"])
 def test_a_head_of_another_size_is_made_anew_and_said(name: str, tmp_path: Path, models: ModuleType) -> None:
     folder = models.write_model(tmp_path, name, head=True, labels=3)
     result = built(folder, labels=2)
