@@ -21,7 +21,7 @@ def words(folder: Path, *more: str, rows: int = 24) -> list[str]:
     tiny_models.write_rows(folder / "rows", train=rows, validation=8)
     base = ["model=local", f"model.path={folder / 'model'}", "model.weights=random", "tokenizer.max_length=24", "data=text",
             f"data.path={folder / 'rows'}", "data.accept=[overlap]", "trainer.batch_size=8", "trainer.precision=fp32", "trainer.threads=1",
-            "trainer.save_every_n_steps=2", "trainer.eval_every_n_steps=3", f"trainer.max_steps={STEPS}", "trainer.device=cpu",
+            "trainer.save_every_n_steps=2", "trainer.eval_every_n_steps=3", f"trainer.max_steps={STEPS}", "trainer.epochs=100", "trainer.device=cpu",
             "trainer.log_every_n_steps=1", "optimizer.lr=1e-3", "logger=jsonl", "seed=5"]  # fmt: skip
     given = {word.partition("=")[0] for word in more}
     return [*(word for word in base if word.partition("=")[0] not in given), *more]

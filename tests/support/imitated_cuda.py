@@ -90,7 +90,12 @@ class Factories(TorchDispatchMode):
         target = (kwargs or {}).get("device")
         if target is not None and ours(target):
             return compute(func, args, kwargs)
-        return func(*args, **(kwargs or {}))
+        # The device has no allocator of pinned memory.
+        if func is aten.is_pinned.default:
+            return False
+        if func is aten._pin_memory.default:
+            return args[0]
+        return func(*args, **{key: value for key, value in (kwargs or {}).items() if key != "pin_memory"})
 
 
 class Names(TorchFunctionMode):
