@@ -192,3 +192,30 @@ def test_a_lock_of_a_dead_process_is_taken_over_and_one_on_a_full_disk_holds(run
         with pytest.raises(RunDirError, match="is being written by"), RunDir(run).locked():
             pass
     assert not RunDir(run).is_locked()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"train": []}, {"train": {"step": -1}}, {"train": {"step": "3"}}, {"train": {}}, {"train": {"unknown": 1}}, {"best_step": "x"},
+     {"train": {"events": 2**60}}, {"train": {"phase": 99}}, {"scaler": 3}, {"train": {"window": {"rows": None}}}],
+    ids=str,
+)  # fmt: skip
+def test_a_checkpoint_made_by_hand_is_no_traceback(run, ftcli, change):
+    """The manifest agrees with the bytes: somebody wrote both."""
+    from ftcli.storage.atomic import MANIFEST, _seal
+
+    folder = run / "checkpoints/step-000003"
+    state = json.loads((folder / "state.json").read_text())
+    inner = change.get("train")
+    both = {**state["train"], **inner} if isinstance(inner, dict) and inner else inner
+    (folder / "state.json").write_text(
+        json.dumps(state | change | ({} if inner is None else {"train": both}))
+    )
+    (folder / MANIFEST).unlink()
+    _seal(folder, {"step": 3})
+    for command in ("verify", "evaluate", "resume"):
+        done = ftcli(command, str(run), *(["--checkpoint", "step-000003"] if command == "evaluate" else []))
+        assert done.code in (0, 2, 3) and "Traceback" not in text_of(done), text_of(done)
+        assert (command, done.code) != ("resume", 0) or "starting again at step 0" in text_of(done), text_of(
+            done
+        )
