@@ -120,6 +120,7 @@ def figures(summary: Summary) -> dict[str, Any]:
         "peak_memory_bytes": peak_memory(run),
         "run_bytes": bytes_on_disk(run.path),
         "best_checkpoint_bytes": best_checkpoint_bytes(run),
+        "collapse": None,
     }
 
 
