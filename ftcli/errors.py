@@ -53,6 +53,12 @@ class DataError(FtcliError):
     title = "data"
 
 
+class ContractError(DataError):
+    """Rows that the data contract says no to: `check-data` and the beginning of a run end alike."""
+
+    exit_code = 3
+
+
 class PlanError(FtcliError):
     """Patterns without a hit, or a plan in which nothing trains."""
 

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from ftcli import __version__
 from ftcli.cli import check, compare, explain, export, inspect, run, score, verify
+from ftcli.cli.usage import UsageError, as_ours, require_folder, unknown_command
 from ftcli.errors import FtcliError, MachineError, NoRoomError, Problem
 from ftcli.runtime import garbage_collection as collector
 from ftcli.runtime.stopping import Stopped, raising_stopped
@@ -27,6 +28,7 @@ class Commands(TyperGroup):
 
         Raises:
             ConfigError: a command that is known by another name here.
+            CommandLineError: a command that there is not.
         """
         if args and self.get_command(ctx, args[0]) is None:
             from ftcli.config.foreign.words import command_hint
@@ -34,6 +36,8 @@ class Commands(TyperGroup):
 
             if hint := command_hint(args[0]):
                 raise ConfigError(Problem(args[0], "there is no such command", hint))
+            if not args[0].startswith("-"):
+                raise unknown_command(args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
 
@@ -108,11 +112,21 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is written as an escape
             stream.reconfigure(errors="backslashreplace")
     try:
+        require_folder()
         with raising_stopped():
-            app(obj=process_began())
+            # Not standalone: Typer would print its own box for what its parser refuses.
+            code = app(obj=process_began(), standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except FtcliError as error:
         _panel(error)
         sys.exit(error.exit_code)
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # a bare `ftcli`: Typer has printed the help
+            sys.exit(2)
+        _panel(as_ours(error))
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(1)
     except KeyboardInterrupt:
         # A training run handles the signal itself and says what it saved; this is every other command.
         sys.stderr.write("\nstopped\n")

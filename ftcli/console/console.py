@@ -24,11 +24,16 @@ from ftcli.errors import FtcliError
 from ftcli.storage.plain_file import open_to_append, write_all
 
 CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
 )
-"""Control characters except tab and newline, those that change the direction of text or end a line, and halves of characters."""
+"""Control characters except tab and newline, those that change the direction of text or end a line, invisible ones, and halves of characters.
+
+Whatever comes from data, files or words goes to the terminal by `Screen`, which escapes it, or through `safe`; JSON goes out
+by `json_text`. Nothing else writes to stdout."""
 PLAIN_LINE_SECONDS = 2.0
 """Least time between two lines about training, where no terminal shows a progress bar."""
+MAX_PROBLEMS = 30
+"""Most problems that one panel shows."""
 LOG_WIDTH = 140
 UNLIMITED_WIDTH = 1000
 MAX_SHOWN_LABELS = 4
@@ -41,7 +46,7 @@ def safe(value: object) -> str:
 
 
 def _escaped(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def utf8_stdout() -> TextIO:
@@ -62,13 +67,13 @@ def json_text(values: Any, default: Callable[[Any], str] | None = None) -> str:
         default: what stands for values that JSON lacks; None: there are none.
     """
     text = json.dumps(values, ensure_ascii=False, default=default)
-    return CONTROL.sub(lambda m: f"\\u{ord(m.group()):04x}", text)
+    return CONTROL.sub(lambda m: json.dumps(m.group())[1:-1], text)
 
 
 def error_panel(error: FtcliError) -> Panel:
     """Returns one panel with each problem's key, message and hint."""
     text = Text()
-    for number, problem in enumerate(error.problems):
+    for number, problem in enumerate(error.problems[:MAX_PROBLEMS]):
         if number:
             text.append("\n\n")
         if problem.key:
@@ -78,6 +83,8 @@ def error_panel(error: FtcliError) -> Panel:
         if problem.hint:
             text.append("\n  -> ", style="dim")
             text.append(safe(problem.hint), style="green")
+    if len(error.problems) > MAX_PROBLEMS:
+        text.append(f"\n\nand {len(error.problems) - MAX_PROBLEMS} more", style="dim")
     count = f" ({len(error.problems)} problems)" if len(error.problems) > 1 else ""
     return Panel(text, title=f"{error.title}{count}", title_align="left", border_style="red", expand=False)
 
@@ -179,14 +186,14 @@ class Screen:
         """Writes a `train` event to the log; without a terminal also prints it, at most every few seconds."""
         self._last_train = event
         line = train_line(event, total_steps, show_eta=event["phase"] == self.num_phases - 1)
-        self._to_log(line)
+        self._to_log(Text(safe(line)))
         if (
             self._progress is None
             and not self.quiet
             and time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS
         ):
             self._last_line = time.monotonic()
-            self.console.print(Text(line))
+            self.console.print(Text(safe(line)))
 
     def advance(self, step: int, total_steps: int) -> None:
         """Moves the progress bar to a step; a terminal shows one from the first call to the last step."""
@@ -194,7 +201,7 @@ class Screen:
             return
         if self._progress is None or self._task is None:
             self._progress, self._task = self._start_bar(step, total_steps)
-        figures = short_figures(self._last_train) if self._last_train else ""
+        figures = safe(short_figures(self._last_train)) if self._last_train else ""
         self._progress.update(self._task, completed=step, figures=figures)
         if step >= total_steps:
             self._stop_bar()
@@ -205,7 +212,7 @@ class Screen:
             BarColumn(),
             TextColumn("{task.completed}/{task.total} steps"),
             *([TimeRemainingColumn()] if self.num_phases == 1 else []),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
         )
         # Transient: the bar is removed at the end, so that the terminal keeps the same lines as a log.
         progress = Progress(*columns, console=self.console, transient=True)

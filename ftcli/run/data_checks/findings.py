@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.config.schema import DATA_CHECKS
 from ftcli.config.shell_word import shell_word
-from ftcli.errors import DataError, Problem
+from ftcli.errors import ContractError, Problem
 
 if TYPE_CHECKING:
     from ftcli.batching.rows import Rows
@@ -67,10 +67,10 @@ def share_level(count: int, of: int, limit: float) -> Level:
 
 
 def refuse(findings: Sequence[Finding]) -> None:
-    """Raises DataError with every error among the findings."""
+    """Raises ContractError with every error among the findings."""
     errors = [finding for finding in findings if finding.level is Level.error]
     if errors:
-        raise DataError(*(Problem(f.name, f.line, f"{f.hint}; {accepting([f])}") for f in errors))
+        raise ContractError(*(Problem(f.name, f.line, f"{f.hint}; {accepting([f])}") for f in errors))
 
 
 def accepting(findings: Sequence[Finding]) -> str:
