@@ -36,7 +36,6 @@ def test_a_run_says_that_it_predicts_one_label(ftcli, tiny, tmp_path):
     alike.write_text("text\tlabel\n" + "the was the was\tpositive\nthe was the was\tnegative\n" * 4)
     words = [
         f"data.files.validation={alike}",
-        "trainer.epochs=null",
         "trainer.max_steps=1",
         "--run-dir",
         "run",
