@@ -13,12 +13,13 @@ from benchmarks.faults import figure
 
 COMMANDS = {
     "positions": ["positions"], "damage": ["damage"], "non_finite": ["non_finite"], "locks": ["locks"], "golden": ["golden"],
+    "payloads": ["payloads"], "canaries": ["canaries"],
     "resume_fields": ["resume_fields"], "signals": ["signals"], "memory": ["memory"], "disk": ["disk"], "kills": ["kills"],
-    "hostile": ["hostile", "words", "schedules", "configs", "models", "images", "data"], "long_run": ["long_run"],
+    "hostile": ["hostile", "words", "schedules", "configs", "models", "images", "names", "data"], "long_run": ["long_run"],
 }  # fmt: skip
 """Name -> module and its arguments; the quick ones first."""
 QUICK = {"positions": 50, "damage": 12, "non_finite": 8, "locks": 4, "resume_fields": 10, "signals": 8, "memory": 6, "disk": 1, "kills": 1,
-         "hostile": 20, "long_run": 20_000}  # fmt: skip
+         "hostile": 20, "payloads": 60, "long_run": 20_000}  # fmt: skip
 
 
 def main() -> int:

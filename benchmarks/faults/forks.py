@@ -35,7 +35,6 @@ def start(
     *,
     environment: dict[str, str] | None = None,
     before: Callable[[], None] | None = None,
-    folder: Path | None = None,
 ) -> int:
     """Forks a process that runs ftcli; returns its pid.
 
@@ -45,24 +44,36 @@ def start(
         cache: its cache folder.
         environment: variables besides those of this process.
         before: called in the child, before ftcli.
-        folder: where it runs; None: here.
     """
     pid = os.fork()
     if pid:
         return pid
     code = 70
     try:
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
+        redirect(log)
         os.environ |= {"FTCLI_CACHE": str(cache), "COLUMNS": "400"} | (environment or {})
-        if folder is not None:
-            os.chdir(folder)
-        sys.argv = ["ftcli", *arguments]
-        from ftcli.cli.app import main
-
         if before is not None:
             before()
+        code = call(arguments)
+    finally:
+        os._exit(code)
+
+
+def redirect(log: Path) -> None:
+    """Appends both streams of this process to a file."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def call(arguments: list[str]) -> int:
+    """Runs ftcli in this process; returns the exit code, 70 with a traceback printed where it raised."""
+    code = 70
+    sys.argv = ["ftcli", *arguments]
+    try:
+        from ftcli.cli.app import main
+
         main()
         code = 0
     except SystemExit as stopped:
@@ -72,7 +83,7 @@ def start(
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+    return code
 
 
 def wait(pid: int, *, seconds: float | None = None) -> int:

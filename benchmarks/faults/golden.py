@@ -17,18 +17,10 @@ from benchmarks.faults import figure
 TITLE = "golden runs of older versions are scored, predicted from, resumed, compared and exported as then"
 
 
-def trial(folder: Path, count: int, seed: int) -> figure.Tally:
-    """Runs the tests of tests/golden; `count` and `seed` change nothing: the runs are what they are."""
-    report = folder / "golden.xml"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "tests/golden",
-        "-p",
-        "no:cacheprovider",
-        f"--junitxml={report}",
-    ]
+def tested(folder: Path, tests: str) -> figure.Tally:
+    """Runs tests of the suite and counts them."""
+    report = folder / "report.xml"
+    command = [sys.executable, "-m", "pytest", tests, "-p", "no:cacheprovider", f"--junitxml={report}"]
     done = subprocess.run(command, cwd=figure.ROOT, capture_output=True, text=True, check=False)
     tally = figure.Tally()
     if not report.is_file():
@@ -36,6 +28,12 @@ def trial(folder: Path, count: int, seed: int) -> figure.Tally:
     for case in Tree.parse(report).getroot().iter("testcase"):
         failed = [found for kind in ("failure", "error") if (found := case.find(kind)) is not None]
         tally.count(f"{case.get('name')}: {failed[0].get('message', '')[:300]}" if failed else None)
+    return tally
+
+
+def trial(folder: Path, count: int, seed: int) -> figure.Tally:
+    """Runs the tests of tests/golden; `count` and `seed` change nothing: the runs are what they are."""
+    tally = tested(folder, "tests/golden")
     versions = sorted(
         place.name for place in (figure.ROOT / "tests" / "golden").iterdir() if (place / "runs").is_dir()
     )

@@ -1,10 +1,11 @@
-"""Hostile input: words, schedules, data files, configs, models and images, each in a watched process of its own.
+"""Hostile input: words, schedules, data files, configs, models, images and names, in watched processes.
 
-    python -m benchmarks.faults.hostile words|schedules|data|configs|models|images [--count N] [--seed 1] [--keep DIR] [--workers 2] [--no-record]
+    python -m benchmarks.faults.hostile words|schedules|data|configs|models|images|names [--count N] [--seed 1] [--keep DIR] [--workers 2] [--no-record]
 
-A case is a command of ftcli in a folder. It is forked from a process that has the libraries imported, so that a thousand take minutes. What must
-hold: exit code 0, 2 or 3 (1 where memory or a number ran out), no traceback, no end after 30 seconds, nothing started, no network, nothing unpickled,
-nothing written outside the folder (benchmarks/faults/watch.py), no secret of the environment in any byte written, no control character in what is printed.
+A case is a command of ftcli in a folder. It is forked from a process that has the libraries imported, so that a thousand take minutes; fifty data
+files are read by one process, one after the other. What must hold: exit code 0, 2 or 3 (1 where memory or a number ran out), no traceback, no end
+after 30 seconds, nothing started, no network, nothing unpickled, nothing written outside the folder (benchmarks/faults/watch.py), no secret of
+the environment in any byte written, no control character in what is printed.
 With --keep the folder of each case that did not hold stays.
 """
 
@@ -20,67 +21,42 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.faults import figure, forks, sources, watch
+from benchmarks.faults import figure, forks, sources
+from benchmarks.faults.batches import SECONDS, SECRET, Ended, outcomes
 
-SECONDS = 30.0
 CODES = (0, 2, 3)
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-SECRET = "canary-5f3759df-secret"
 
 
-@dataclass(slots=True)
-class Running:
-    """A case whose process has begun."""
-
-    case: sources.Case
-    pid: int
-    folder: Path
-    ends: float
-
-
-def begin(case: sources.Case, place: Path) -> Running:
-    """Starts a case in its folder; what is allowed to change is that folder alone."""
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "own").mkdir()
-    environment = dict.fromkeys(watch.SECRETS, SECRET) | {
-        "HOME": str(place / "own"),
-        "TMPDIR": str(place / "own"),
-    }
-    pid = forks.start(case.words, place / "said.txt", place / "own" / "cache", environment=environment, folder=case.folder,
-                      before=lambda: watch.watch([place, case.folder], place / "violations.txt"))  # fmt: skip
-    return Running(case, pid, place, time.monotonic() + SECONDS)
-
-
-def judge(running: Running, code: int, late: bool) -> str | None:
+def judge(ended: Ended) -> str | None:
     """Returns what did not hold of a case that has ended, or None."""
-    said = forks.text_of(running.folder / "said.txt")
+    said, code = forks.text_of(ended.folder / "said.txt"), ended.code
     wrong = []
-    if late:
+    if ended.late:
         wrong.append(f"no end after {SECONDS:.0f} s")
-    elif running.case.control and code:
+    elif ended.case.control and code:
         wrong.append(f"the control ended with {code}: {said[-300:]}")
     elif code not in CODES and not (code == 1 and re.search(r"memory|nan|not finite|infinite", said)):
         wrong.append(f"exit code {code}")
     if forks.TRACEBACK in said:
         wrong.append("traceback: " + " ".join(said[said.rindex(forks.TRACEBACK) :].split())[-200:])
-    wrong += sorted(set(forks.text_of(running.folder / "violations.txt").splitlines()))[:3]
+    wrong += sorted(set(forks.text_of(ended.folder / "violations.txt").splitlines()))[:3]
     if found := CONTROL.search(said):
         wrong.append(f"a control character is printed: {found.group()!r}")
-    if secret := leaked(running):
+    if secret := leaked(ended):
         wrong.append(f"a secret of the environment is in {secret}")
     return (
-        f"{running.case.name}: {'; '.join(wrong)} <- {shlex.join(['ftcli', *running.case.words])[:300]}"
+        f"{ended.case.name}: {'; '.join(wrong)} <- {shlex.join(['ftcli', *ended.case.words])[:300]}"
         if wrong
         else None
     )
 
 
-def leaked(running: Running) -> str | None:
+def leaked(ended: Ended) -> str | None:
     """Returns the first file that holds the secret, or None."""
-    for base in {running.folder, running.case.folder}:
+    for base in {ended.folder, ended.case.folder}:
         for folder, _, names in os.walk(base):
             for name in names:
                 file = Path(folder, name)
@@ -91,36 +67,24 @@ def leaked(running: Running) -> str | None:
     return None
 
 
-def run(cases: Iterator[sources.Case], folder: Path, *, workers: int, keep: Path | None) -> figure.Tally:
-    """Runs cases, `workers` at a time, and counts those that hold."""
+def run(
+    cases: Iterator[sources.Case], folder: Path, *, workers: int, size: int, keep: Path | None
+) -> figure.Tally:
+    """Runs cases, `workers` processes of `size` cases at a time, and counts those that hold."""
     forks.warm_up()
-    tally, active, codes, number, slowest = figure.Tally(), list[Running](), Counter[int](), 0, 0.0
-    waiting = True
-    while waiting or active:
-        while waiting and len(active) < workers:
-            case = next(cases, None)
-            if case is None:
-                waiting = False
-                break
-            number += 1
-            active.append(begin(case, folder / "cases" / f"{number:05}"))
-        time.sleep(0.003)
-        for one in [one for one in active if forks.ended(one.pid) or time.monotonic() > one.ends]:
-            active.remove(one)
-            late = not forks.ended(one.pid)
-            code = forks.wait(one.pid, seconds=0)
-            slowest = max(slowest, SECONDS + time.monotonic() - one.ends)
-            codes[code] += 1
-            failure = judge(one, code, late)
-            tally.count(failure)
-            if failure and keep:
-                shutil.copytree(one.folder, keep / one.folder.name, symlinks=True)
-                shutil.copytree(
-                    one.case.folder, keep / one.folder.name / "input", symlinks=True, dirs_exist_ok=True
-                )
-            shutil.rmtree(one.folder, ignore_errors=True)
-            if one.case.own:
-                shutil.rmtree(one.case.folder, ignore_errors=True)
+    tally, codes, slowest = figure.Tally(), Counter[int](), 0.0
+    for ended in outcomes(cases, folder / "cases", workers=workers, size=size):
+        slowest = max(slowest, ended.seconds)
+        codes[ended.code] += 1
+        failure = judge(ended)
+        tally.count(failure)
+        if failure and keep:
+            kept = keep / f"{tally.tried:05}"
+            shutil.copytree(ended.folder, kept, symlinks=True)
+            shutil.copytree(ended.case.folder, kept / "input", symlinks=True, dirs_exist_ok=True)
+        shutil.rmtree(ended.folder, ignore_errors=True)
+        if ended.case.own:
+            shutil.rmtree(ended.case.folder, ignore_errors=True)
     tally.measured = f"exit codes {', '.join(f'{code}: {times}' for code, times in sorted(codes.items()))}; slowest {slowest:.1f} s"
     return tally
 
@@ -146,6 +110,7 @@ def main() -> int:
                 source.cases(folder / "input", count, options.seed),
                 folder,
                 workers=options.workers,
+                size=source.size,
                 keep=options.keep,
             )
         seconds = time.monotonic() - began

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -42,6 +43,8 @@ class Source:
     count: int
     """Cases of the committed figure."""
     cases: Callable[[Path, int, int], Iterator[Case]]
+    size: int = 1
+    """Cases that one process runs."""
 
 
 def images(folder: Path, count: int, seed: int) -> Iterator[Case]:
@@ -202,12 +205,44 @@ def models(folder: Path, count: int, seed: int) -> Iterator[Case]:
         yield Case(name, [command, *base, *weights, f"model.path={own / 'model'}", *(["--run-dir", "run"] if not kind else [])], own, control=not number)  # fmt: skip
 
 
+NAMES = ("a b", " a", "a ", "a'b", 'a"b', "a,b", "a=b", "=a", "a:b", "{a: b}", "[a]", "[red]x[/]", "[/]", "(a)", "a|b", "a&b", "a;b", "a$b", "$HOME", "${oc.env:HOME}", "`ls`", "$(ls)", "a\\b",
+         "\\", "a*b", "?", "~", "~root", "-a", "--help", "--", "#a", "a#b", "%s%n", "!a", "a\nb", "a\tb", "\x1b[31m", "\x07", "\x7f", "\x9b2J", "\u202ea", "\u2028a", "\ud800", "\udcff",
+         "\U0001f600", "é" * 100, "a" * 255, "a" * 300, "a" * 5000, "CON", "a.yaml", "a.", "..a", "null", "true", "1e400", "<script>", "@a", "{7*7}")  # fmt: skip
+
+
+def names(folder: Path, count: int, seed: int) -> Iterator[Case]:
+    """Hostile names of a run, a data folder, a model folder and an output file, in four commands; a control comes first."""
+    folder.mkdir(parents=True)
+    base = [word for word in training(folder) if not word.startswith(("model.path=", "data.path="))]
+    good, rows = folder / "model", folder / "rows"
+    for number, name in enumerate(("control", *NAMES[:count])):
+        own = folder / f"case-{number}"
+        own.mkdir()
+        paths = {key: str(place) for key, place in (("model.path", good), ("data.path", rows))}
+        kind = number % 4
+        if kind:
+            key, source = (("model.path", good), ("data.path", rows), ("data.path", rows))[kind - 1]
+            with suppress(OSError, ValueError):
+                shutil.copytree(source, own / name)
+            paths[key] = f"{own}/{name}"
+        ending = [["--run-dir", name], ["--run-dir", "run"], ["--dry-run"], ["--write-clean", name]][kind]
+        # Quoted as the grammar of overrides wants it, so that the name itself arrives.
+        given = [f"{key}='{path.replace(chr(39), chr(92) + chr(39))}'" for key, path in paths.items()]
+        yield Case(
+            f"name {name!r}",
+            ["check-data" if kind == 3 else "train", *base, *given, *ending],
+            own,
+            control=not number,
+        )
+
+
 SOURCES = {
     "words": Source("fuzzed words", 1000, words),
     "schedules": Source("hostile schedule files", 500, schedules),
-    "data": Source("data files of each of five formats, mutated", 10_000, data),
+    "data": Source("data files of each of five formats, mutated", 10_000, data, size=50),
     "configs": Source("hostile recipes", 300, configs),
     "models": Source("hostile model folders", 300, models),
     "images": Source("hostile images", 150, images),
+    "names": Source("hostile names of runs, data, models and output files", 60, names),
 }
 """Name -> source; the name is the argument of `python -m benchmarks.faults.hostile`."""

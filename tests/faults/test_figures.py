@@ -86,6 +86,37 @@ def test_the_committed_table_is_that_of_the_records():
     assert figure.TABLE.read_text(encoding="utf-8") == figure.table(figure.RECORDS)
 
 
+def test_markup_of_a_payload_is_found_in_a_card():
+    from benchmarks.faults import payloads
+    from ftcli.export.model_card import plain
+
+    harmless = "# a\n\n| b | `c` |\n|---|---|\n| d | e |\n"
+    for payload in payloads.MARKUP:
+        assert payloads.elements(f"---\n---\n{harmless}\n\n{plain(payload)}\n") == []
+    for payload in (
+        "<script>",
+        "<img src=x>",
+        "[x](http://evil.example)",
+        "<http://evil.example>",
+        "<!-- x -->",
+    ):
+        assert payloads.elements(f"---\n---\n{harmless}\n\n{payload}\n")
+
+
+def test_cells_that_a_spreadsheet_would_run_are_found(tmp_path):
+    from benchmarks.faults import payloads
+
+    (tmp_path / "safe.csv").write_text("label\n'=1+1\nplain\n-1-1\n")
+    (tmp_path / "plain.csv").write_text("label\n=1+1\nplain\n-1-1\n")
+    assert payloads.cells(tmp_path, "=1+1") == payloads.cells(tmp_path, "plain") == []
+    assert payloads.cells(tmp_path, "-1-1") == ['safe.csv lacks the cell "\'-1-1"']
+    assert payloads.cells(tmp_path, "gone") == [
+        "safe.csv lacks the cell 'gone'",
+        "plain.csv lacks the cell 'gone'",
+    ]
+    assert [len(half) for half in payloads.payloads(100)] == [50, 50]
+
+
 def test_signals_in_real_processes():
     command = [sys.executable, "-m", "benchmarks.faults.signals", "--count", "3", "--no-record"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

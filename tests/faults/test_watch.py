@@ -1,8 +1,10 @@
 """The watch over hostile cases sees what it is there for, and nothing in an honest process."""
 
 import os
+import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -64,7 +66,7 @@ def test_a_case_is_judged_by_code_output_and_bytes(tmp_path):
     def judged(said: str, code: int, *, late: bool = False, control: bool = False) -> str | None:
         (tmp_path / "said.txt").write_text(said)
         case = sources.Case("one", ["train", "a b"], tmp_path, control=control)
-        return hostile.judge(hostile.Running(case, 0, tmp_path, 0.0), code, late)
+        return hostile.judge(hostile.Ended(case, tmp_path, code, late))
 
     assert judged("fine", 0) is judged("no", 2) is judged("no", 3) is judged("memory: ran out", 1) is None
     assert judged("fine", 0, control=True) is None and "control ended with 2" in judged("no", 2, control=True)
@@ -92,3 +94,28 @@ def test_mutations_change_every_format(tmp_path):
     for file in good.values():
         content = file.read_bytes()
         assert sum(sources.mutated(content, draw) != content for _ in range(20)) >= 18
+
+
+def test_a_process_that_dies_or_hangs_is_one_case_and_the_others_are_run(tmp_path, monkeypatch):
+    from benchmarks.faults import batches, forks, sources
+
+    def call(words: list[str]) -> int:
+        if words[0] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if words[0] == "3":
+            time.sleep(60)
+        if words[0] == "4":
+            (tmp_path / "outside.txt").write_text("x")
+        return 2
+
+    monkeypatch.setattr(forks, "call", call)
+    monkeypatch.setattr(batches, "SECONDS", 0.3)
+    made = []
+    for number in range(6):
+        (tmp_path / f"case-{number}").mkdir()
+        made.append(sources.Case(str(number), [str(number)], tmp_path / f"case-{number}"))
+    found = list(batches.outcomes(iter(made), tmp_path / "processes", workers=1, size=4))
+    assert {one.case.name: (one.code, one.late) for one in found} == {
+        "0": (2, False), "1": (-9, False), "2": (2, False), "3": (-9, True), "4": (2, False), "5": (2, False)}  # fmt: skip
+    recorded = {one.case.name: forks.text_of(one.folder / "violations.txt") for one in found}
+    assert "written outside" in recorded.pop("4") and not any(recorded.values())
