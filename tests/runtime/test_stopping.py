@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 
@@ -14,6 +13,17 @@ from ftcli.runtime.stopping import Stopped, caught, raising_stopped
 STAGES = ("inputs", "tables", "runtime", "built")
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """The tests may run under nohup or in the background of a shell, where SIGHUP and SIGINT are ignored."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_while_a_run_is_built(ftcli, tiny, monkeypatch, name, stage):
@@ -21,7 +31,7 @@ def test_while_a_run_is_built(ftcli, tiny, monkeypatch, name, stage):
     build = RunSession.__dict__[stage].func
 
     def interrupted(session):
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         return build(session)
 
     monkeypatch.setattr(RunSession, stage, property(interrupted))
@@ -40,7 +50,7 @@ def test_in_training_the_state_is_saved(ftcli, tiny, monkeypatch, name):
 
     def interrupted(self, rows):
         if self.state.step == 2:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         return step(self, rows)
 
     monkeypatch.setattr(TrainStep, "__call__", interrupted)
@@ -54,7 +64,7 @@ def test_a_run_under_nohup_goes_on_when_the_terminal_closes():
     try:
         assert caught(("SIGHUP", "SIGTERM")) == [signal.SIGTERM]
         with raising_stopped():
-            os.kill(os.getpid(), signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -62,7 +72,7 @@ def test_a_run_under_nohup_goes_on_when_the_terminal_closes():
 def test_it_is_no_error_that_something_on_the_way_could_take():
     with pytest.raises(Stopped, match="SIGUSR1") as caught_one, raising_stopped():
         try:
-            os.kill(os.getpid(), signal.SIGUSR1)
+            signal.raise_signal(signal.SIGUSR1)
         except Exception:  # noqa: BLE001
             pytest.fail("taken for an error")
     assert caught_one.value.exit_code == 138
