@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -100,14 +101,16 @@ def commands(place: Path, labels: list[str], draw: random.Random) -> tuple[str, 
     rows = str(place / "validation.jsonl")
     base = ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=24", "data=text", f"data.path={place}", "trainer.max_steps=2",
             "trainer.batch_size=50", "trainer.precision=fp32", f"data.accept=[{','.join(DATA_CHECKS)}]", "task.metrics=[accuracy,f1@class]"]  # fmt: skip
-    run, log, wrong = str(place / "run"), place / "said.txt", []
+    run, other, log, wrong = str(place / "run"), str(place / "other"), place / "said.txt", []
     for words in (["train", *base, "--run-dir", run], ["check-data", *base], ["explain", *base], ["evaluate", run, "--mistakes", "60"], ["evaluate", run, "--json"],
-                  ["evaluate", run, run, "-o", str(place / "matrix.svg")], ["compare", run, run], ["runs", "--runs-dir", str(place)],
+                  ["evaluate", run, "-o", str(place / "matrix.svg")], ["evaluate", run, other], ["compare", run, other], ["runs", "--runs-dir", str(place)],
                   ["predict", run, "-i", rows, "-o", str(place / "safe.csv"), "--safe-csv"], ["predict", run, "-i", rows, "-o", str(place / "plain.csv")],
                   ["predict", run, "-i", rows, "-o", "-"], ["export", run, str(place / "export")]):  # fmt: skip
         code = forks.wait(forks.start(words, log, place / "cache"), seconds=60)
         if code not in (0, 3) or forks.TRACEBACK in forks.text_of(log):
             wrong.append(f"all: {words[0]} ended with {code}: {forks.text_of(log)[-300:]}")
+        if words[0] == "train" and not code:
+            shutil.copytree(run, other, symlinks=True)
     card = place / "export" / "README.md"
     found = elements(card.read_text(encoding="utf-8")) if card.exists() else ["no card"]
     return forks.text_of(log), wrong + [f"all: the card's HTML has {one}" for one in found]
