@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from ftcli.errors import Problem
+from ftcli.config.shell_word import shell_word
+from ftcli.errors import Problem, typed_words
 
 _only_cached: ContextVar[frozenset[str]] = ContextVar("only_cached", default=frozenset())
 
@@ -39,7 +39,7 @@ def unasked(key: str, name: str, kind: str) -> Problem:
         kind: the option of `hf download`: `model` or `dataset`.
     """
     message = f"{name} is named by the run directory and is not whole in the hub's local cache; such names are never looked up unasked"
-    fetch = "hf download " + ("" if kind == "model" else f"--repo-type {kind} ") + shlex.quote(name)
+    fetch = "hf download " + ("" if kind == "model" else f"--repo-type {kind} ") + typed_words(name)
     return Problem(
-        key, message, f"if you trust it, add {shlex.quote(f'{key}={name}')} to the command, or type: {fetch}"
+        key, message, f"if you trust it, add {shell_word(key, name)} to the command, or type: {fetch}"
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
+
+from ftcli.errors import typed_words
 
 PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./@-]*")
 """Values that need no quotes in Hydra's grammar, and none in the shell."""
@@ -20,8 +21,8 @@ def shell_word(key: str, value: str | Sequence[str]) -> str:
         value: a text, or a list of them.
     """
     if isinstance(value, str):
-        return shlex.quote(f"{key}={_grammatical(value)}")
-    return shlex.quote(f"{key}=[{','.join(map(_grammatical, value))}]")
+        return typed_words(f"{key}={_grammatical(value)}")
+    return typed_words(f"{key}=[{','.join(map(_grammatical, value))}]")
 
 
 def _grammatical(value: str) -> str:

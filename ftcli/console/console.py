@@ -222,7 +222,7 @@ class Screen:
 
     def evaluation(self, event: dict[str, Any], best: bool) -> None:
         """Prints an `eval` event; `best`: its score is the best so far."""
-        skip = ("event", "step", "epoch", "phase", "best", "seconds")
+        skip = ("event", "step", "epoch", "phase", "best", "seconds", "collapsed")
         figures = "  ".join(shown_figures({name: v for name, v in event.items() if name not in skip}))
         self.note(
             f"step {event['step']}  epoch {event['epoch']:.2f}  validation: {figures}{'  (best)' if best else ''}"

@@ -9,7 +9,7 @@ from ftcli.batching.rows import Field, Kind, Rows
 from ftcli.config.shell_word import shell_word
 from ftcli.data.content import kind_of
 from ftcli.data.delimited import NAMED
-from ftcli.data.headers import names_for, without_header
+from ftcli.data.headers import likely_columns, names_for, without_header
 from ftcli.errors import DataError, Problem, nearest
 
 CHUNK = 65_536
@@ -35,7 +35,8 @@ def check_columns(rows: Rows, fields: Sequence[Field], *, needs_label: bool) -> 
     if lost:
         used = {f.column for f in fields}
         free = [column for column in rows.columns if column and column not in used]
-        raise DataError(*(_missing(rows, field, fields, free) for field in lost))
+        likely = likely_columns(rows, lost, free)
+        raise DataError(*(_missing(rows, field, fields, likely.get(field.column)) for field in lost))
 
 
 def _held(rows: Rows) -> list[str]:
@@ -44,7 +45,7 @@ def _held(rows: Rows) -> list[str]:
     return ["" if name in rows.without_name else name for name in names]
 
 
-def _missing(rows: Rows, field: Field, fields: Sequence[Field], free: list[str]) -> Problem:
+def _missing(rows: Rows, field: Field, fields: Sequence[Field], likely: str | None) -> Problem:
     held = [name for name in _held(rows) if name]
     shown = ", ".join(name if name == name.strip() else repr(name) for name in held[:12])
     message = f"{rows.origin} has no column {field.column!r}; it has {shown}{', ...' * (len(held) > 12)}"
@@ -57,12 +58,13 @@ def _missing(rows: Rows, field: Field, fields: Sequence[Field], free: list[str])
         hint = f"its columns seem to be separated otherwise: type data.separator={signs[0]}"
     else:
         stripped = [name for name in held if name.strip().casefold() == field.column.strip().casefold()]
-        near = stripped or nearest(field.column, held, 1) or (free if len(free) == 1 else ["NAME"])
+        near = stripped or nearest(field.column, held, 1) or [likely or "NAME"]
         if field.key == "label" and len(alike) > 1:
             key = "task.label_columns"
         listed = len(alike) > 1 or field.key == "choices"
         value = [near[0] if name == field.column else name for name in alike] if listed else near[0]
         hint = f"type {shell_word(key, value)}"
+        hint += " with the name of its column" if near == ["NAME"] else ""
     return Problem(key, message, hint)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ftcli.batching.rows import Field, Rows
+from ftcli.batching.rows import Field, Kind, Rows
 
 LOOKED_AT = 2000
 """Rows that are looked at."""
@@ -77,3 +77,29 @@ def _unlike_labels(cells: list[str], distinct: int) -> tuple[bool, bool, bool, i
         not NUMBER.fullmatch(cells[0]),
         distinct,
     )
+
+
+def likely_columns(rows: Rows, fields: Sequence[Field], free: Sequence[str]) -> dict[str, str]:
+    """Returns column that is missing -> the one that looks most like it: texts are the longest, a label has few values.
+
+    Args:
+        rows: of one part.
+        fields: whose columns are missing; one of several texts or lists has none.
+        free: names of columns that no other field reads.
+    """
+    found: dict[str, str] = {}
+    cells = {name: ["" if v is None else str(v) for v in rows.columns[name][:LOOKED_AT]] for name in free}
+    plain = {name for name in free if all(isinstance(v, str) for v in rows.columns[name][:LOOKED_AT])}
+    for field in sorted(fields, key=lambda one: one.is_label):
+        left = [name for name in cells if name not in found.values()]
+        if field.is_label:
+            left = [name for name in left if 2 <= len(set(cells[name])) <= len(cells[name]) / 2 + 1]
+            best = min(
+                left, key=lambda name: _unlike_labels(cells[name], len(set(cells[name]))), default=None
+            )
+        else:
+            texts = [name for name in left if field.kind is Kind.text and name in plain and cells[name]]
+            best = max(texts, key=lambda name: sum(map(len, cells[name])), default=None)
+        if best is not None:
+            found[field.column] = best
+    return found

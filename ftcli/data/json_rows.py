@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -39,13 +40,36 @@ def _value(source: Source, options: ReadOptions) -> Any:
     if not text.strip():
         raise DataError(Problem(source.origin, "the file is empty"))
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         hint = "rows one a line are jsonl: type data.format=jsonl" if error.msg == "Extra data" else ""
         message = f"is not valid JSON: {error.msg}"
         raise DataError(Problem(f"{source.origin}:{error.lineno}", message, hint)) from error
+    except _TwiceError as error:
+        raise DataError(Problem(source.origin, str(error), TWICE)) from error
     except (ValueError, RecursionError) as error:
         raise DataError(Problem(source.origin, f"is not valid JSON: {error}")) from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns an object whose keys are all different: of two values under one key, none is known to be the right one.
+
+    Raises:
+        _TwiceError: a key is named twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key, count = Counter(key for key, _ in pairs).most_common(1)[0]
+        values = " and ".join(f"{value!r:.60}" for name, value in pairs if name == key)
+        raise _TwiceError(f"an object names the key {key!r} {count} times, with {values:.200}")
+    return found
+
+
+class _TwiceError(ValueError):
+    """An object names a key twice."""
+
+
+TWICE = "leave one of them: files with both are read in two ways by different programs"
 
 
 def jsonl_pieces(source: Source, options: ReadOptions, rows: int) -> Iterator[Content]:
@@ -73,7 +97,9 @@ def object_of(line: str, where: str) -> dict[str, Any]:
         DataError: it is none.
     """
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=_object)
+    except _TwiceError as error:
+        raise DataError(Problem(where, str(error), TWICE)) from error
     except (ValueError, RecursionError) as error:
         message = f"is not valid JSON: {getattr(error, 'msg', error)}"
         raise DataError(Problem(where, message, "expected one object a line")) from error

@@ -6,7 +6,6 @@ import bz2
 import gzip
 import io
 import lzma
-import shlex
 import stat
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ftcli.config.shell_word import shell_word
-from ftcli.errors import DataError, FtcliError, Problem, SourceError, nearest
+from ftcli.errors import DataError, FtcliError, Problem, SourceError, nearest, typed_words
 
 CHUNK_BYTES = 1 << 16
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zip", ".zst")
@@ -168,7 +167,7 @@ def _only_member(archive: zipfile.ZipFile, origin: str) -> str:
     if len(names) != 1:
         shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") if names else "nothing"
         message = f"a zip archive of one file is read as that file; this one holds {shown}"
-        raise DataError(Problem(origin, message, f"unpack it: unzip {shlex.quote(origin)}"))
+        raise DataError(Problem(origin, message, f"unpack it: unzip {typed_words(origin)}"))
     return names[0]
 
 

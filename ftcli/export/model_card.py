@@ -135,8 +135,13 @@ def _figures(result: dict[str, Any]) -> str:
         for name, value in (result.get(key) or {}).items():
             if isinstance(value, int | float):
                 rows.append(f"| {part} | {plain(name)} | {value:.4f} |")
+    said = [
+        f"**{part.capitalize()}: {plain(result[key])}.** These figures are those of a constant."
+        for part, key in (("validation", "collapsed"), ("test", "test_collapsed"))
+        if result.get(key)
+    ]
     chosen = "The validation rows chose the checkpoint, so that their figures flatter it."
-    return "\n".join(rows) + f"\n\n{chosen}"
+    return "\n".join(rows) + "\n\n" + " ".join([chosen, *said])
 
 
 def _training(facts: Facts, result: dict[str, Any]) -> str:

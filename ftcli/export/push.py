@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
-from ftcli.errors import ConfigError, Problem, SourceError
+from ftcli.errors import ConfigError, Problem, SourceError, typed_words
 from ftcli.hub.client import quiet_hub
 
 PATIENCE_S = 8.0
@@ -54,7 +53,9 @@ def push(folder: Path, name: str) -> str:
             )
     except (errors.HTTPError, OSError, ValueError) as error:
         problem = _out_of_reach(error)
-        kept = f"the folder is whole: push it later with `hf upload {shlex.quote(name)} {shlex.quote(str(folder))}`"
+        kept = (
+            f"the folder is whole: push it later with `hf upload {typed_words(name)} {typed_words(folder)}`"
+        )
         raise SourceError(Problem(problem.key, problem.message, kept)) from error
     return str(address)
 

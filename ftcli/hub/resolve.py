@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -113,7 +112,7 @@ def _from_path(text: str, wanted: bool) -> Source:
         return _from_folder(path, wanted, key="model.path", origin=f"folder {path}")
     if not path.is_file():
         raise SourceError(Problem("model.path", f"{text} does not exist", _siblings(path)))
-    hint = f"set model.path={shlex.quote(str(path.parent))}"
+    hint = f"set {shell_word('model.path', str(path.parent))}"
     if path.suffix != ".json":
         message = f"{path} is a file; expected a folder, or a {CONFIG} when model.weights=random"
         raise SourceError(Problem("model.path", message, hint))

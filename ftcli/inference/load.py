@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ftcli.config.check import check
 from ftcli.config.compose import Composed, load, names_of_a_run
 from ftcli.config.saved import restored
-from ftcli.errors import ConfigError, Problem, RunDirError
+from ftcli.config.shell_word import shell_word
+from ftcli.errors import ConfigError, Problem, RunDirError, typed_words
 from ftcli.model.shared import SharedWeights, current, shared_weights
 from ftcli.run.inputs import RunInputs, build_task
 from ftcli.run.model import ModelAndPlan, build_base_model
@@ -214,11 +214,12 @@ def load_folder(spec: str, overrides: list[str], *, with_rows: bool = True) -> L
     session = RunSession(composed.config, labels=names or [], with_rows=with_rows)
     inputs = session.inputs
     own = [str(name) for _, name in sorted((inputs.hf_config.id2label or {}).items())]
-    if names is None:
+    if names is None or inputs.task.alternatives:  # of choices, the names are those of places, not of outputs
         session.inputs = inputs = replace(inputs, labels=own, task=build_task(composed.config, own))
+        inputs.task.names_of_head = True
     elif len(names) != len(own):
         message = f"{len(names)} label names for a head of {len(own)}: {', '.join(own)}"
-        raise ConfigError(Problem("data.label_names", message, f"type data.label_names=[{','.join(own)}]"))
+        raise ConfigError(Problem("data.label_names", message, f"type {shell_word('data.label_names', own)}"))
     runtime = session.runtime
     built = build_base_model(inputs, attention=runtime.attention, require_head=True)
     runtime.attention = built.attention
@@ -243,7 +244,7 @@ def _require_rows_named(spec: str, overrides: list[str]) -> None:
     """Raises ConfigError where the rows would be those of the quickstart, which say nothing about this model."""
     if any(word.lstrip("+-").startswith(ROWS) for word in overrides):
         return
-    folder = shlex.quote(spec)
+    folder = typed_words(spec)
     hint = f"type ftcli evaluate {folder} data=text data.path=DIR, or data.files.validation=FILE; data=reviews are the reviews that come with ftcli"
     raise ConfigError(Problem("data", f"{spec} is no run, so that no rows are known to score it on", hint))
 

@@ -74,6 +74,7 @@ def evaluate_several(
     silent = Screen(quiet=True)
     found = {name: evaluate_part(one, part, silent, num_errors=num_errors) for name, one in models.items()}
     _show(found, part, screen)
+    screen.notes(f"{name}: {one['collapsed']}" for name, one in found.items() if one["collapsed"])
     if len({getattr(one.inputs.splits, part).sha256 for one in models.values()}) > 1:
         screen.note(
             f"these are not the same {part} rows: each run's figures are of its own, so they do not compare"

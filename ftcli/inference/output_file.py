@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from ftcli.console.console import utf8_stdout
-from ftcli.errors import ConfigError, Problem, RunDirError
+from ftcli.errors import ConfigError, Problem, RunDirError, typed_words
 from ftcli.run.run_dir import RunDir
 
 FORMATS = (".jsonl", ".tsv", ".csv")
@@ -63,13 +62,13 @@ def refuse_existing(target: str | Path, key: str, *, force: bool) -> None:
 def _problem(path: Path, key: str, *, force: bool) -> Problem | None:
     if path.is_symlink():
         aim = os.path.realpath(path)
-        hint = f"name the file itself: {key} {shlex.quote(aim)}"
+        hint = f"name the file itself: {key} {typed_words(aim)}"
         return Problem(key, f"{path} is a link to {aim}, and links are not written through", hint)
     if path.is_dir():
-        hint = f"name a file in it: {key} {shlex.quote(str(path / 'predictions.jsonl'))}"
+        hint = f"name a file in it: {key} {typed_words(path / 'predictions.jsonl')}"
         return Problem(key, f"{path} is a folder", hint)
     if os.path.lexists(path) and not path.is_file():
-        hint = f"write to stdout: {key} - > {shlex.quote(str(path))}"
+        hint = f"write to stdout: {key} - > {typed_words(path)}"
         return Problem(key, f"{path} is a pipe or a device, which a file would replace", hint)
     if (run := _run_around(path)) is not None:
         return Problem(key, f"{path} lies in the run directory {run}", "choose a place outside of it")

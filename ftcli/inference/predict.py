@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftcli.errors import ConfigError, Problem
+from ftcli.errors import ConfigError, Problem, typed_words
 from ftcli.inference.load import open_predictor, open_predictors
 from ftcli.inference.new_rows import read_new_rows
 from ftcli.inference.output_file import format_of, opened, refuse_existing
@@ -61,7 +60,7 @@ def predict(
     _refuse_same(sources, target)
     refuse_existing(target, "--output", force=force)
     if not (folder := Path(target).parent).is_dir():
-        hint = f"type mkdir -p {shlex.quote(str(folder))} first"
+        hint = f"type mkdir -p {typed_words(folder)} first"
         raise ConfigError(Problem("--output", f"there is no folder {folder}", hint))
     if safe_csv and format_of(target, "--output") == ".jsonl":
         message = "guards the cells of a spreadsheet, and jsonl has none"

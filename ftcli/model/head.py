@@ -43,15 +43,12 @@ def is_head(model: PreTrainedModel, name: str) -> bool:
     return not name.startswith(f"{model.base_model_prefix}.") or _POOLER.search(name) is not None
 
 
-def order_rows(
-    model: PreTrainedModel, before: Sequence[str], labels: Sequence[str], options: dict[str, Any]
-) -> None:
+def order_rows(model: PreTrainedModel, places: Sequence[int], options: dict[str, Any]) -> None:
     """Puts the head's rows in the order of the labels, where a checkpoint has the same labels in another one.
 
     Args:
         model: with the head of the files.
-        before: labels of the files, by id.
-        labels: the same names, by the ids wanted.
+        places: of each label among those of the files.
         options: `dtype` and `attn_implementation`.
     """
     import copy
@@ -59,14 +56,14 @@ def order_rows(
     import torch
 
     wider = copy.deepcopy(model.config)
-    wider.id2label = {i: str(i) for i in range(len(labels) + 1)}
-    wider.label2id = {str(i): i for i in range(len(labels) + 1)}
+    wider.id2label = {i: str(i) for i in range(len(places) + 1)}
+    wider.label2id = {str(i): i for i in range(len(places) + 1)}
     with torch.device("meta"):
         shapes = {
             name: tensor.shape
             for name, tensor in type(model)._from_config(wider, **options).named_parameters()
         }
-    order = torch.tensor([before.index(name) for name in labels])
+    order = torch.tensor(places)
     with torch.no_grad():
         for name, tensor in model.named_parameters():
             # The rows of labels are those that one more label makes more of.

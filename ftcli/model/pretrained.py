@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ftcli.batching.same_names import places_of
 from ftcli.config.registry import register
 from ftcli.config.schema import Dtype, ModelConfig, Weights
-from ftcli.config.shell_word import shell_word
-from ftcli.errors import ConfigError, Problem, SourceError
+from ftcli.errors import Problem, SourceError
 from ftcli.hub.resolve import Source, quiet_transformers
 from ftcli.model.architecture import set_dropout, set_pad_id
 from ftcli.model.config_file import first_line
@@ -103,9 +103,9 @@ def build(
             loaded = load(model_class, hf_config, source, options | ({"device_map": "meta"} if meta else {}))
         else:
             loaded = _from_config(model_class, hf_config, source, options, pretrained, meta)
-    reordered = _same_in_another_order(labels, labels_before) and not loaded.fresh and not require_head
-    if pretrained and reordered:
-        order_rows(loaded.model, labels_before, labels, options)
+    places = None if loaded.fresh else _other_places(labels, labels_before)
+    if pretrained and places is not None:
+        order_rows(loaded.model, places, options)
         names = ", ".join(labels_before[:12])
         decisions.append(
             f"the head comes from the files, its rows moved from the order {names} to that of the labels"
@@ -119,8 +119,10 @@ def build(
     return BuiltModel(loaded.model.eval(), loaded.fresh, decisions, attention)
 
 
-def _same_in_another_order(labels: list[str], before: list[str]) -> bool:
-    return labels != before and sorted(labels) == sorted(before) and len(set(labels)) == len(labels)
+def _other_places(labels: list[str], before: list[str]) -> list[int] | None:
+    """Returns the place of each label among those of the files, where they are the same in another order; else None."""
+    places = places_of(labels, before) if len(labels) == len(before) else None
+    return None if places == sorted(places or []) else places
 
 
 def _set_labels(hf_config: PreTrainedConfig, labels: list[str], problem_type: str | None) -> None:
@@ -223,10 +225,9 @@ def _head_decisions(
 
     Raises:
         SourceError: `require_head`, and the files have no head for these labels.
-        ConfigError: `require_head`, and the files have the same labels in another order.
     """
     if not loaded.fresh:
-        return [_compare_labels(labels, labels_before, require_head)]
+        return [_compare_labels(labels, labels_before)]
     if require_head:
         message = f"{source.origin} has no trained head for {len(labels)} labels: {shorten(loaded.fresh)}"
         raise SourceError(Problem(source.key, message, "fine-tune it first: `ftcli train`"))
@@ -239,14 +240,9 @@ def _head_decisions(
     return lines
 
 
-def _compare_labels(labels: list[str], before: list[str], require_head: bool) -> str:
-    """Says which labels a head from the files predicts; the same labels in another order would be scored wrong."""
+def _compare_labels(labels: list[str], before: list[str]) -> str:
+    """Says which labels a head from the files predicts."""
     names, names_before = ", ".join(labels), ", ".join(before)
     if before == labels:
         return f"the head comes from the files, with the labels {names}"
-    if require_head and sorted(before) == sorted(labels):
-        message = f"the model's labels are {names_before}, in this order; the data has {names}"
-        raise ConfigError(
-            Problem("data.label_names", message, f"set {shell_word('data.label_names', before)}")
-        )
     return f"the head comes from the files; its labels {names_before} now mean {names}"

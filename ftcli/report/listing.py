@@ -71,7 +71,7 @@ def _began(run: RunDir) -> tuple[str, int]:
 def _record(run: RunDir, began: str) -> dict[str, Any]:
     """Returns what the listing shows of a run; a run that cannot be read has the reason as `problem`."""
     record = {"path": json_safe(str(run.path)), "recipe": json_safe(run.path.parent.name), "when": _when(began), "problem": None,
-              "monitor": None, "best": None, "steps": None, "wall_seconds": None, "model": None, "data": None}  # fmt: skip
+              "monitor": None, "best": None, "collapsed": None, "steps": None, "wall_seconds": None, "model": None, "data": None}  # fmt: skip
     if not run.config_yaml.is_file():
         half = "has no config.yaml: its start did not get that far"
         return (
@@ -88,6 +88,7 @@ def _record(run: RunDir, began: str) -> dict[str, Any]:
         "recipe": summary.settings.get("recipe"),
         "monitor": monitor,
         "best": best,
+        "collapsed": summary.collapsed(),
         "steps": summary.steps(),
         "wall_seconds": summary.wall_seconds(),
         "model": _source(summary, "model"),

@@ -55,6 +55,15 @@ class Summary:
         best = [e for e in events(self.run) if e.get("event") == "eval" and e.get("best") is True]
         return monitor, best[-1].get(monitor) if best else None
 
+    def collapsed(self) -> str | None:
+        """Returns what the best checkpoint predicts for every validation row; None where predictions differ, or nothing says it."""
+        if self.result:
+            said = self.result.get("collapsed")
+        else:
+            best = [e for e in events(self.run) if e.get("event") == "eval" and e.get("best") is True]
+            said = best[-1].get("collapsed") if best else None
+        return said if isinstance(said, str) else None
+
     def wall_seconds(self) -> float | None:
         """Returns the seconds of the run; of an unfinished run those up to its last checkpoint."""
         if self.result:

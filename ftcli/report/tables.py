@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ftcli.console.console import Screen
 
 MISSING = "-"
+COLLAPSED = "its figures are those of a constant, whatever they are"
 
 
 def show_runs(screen: Screen, records: list[dict[str, Any]], root: Path | None) -> None:
@@ -34,9 +35,7 @@ def show_runs(screen: Screen, records: list[dict[str, Any]], root: Path | None) 
             format_cell(record["recipe"]),
             format_cell(record["when"]),
             record["state"],
-            MISSING
-            if record["best"] is None
-            else f"{record['monitor']} {format_cell(record['best'], '{:.4f}'.format)}",
+            _best(record),
             format_cell(record["steps"], "{:,}".format),
             format_cell(record["wall_seconds"], duration),
             format_cell(record["model"]),
@@ -47,6 +46,15 @@ def show_runs(screen: Screen, records: list[dict[str, Any]], root: Path | None) 
     columns = ["run", "recipe", "when (UTC)", "state", "best", "steps", "wall time", "model", "data"]
     screen.table("runs, newest first", columns, rows, right=(5, 6))
     screen.notes(f"broken: {r['path']}: {r['problem']}" for r in records if r["state"] == BROKEN)
+    screen.notes(f"collapsed: {r['run']}: {r['collapsed']}; {COLLAPSED}" for r in records if r["collapsed"])
+
+
+def _best(record: dict[str, Any]) -> str:
+    """Returns the cell of the best figure, with a mark where it is that of a constant."""
+    if record["best"] is None:
+        return MISSING
+    figure = format_cell(record["best"], "{:.4f}".format)
+    return f"{record['monitor']} {figure}{' (collapsed)' if record['collapsed'] else ''}"
 
 
 def duration(seconds: float) -> str:
@@ -69,7 +77,6 @@ def format_cell(value: Any, form: Callable[[Any], str] = str) -> str:
     return form(value) if as_number(value) is not None else str(value)
 
 
-COLLAPSED = "its figures are those of a constant, whatever they are"
 FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "total_parameters": ("parameters", "{:,}".format),
     "trainable_parameters": ("parameters that train", "{:,}".format),

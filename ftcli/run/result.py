@@ -52,9 +52,13 @@ def close_run(
         for index in _never_began(trainer)
     )
     test = _score_test(session, trainer, run, screen)
-    result = _result(composed, session, trainer, run, scores.figures, test) | {"collapsed": scores.collapsed}
-    if scores.collapsed:
-        screen.note(f"the best checkpoint has learned no more than this: {scores.collapsed}")
+    result = _result(composed, session, trainer, run, scores, test)
+    which = "last" if trainer.state.best_step is None else "best"
+    screen.notes(
+        f"the {which} checkpoint has learned no more than this: {part}, {own.collapsed}"
+        for part, own in (("validation", scores), ("test", test))
+        if own and own.collapsed
+    )
     run.write_json("result.json", result)
     show_result(screen, result, run)
     return result
@@ -69,10 +73,8 @@ def _no_best(trainer: Trainer) -> str:
     )
 
 
-def _score_test(
-    session: RunSession, trainer: Trainer, run: RunDir, screen: Screen
-) -> dict[str, float] | None:
-    """Returns the figures of the test part; None where there is none, or none with labels."""
+def _score_test(session: RunSession, trainer: Trainer, run: RunDir, screen: Screen) -> Scores | None:
+    """Returns the scores of the test part; None where there is none, or none with labels."""
     table = session.tables.get("test")
     if table is None:
         return None
@@ -81,7 +83,7 @@ def _score_test(
         return None
     scores = trainer.context.evaluator.score(session.built.model, table, keep=True)
     _save(session, trainer, run, "test", scores)
-    return scores.figures
+    return scores
 
 
 def _save(session: RunSession, trainer: Trainer, run: RunDir, part: str, scores: Scores) -> None:
@@ -95,14 +97,14 @@ def _result(
     session: RunSession,
     trainer: Trainer,
     run: RunDir,
-    figures: dict[str, float],
-    test: dict[str, float] | None,
+    scores: Scores,
+    test: Scores | None,
 ) -> dict[str, Any]:
     """Returns what result.json holds; its first key is `metrics`, so that the figures are found at once."""
     state, plan, counts = trainer.state, session.built.plan, session.step_counts
     seconds = state.train_seconds
     return {
-        "metrics": figures,
+        "metrics": scores.figures,
         "version": 1,
         "run": run.path.name,
         "recipe": composed.config.recipe,
@@ -117,7 +119,9 @@ def _result(
             "rows_per_s": state.rows_seen / seconds if seconds else None,
             "tokens_per_s": state.tokens_seen / seconds if seconds else None,
         },
-        "test": test,
+        "test": test.figures if test else None,
+        "collapsed": scores.collapsed,
+        "test_collapsed": test.collapsed if test else None,
         "wall_seconds": trainer.wall_seconds,
         "train_seconds": seconds,
         "trainable_parameters": _num_trained(session.built, state.phases),

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import secrets
-import shlex
 import shutil
 import socket
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ftcli.errors import Problem, RunDirError, nearest
+from ftcli.errors import Problem, RunDirError, nearest, typed_words
 from ftcli.storage.atomic import STAGE, sweep, write_atomic
 from ftcli.storage.plain_file import links_and_devices, open_lock, open_plain
 from ftcli.storage.run_files import read_record
@@ -67,7 +66,7 @@ class RunDir:
             target = _expanded(run_dir)
         require_writable(target, folder=True)
         if cls.existing(target) is not None:
-            hint = f"add --resume, or type ftcli resume {shlex.quote(str(target))}"
+            hint = f"add --resume, or type ftcli resume {typed_words(target)}"
             raise RunDirError(Problem(f"--run-dir {target}", "holds a run already", hint))
         if not _is_vacant(target):
             raise RunDirError(
@@ -98,7 +97,7 @@ class RunDir:
                     Problem(
                         str(run.path),
                         "holds a run already",
-                        f"type ftcli resume {shlex.quote(str(run.path))}",
+                        f"type ftcli resume {typed_words(run.path)}",
                     )
                 )
             try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from ftcli.errors import typed_words
 
 if TYPE_CHECKING:
     from ftcli.batching.token_table import TokenTable
@@ -136,5 +137,5 @@ def show_result(screen: Screen, result: dict[str, Any], run: RunDir) -> None:
         show_phases(screen, result["phases"])
     which = "last" if result["best_step"] is None else "best"
     screen.table(f"result of the {which} checkpoint", ["", ""], rows)
-    typed = shlex.quote(str(run.path))
+    typed = typed_words(run.path)
     screen.note(f"next: ftcli evaluate {typed}   ftcli predict {typed} --input FILE --output FILE")

@@ -5,7 +5,6 @@ Nothing is written before model, rows, tokenizer and plan are known to be good.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.config.registry import lookup
 from ftcli.config.saved import render_config
+from ftcli.errors import typed_words
 from ftcli.run.encode import describe_data
 from ftcli.run.event_log import EventsSeal, Unfailing
 from ftcli.run.model import ModelAndPlan, checkpoint_bytes
@@ -145,9 +145,7 @@ def training(
             if isinstance(clock, RunningClock):
                 report(clock, profile, screen)
             saved = "the state is saved" if any(run.checkpoints.glob("step-*")) else "no step was taken yet"
-            screen.note(
-                f"stopped by {stopped}; {saved}. Continue with: ftcli resume {shlex.quote(str(run.path))}"
-            )
+            screen.note(f"stopped by {stopped}; {saved}. Continue with: ftcli resume {typed_words(run.path)}")
             raise
         finally:
             screen.close()

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ftcli.errors import Problem, RunDirError
+from ftcli.errors import Problem, RunDirError, typed_words
 from ftcli.storage.plain_file import read_plain_text
 from ftcli.storage.shapes import NATURAL, Given, Maybe, misfit
 
@@ -147,7 +146,7 @@ def unreadable(path: Path, what: str) -> RunDirError:
         what: what is wrong, such as `it is missing`.
     """
     known = FILES[path.name]
-    words = {"path": shlex.quote(str(path)), "folder": shlex.quote(str(path.parent))}
+    words = {"path": typed_words(path), "folder": typed_words(path.parent)}
     return RunDirError(
         Problem(
             str(path), f"cannot be read: {what}; it should hold {known.holds}", known.remedy.format(**words)

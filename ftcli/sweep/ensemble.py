@@ -30,7 +30,7 @@ class NotEnough(Exception):
     """Why the saved predictions cannot stand in for the models, in one line."""
 
 
-def score_ensemble(parent: RunDir, members: list[RunDir], screen: Screen) -> dict[str, dict[str, float]]:
+def score_ensemble(parent: RunDir, members: list[RunDir], screen: Screen) -> dict[str, Scores]:
     """Scores all members together and saves their predictions, validation and test; describes the rows in data.json.
 
     Args:
@@ -39,7 +39,7 @@ def score_ensemble(parent: RunDir, members: list[RunDir], screen: Screen) -> dic
         screen: where a line says why models are loaded, if they are.
 
     Returns:
-        Part -> metric -> value.
+        Part -> its scores.
     """
     from ftcli.batching.cache import cached_table
     from ftcli.inference.load import open_session
@@ -60,7 +60,7 @@ def score_ensemble(parent: RunDir, members: list[RunDir], screen: Screen) -> dic
         except NotEnough as reason:
             screen.note(f"ensemble, {part}: scored with the models, because {reason}")
             scores = _score_models(parent, part)
-        scored[part] = scores.figures
+        scored[part] = scores
         save_predictions(parent.predictions / f"{part}.jsonl", evaluator, tables[part], rows, scores)
     parent.write_json("data.json", describe_data(inputs, tables))
     return scored

@@ -17,6 +17,7 @@ import numpy as np
 from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.config.saved import render_config
+from ftcli.errors import typed_words
 from ftcli.run.resume import require_same_run, resume_as
 from ftcli.run.run_dir import RunDir
 from ftcli.run.train import start
@@ -114,10 +115,10 @@ def _finish(parent: RunDir, results: dict[int, dict[str, Any]], screen: Screen) 
     scored = score_ensemble(parent, members_run, screen)
     members = {str(seed): result["metrics"] for seed, result in results.items()}
     mean, deviation = spread_of(list(members.values()))
-    first = next(iter(results.values()))
+    first, test = next(iter(results.values())), scored.get("test")
     # The keys that one run has too mean the same for the parent, so evaluate, compare and runs read both.
     result = {
-        "metrics": scored["validation"],
+        "metrics": scored["validation"].figures,
         "version": 1,
         "run": parent.path.name,
         "recipe": first["recipe"],
@@ -126,7 +127,9 @@ def _finish(parent: RunDir, results: dict[int, dict[str, Any]], screen: Screen) 
         "members": members,
         "mean": mean,
         "standard_deviation": deviation,
-        "test": scored.get("test"),
+        "test": test.figures if test else None,
+        "collapsed": scored["validation"].collapsed,
+        "test_collapsed": test.collapsed if test else None,
         "steps": _total(results, "steps"),
         "train": first["train"],
         "wall_seconds": _total(results, "wall_seconds"),
@@ -135,6 +138,7 @@ def _finish(parent: RunDir, results: dict[int, dict[str, Any]], screen: Screen) 
     }
     parent.write_json("result.json", result)
     _show(result, parent, screen)
+    screen.notes(f"ensemble, {part}: {one.collapsed}" for part, one in scored.items() if one.collapsed)
     return result
 
 
@@ -167,5 +171,5 @@ def _show(result: dict[str, Any], parent: RunDir, screen: Screen) -> None:
     screen.table(
         "validation, the best checkpoint of each seed", ["", *names], rows, right=range(1, len(names) + 1)
     )
-    typed = shlex.quote(str(parent.path))
+    typed = typed_words(parent.path)
     screen.note(f"next: ftcli evaluate {typed}   ftcli predict {typed} --input FILE --output FILE")

@@ -50,6 +50,8 @@ class TrainingHalf:
 
     declared_names: list[str] | None = None
     """`data.label_names` as typed, also for a finished run."""
+    names_of_head: bool = False
+    """Whether the label names are those that a model's config.json gives its head, and nobody's who knows the rows."""
     labels_are_places: bool = False
     """Whether labels are columns, or places of a list, so that they exist without a row that has them."""
     reads_ids: bool = False

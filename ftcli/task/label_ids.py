@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from ftcli.batching.rows import Rows
+from ftcli.batching.same_names import places_of
+from ftcli.config.shell_word import shell_word
 from ftcli.errors import DataError, Problem, did_you_mean
-from ftcli.task.labels import WHOLE_FLOAT, WHOLE_NUMBER, names_in, without_label
+from ftcli.task.labels import WHOLE_FLOAT, WHOLE_NUMBER, names_in, order_names, without_label
 
 BOOLEANS = (("false", "False", "FALSE"), ("true", "True", "TRUE"))
 """How files write no and yes."""
+UNNAMED = re.compile(r"LABEL_\d+")
+"""What transformers calls labels whose names nobody gave."""
 
 
-def label_ids(rows: Rows, column: str, names: list[str], *, declared: bool, base: int = 0) -> np.ndarray:
+def label_ids(
+    rows: Rows, column: str, names: list[str], *, declared: bool, base: int = 0, of_head: bool = False
+) -> np.ndarray:
     """Returns the id of each row's label, (num_rows,) int64.
 
     A part's labels are read in one way: all as names, else all as ids of the names that the part's
@@ -27,6 +34,7 @@ def label_ids(rows: Rows, column: str, names: list[str], *, declared: bool, base
         names: of the labels, by id.
         declared: whether the names come from a config, a source or a finished run.
         base: the first id of a file that counts from it.
+        of_head: the names are those that a model's config.json gives its head.
 
     Raises:
         DataError: a label that is missing or not among `names`; named with its line.
@@ -38,7 +46,7 @@ def label_ids(rows: Rows, column: str, names: list[str], *, declared: bool, base
         return np.fromiter((ids[name] for name in found), dtype=np.int64, count=len(found))
     if found[lost] is None:
         raise DataError(without_label(rows, lost, column))
-    raise DataError(unknown_label(str(found[lost]), names, rows, lost, found, base))
+    raise DataError(unknown_label(str(found[lost]), names, rows, lost, found, base, of_head=of_head))
 
 
 def unknown_label(
@@ -49,6 +57,8 @@ def unknown_label(
     found: Sequence[str | None],
     base: int,
     noun: str = "label",
+    *,
+    of_head: bool = False,
 ) -> Problem:
     """Returns the problem of a label that is none of those known.
 
@@ -60,6 +70,7 @@ def unknown_label(
         found: all labels of the part: those that count from 1 are answered with the word to type.
         base: from which ids are counted.
         noun: what the task calls a label.
+        of_head: the names are those of a model's config.json, and data.label_names can say what they mean.
     """
     message = f"the {noun} {name!r} is not one of the {len(names)} known"
     if base == 0 and {str(i) for i in range(1, len(names) + 1)} == set(found) - {None}:
@@ -67,9 +78,28 @@ def unknown_label(
         return Problem(
             rows.where(row), message, f"type task.labels_from=1 where {names[0]!r} is the {noun} 1"
         )
+    if of_head and (hint := _meaning(names, order_names({one for one in found if one is not None}))):
+        return Problem("data.label_names", f"{rows.where(row)}: {message}", hint)
     if WHOLE_NUMBER.fullmatch(name):  # digits that look alike mean nothing
         return Problem(rows.where(row), message, "known are " + ", ".join(names[:40]))
     return Problem(rows.where(row), message, did_you_mean(name, names))
+
+
+def _meaning(names: list[str], found: list[str]) -> str:
+    """Returns the words that say what the labels of a model's head mean in the rows; '' where they say it themselves."""
+    if (places := places_of(found, names)) is not None:
+        own = dict(zip(places, found, strict=True))
+        return f"type {shell_word('data.label_names', [own.get(i, name) for i, name in enumerate(names)])}"
+    if not all(UNNAMED.fullmatch(name) for name in names):
+        return ""
+    if len(found) == len(names):
+        meant = ", ".join(f"{a} means {b}" for a, b in list(zip(names, found, strict=True))[:6])
+        return f"config.json does not say what the labels are: type {shell_word('data.label_names', found)} where {meant}, else in their order"
+    named = ", ".join(found[:12]) + ", ..." * (len(found) > 12)
+    return (
+        f"config.json does not say what the labels are: type data.label_names=[NAME,...] with {len(names)} names, "
+        f"that of {names[0]} first; the rows have {named}"
+    )
 
 
 def are_ids(found: Iterable[str | None], names: list[str], train: Rows, learned: bool) -> bool:
@@ -113,8 +143,8 @@ def _readings(
 ) -> list[dict[str | None, int]]:
     by_name: dict[str | None, int] = {name: i for i, name in enumerate(names)}
     readings = [by_name]
-    if class_names and set(class_names) <= set(names):
-        readings.append({str(i): by_name[name] for i, name in enumerate(class_names)})
+    if class_names and (places := places_of(class_names, names)) is not None:
+        readings.append({str(i): place for i, place in enumerate(places)})
     if declared and not any(WHOLE_NUMBER.fullmatch(name) for name in names):
         readings.append({str(i + base): i for i in range(len(names))})
         if len(names) == 2:

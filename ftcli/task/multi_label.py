@@ -150,7 +150,11 @@ class MultiLabel(Task):
         for row, names in enumerate(found):
             for name in names:
                 if name not in ids:
-                    raise DataError(unknown_label(name, self.label_names, rows, row, flat, base))
+                    raise DataError(
+                        unknown_label(
+                            name, self.label_names, rows, row, flat, base, of_head=self.names_of_head
+                        )
+                    )
                 labels[row, ids[name]] = 1
         return labels
 

@@ -58,7 +58,14 @@ class OneClass(Task):
         if self.unlabelled(rows):
             return None
         base = self.config.labels_from or 0
-        return label_ids(rows, self.columns.label, self.label_names, declared=self.declared, base=base)
+        return label_ids(
+            rows,
+            self.columns.label,
+            self.label_names,
+            declared=self.declared,
+            base=base,
+            of_head=self.names_of_head,
+        )
 
     def label_counts(self, table: TokenTable) -> dict[str, int] | None:
         """Returns label name -> rows that have it."""

@@ -136,7 +136,11 @@ class TokenClassification(Task):
         for row, own in enumerate(tags):
             lost = next((tag for tag in own if tag not in ids), None)
             if lost is not None:
-                raise DataError(unknown_label(lost, self.label_names, rows, row, flat, base, "tag"))
+                raise DataError(
+                    unknown_label(
+                        lost, self.label_names, rows, row, flat, base, "tag", of_head=self.names_of_head
+                    )
+                )
             found.append(np.array([ids[tag] for tag in own], dtype=np.int64))
         return found
 

@@ -6,13 +6,13 @@ any whose ids fit the embedding.
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.config.registry import register
 from ftcli.config.schema import TokenizerConfig
+from ftcli.config.shell_word import shell_word
 from ftcli.errors import ConfigError, Problem, SourceError
 from ftcli.hub.resolve import Source
 from ftcli.tokenizer.files import load_backend
@@ -72,7 +72,7 @@ def _folder(path: str | None) -> Path:
         )
     folder = Path(path).expanduser()
     if not folder.is_dir():
-        hint = f"set tokenizer.path={shlex.quote(str(folder.parent))}" if folder.is_file() else ""
+        hint = f"set {shell_word('tokenizer.path', str(folder.parent))}" if folder.is_file() else ""
         raise SourceError(Problem("tokenizer.path", f"{path} is not a folder", hint))
     return folder
 

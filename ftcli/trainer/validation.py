@@ -138,6 +138,8 @@ class Validation:
             "best": best,
             "seconds": seconds,
         }
+        if scores.collapsed:
+            event["collapsed"] = scores.collapsed
         self.log.log(event)
         self.context.reporter.evaluation(event, best)
         if scores.collapsed:

@@ -23,6 +23,7 @@ from ftcli.data.reading import parse, read_file
 from ftcli.data.text import FileFormat, TextConfig, build
 from ftcli.errors import FtcliError
 
+TEXTS = (Field("text", "text"), Field("label", "label", Kind.label))
 TAGS = (Field("text", "text", Kind.texts), Field("label", "label", Kind.label))
 
 
@@ -98,6 +99,24 @@ def test_a_column_of_any_name_can_be_typed_as_the_hint_says(tmp_path, name):
     assert typed(found.hint) == {"data.columns.label": name}
     columns = ColumnsConfig(label=typed(found.hint)["data.columns.label"])
     assert build(TextConfig(path=path, columns=columns), seed=0).train.columns[name] == ["1", "0"]
+
+
+def test_other_column_names_are_answered_by_the_columns_that_look_right(tmp_path):
+    """The longest texts, and few values; where no column can be a label, none is guessed."""
+    rows = "".join(f"{i}\tthe meal was {i} times good\t{'pos' if i % 2 else 'neg'}\n" for i in range(8))
+    folder = folder_of(tmp_path, train__tsv="nr\tmsg\tmood\n" + rows)
+    with pytest.raises(FtcliError) as caught:
+        build(TextConfig(path=folder), seed=0, fields=TEXTS)
+    hints = [problem.hint for problem in caught.value.problems]
+    assert hints == ["type data.columns.text=msg", "type data.columns.label=mood"]
+    folder = folder_of(tmp_path, train__tsv="nr\tmsg\n" + "".join(f"{i}\tgood {i}\n" for i in range(8)))
+    with pytest.raises(FtcliError) as caught:
+        build(TextConfig(path=folder), seed=0, fields=TEXTS)
+    hints = [problem.hint for problem in caught.value.problems]
+    assert hints == [
+        "type data.columns.text=msg",
+        "type data.columns.label=NAME with the name of its column",
+    ]
 
 
 def test_a_blank_line_is_called_one(tmp_path):

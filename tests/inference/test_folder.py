@@ -16,10 +16,17 @@ def folder(tmp_path) -> Path:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     path = tiny_models.write_model(tmp_path / "my model", "bert")
-    names = {"id2label": {0: "negative", 1: "positive"}, "label2id": {"negative": 0, "positive": 1}}
-    AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(path, **names)).save_pretrained(path)  # fmt: skip
+    AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(path)).save_pretrained(path)
+    _name_labels(path, "negative", "positive")
     tiny_models.write_rows(tmp_path / "rows")
     return path
+
+
+def _name_labels(folder: Path, *names: str) -> None:
+    """Writes the names of the head's labels into config.json."""
+    file = folder / "config.json"
+    own = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | own))
 
 
 def test_predict_takes_other_columns_without_a_recipe(ftcli, folder):
@@ -30,7 +37,7 @@ def test_predict_takes_other_columns_without_a_recipe(ftcli, folder):
     row = json.loads(done.out)
     assert list(row)[:3] == ["msg", "id", "prediction"] and row["prediction"] in ("negative", "positive")
     done = ftcli("predict", str(folder), "--input", "new.csv")
-    assert done.code == 2 and "it has msg, id" in done.err and "data.columns.text=NAME" in done.err
+    assert done.code == 2 and "it has msg, id" in done.err and "type data.columns.text=msg" in done.err
 
 
 def test_evaluate_never_takes_rows_that_nobody_named(ftcli, folder):
@@ -72,3 +79,35 @@ def test_the_words_at_the_end_of_a_run_can_be_pasted(ftcli, tiny):
     words = shlex.split(line.removeprefix("next: "))
     assert words[:3] == ["ftcli", "evaluate", "my run"]
     assert ftcli(*words[1:3]).code == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "word"),
+    [
+        (("LABEL_0", "LABEL_1"), "data.label_names=[negative,positive]"),
+        (("POSITIVE", "NEGATIVE"), "data.label_names=[positive,negative]"),
+    ],
+)
+def test_names_that_are_not_those_of_the_rows_are_asked_for(ftcli, folder, tmp_path, names, word):
+    _name_labels(folder, *names)
+    words = ["evaluate", str(folder), "data=text", f"data.path={tmp_path / 'rows'}", "--json"]
+    done = ftcli(*words)
+    assert done.code == 2 and f"type '{word}'" in done.err
+    done = ftcli(*words, word)
+    assert done.code == 0, done.err
+    rows = (tmp_path / "rows/validation.tsv").read_text().splitlines()[1:]
+    wanted = word.partition("[")[2].rstrip("]").split(",")
+    assert json.loads(done.out)["labels"] == wanted and json.loads(done.out)["rows"] == len(rows)
+
+
+def test_a_head_in_another_order_is_scored_by_its_names(ftcli, folder, tmp_path):
+    """Declared names say what the ids of the rows are; which output is which stands in config.json."""
+    words = ["evaluate", str(folder), "data=text", f"data.path={tmp_path / 'rows'}", "--json"]
+    plain = json.loads(ftcli(*words).out)["metrics"]
+    done = ftcli(*words, "data.label_names=[positive,negative]")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["metrics"] == pytest.approx(plain)
+    _name_labels(folder, "NEGATIVE", "POSITIVE")
+    done = ftcli(*words, "data.label_names=[positive,negative]")
+    assert json.loads(done.out)["metrics"] == pytest.approx(plain)
+    assert json.loads(done.out)["labels"] == ["positive", "negative"]

@@ -130,11 +130,15 @@ def test_other_label_names_are_told(tmp_path: Path, models: ModuleType) -> None:
     assert result.decisions == ["the head comes from the files; its labels LABEL_0, LABEL_1 now mean no, yes"]
 
 
-def test_the_same_labels_in_another_order_are_not_scored(tmp_path: Path, models: ModuleType) -> None:
+@pytest.mark.parametrize("labels", [["LABEL_1", "LABEL_0"], ["label_1", "label_0"]])
+def test_a_head_to_be_scored_gives_the_order_of_the_labels(
+    labels, tmp_path: Path, models: ModuleType
+) -> None:
     folder = models.write_model(tmp_path, "bert", head=True)
-    with pytest.raises(ConfigError) as error:
-        built(folder, labels=["LABEL_1", "LABEL_0"], require_head=True)
-    assert error.value.problems[0].hint == "set 'data.label_names=[LABEL_0,LABEL_1]'"
+    before = tensors(built(folder, labels=["LABEL_0", "LABEL_1"], require_head=True))["classifier.weight"]
+    result = built(folder, labels=labels, require_head=True)
+    assert torch.equal(tensors(result)["classifier.weight"], before[[1, 0]])
+    assert "rows moved from the order LABEL_0, LABEL_1" in result.decisions[-1]
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "roberta", "bart"])

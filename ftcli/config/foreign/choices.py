@@ -7,7 +7,6 @@ or any id of the hub.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ftcli.config.bundled import conf_files
 from ftcli.config.regular_file import is_folder
-from ftcli.errors import nearest
+from ftcli.errors import nearest, typed_words
 
 Typed = Mapping[str, str]
 """Keys (lower case, underscores) and values of the whole command: some conversions need two words."""
@@ -43,7 +42,7 @@ class Answer:
         """
         if not self.words:
             return self.note
-        shown = " ".join(map(shlex.quote, self._complete(known, typed or {})))
+        shown = typed_words(*self._complete(known, typed or {}))
         return f"type {shown}" + (f" ({self.note})" if self.note else "")
 
     def _complete(self, known: Collection[str], typed: Typed) -> tuple[str, ...]:
@@ -260,7 +259,7 @@ def command_for(name: str) -> str | None:
 
 def _or_nearest(answer: Answer, near: list[str]) -> Answer:
     """Returns the answer for a bare name that may also be a misspelt choice."""
-    shown = " ".join(map(shlex.quote, answer.words))
+    shown = typed_words(*answer.words)
     return Answer(note=f"did you mean {' or '.join(near)}? for a name of the hub type {shown}")
 
 

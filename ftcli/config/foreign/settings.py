@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 from ftcli.config.bundled import conf_files
@@ -31,7 +30,7 @@ from ftcli.config.foreign.values import (
     whole,
 )
 from ftcli.config.registry import names_of, split_name
-from ftcli.errors import did_you_mean
+from ftcli.errors import did_you_mean, typed_words
 
 EVAL_STEPS, SAVE_STEPS = "trainer.eval_every_n_steps", "trainer.save_every_n_steps"
 WARMUP = "100st (steps), 1ep (epochs) or 0.1 (a share of all steps)"
@@ -232,7 +231,7 @@ def resumed(value: str, typed: Typed) -> Answer:
         return Answer(note="leave it out: ftcli train begins a new run")
     folder = "last" if slug(value) in ("", "true", "auto", "latest", "last") else value
     run = re.sub(r"/(checkpoints/[^/]+|(checkpoint|step)-\d+)/?$", "", folder)
-    return Answer(note=f"type ftcli resume {shlex.quote(run)}, a command of its own")
+    return Answer(note=f"type ftcli resume {typed_words(run)}, a command of its own")
 
 
 def reported(value: str, typed: Typed) -> Answer:
