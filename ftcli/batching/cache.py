@@ -20,7 +20,7 @@ from ftcli.batching.token_table import TokenTable
 from ftcli.errors import CheckpointError, DataError, FtcliError
 from ftcli.storage.atomic import commit, discard, verify
 
-FORMAT = 4
+FORMAT = 5
 """Goes up whenever the meaning of an entry's bytes changes."""
 
 TABLE = "table.safetensors"
@@ -53,6 +53,7 @@ def table_key(rows: Rows, tokenizer: Tokenizer, task: Encoder, labels: list[str]
         # Fields that no row's bytes depend on stay out, so that another metric does not tokenize again.
         "config": {k: v for k, v in asdict(task.config).items() if k not in ("metrics", "label_smoothing")},
         "labels": labels,
+        "label_reading": task.label_reading(),
         "tokenizer": tokenizer.fingerprint,
         "max_length": tokenizer.max_length,
         "versions": {name: version(name) for name in ("tokenizers", "transformers")},

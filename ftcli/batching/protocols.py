@@ -140,6 +140,9 @@ class Encoder(Protocol):
     def encode(self, rows: Rows, tokenizer: Tokenizer) -> TokenTable:
         """Returns the rows as a table, labels included where there are any."""
 
+    def label_reading(self) -> dict[str, Any]:
+        """Returns what decides how labels are read beside config and names, as plain JSON."""
+
 
 class TrainingTask(Protocol):
     """What the training step reads of a task."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftcli.batching.same_names import places_of
 from ftcli.config.check import check
 from ftcli.config.compose import Composed, load, names_of_a_run
 from ftcli.config.saved import restored
@@ -116,7 +117,7 @@ def _session_of(run: RunDir, composed: Composed, recorded: dict[str, Any], *, wi
         config.freezing.start_from = None  # the tensors that the run began with are in its checkpoints
     check(composed, with_data=with_rows)
     kept = _recorded_decisions(run, composed.changed)
-    return RunSession(
+    session = RunSession(
         config,
         labels=recorded["labels"],
         learned=recorded.get("task", {}),
@@ -124,6 +125,18 @@ def _session_of(run: RunDir, composed: Composed, recorded: dict[str, Any], *, wi
         recorded=kept,
         only_cached=names_of_a_run(composed),
     )
+    session.inputs.decisions += _other_names(config.data.label_names, session.inputs)
+    return session
+
+
+def _other_names(names: list[str] | None, inputs: RunInputs) -> list[str]:
+    """Returns a line where the rows' declared names are not those that the run was trained with."""
+    own = inputs.labels
+    if not names or len(own) < 2 or places_of(names, own) is not None or inputs.task.alternatives:
+        return []
+    return [
+        f"data.label_names {', '.join(names[:12])} are no names of the run: its labels are {', '.join(own[:12])}, and ids in the rows are theirs"
+    ]
 
 
 def _require_changeable(composed: Composed) -> None:

@@ -102,6 +102,10 @@ class TrainingHalf:
         """In which unit the head's one output is; the labels' own, but for regressions."""
         return LabelScale()
 
+    def label_reading(self) -> dict[str, Any]:
+        """Returns what decides how labels are read beside `config` and the names, as plain JSON."""
+        return {"declared_names": self.declared_names, "declared": self.declared}
+
     def learned(self) -> dict[str, float]:
         """Returns what `learn_labels` found beside the names and a finished run must know, as plain JSON."""
         return {}

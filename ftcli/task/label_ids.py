@@ -21,7 +21,14 @@ UNNAMED = re.compile(r"LABEL_\d+")
 
 
 def label_ids(
-    rows: Rows, column: str, names: list[str], *, declared: bool, base: int = 0, of_head: bool = False
+    rows: Rows,
+    column: str,
+    names: list[str],
+    *,
+    declared: bool,
+    base: int = 0,
+    own_names: Sequence[str] | None = None,
+    of_head: bool = False,
 ) -> np.ndarray:
     """Returns the id of each row's label, (num_rows,) int64.
 
@@ -34,13 +41,14 @@ def label_ids(
         names: of the labels, by id.
         declared: whether the names come from a config, a source or a finished run.
         base: the first id of a file that counts from it.
+        own_names: data.label_names, which name the ids of the rows; a finished run may have them in another order.
         of_head: the names are those that a model's config.json gives its head.
 
     Raises:
         DataError: a label that is missing or not among `names`; named with its line.
     """
     found = names_in(rows, column)
-    ids = best_reading(found, names, rows.class_names, declared=declared, base=base)
+    ids = best_reading(found, names, rows.class_names, declared=declared, base=base, own_names=own_names)
     lost = next((row for row, name in enumerate(found) if name not in ids), None)
     if lost is None:
         return np.fromiter((ids[name] for name in found), dtype=np.int64, count=len(found))
@@ -123,6 +131,7 @@ def best_reading(
     *,
     declared: bool,
     base: int = 0,
+    own_names: Sequence[str] | None = None,
 ) -> dict[str | None, int]:
     """Returns label as it stands in a part -> id, of the ways to read it the one that knows the most labels.
 
@@ -132,19 +141,26 @@ def best_reading(
         class_names: names of the ids that the part's own source declares.
         declared: whether the names come from a config, a source or a finished run.
         base: the first id of a file that counts from it.
+        own_names: data.label_names, by the ids of the rows.
     """
     counts = Counter(found)
-    readings = _readings(names, class_names, declared, base)
+    readings = _readings(names, class_names, declared, base, own_names)
     return max(readings, key=lambda reading: sum(count for name, count in counts.items() if name in reading))
 
 
 def _readings(
-    names: list[str], class_names: list[str] | None, declared: bool, base: int
+    names: list[str],
+    class_names: list[str] | None,
+    declared: bool,
+    base: int,
+    own_names: Sequence[str] | None,
 ) -> list[dict[str | None, int]]:
     by_name: dict[str | None, int] = {name: i for i, name in enumerate(names)}
     readings = [by_name]
     if class_names and (places := places_of(class_names, names)) is not None:
         readings.append({str(i): place for i, place in enumerate(places)})
+    if own_names and (places := places_of(own_names, names)) is not None:
+        readings.append({str(i + base): place for i, place in enumerate(places)})
     if declared and not any(WHOLE_NUMBER.fullmatch(name) for name in names):
         readings.append({str(i + base): i for i in range(len(names))})
         if len(names) == 2:

@@ -11,6 +11,7 @@ from ftcli.batching.head import Head
 from ftcli.batching.output import Scored, StepOutput
 from ftcli.batching.protocols import Batch
 from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows, text_fields
+from ftcli.batching.same_names import places_of
 from ftcli.batching.token_table import TokenTable
 from ftcli.config.registry import register
 from ftcli.config.schema import TaskConfig
@@ -114,6 +115,10 @@ class MultiLabel(Task):
             raise DataError(Problem("data.columns.label", message, hint))
         return names
 
+    def label_reading(self) -> dict[str, Any]:
+        """Returns what decides how labels are read: whether lists are multi-hot too."""
+        return {**super().label_reading(), "multi_hot": self.multi_hot}
+
     def unlabelled(self, rows: Rows) -> bool:
         """Returns whether a part other than train and validation has none of the label columns."""
         columns = [field.column for field in self.fields() if field.is_label]
@@ -134,7 +139,12 @@ class MultiLabel(Task):
         else:
             multi_hot = self.multi_hot
         if multi_hot:
-            return flags_of(rows, lists, self.label_names)
+            flags = flags_of(rows, lists, self.label_names)
+            # data.label_names name the places of the lists; a finished run may have them in another order.
+            places = places_of(self.declared_names or [], self.label_names)
+            return (
+                flags if not places or len(places) != len(self.label_names) else flags[:, np.argsort(places)]
+            )
         return self._from_names(
             rows, [named(one, rows, row, self.columns.label) for row, one in enumerate(lists)]
         )
@@ -143,7 +153,9 @@ class MultiLabel(Task):
         assert self.label_names is not None
         base = self.config.labels_from or 0
         flat = [name for names in found for name in names]
-        ids = best_reading(flat, self.label_names, None, declared=self.declared, base=base)
+        ids = best_reading(
+            flat, self.label_names, None, declared=self.declared, base=base, own_names=self.declared_names
+        )
         if rows.name == "train":
             self.reads_ids = are_ids(flat, self.label_names, rows, learned=False)
         labels = np.zeros((len(rows), len(self.label_names)), dtype=np.float32)

@@ -64,6 +64,7 @@ class OneClass(Task):
             self.label_names,
             declared=self.declared,
             base=base,
+            own_names=self.declared_names,
             of_head=self.names_of_head,
         )
 

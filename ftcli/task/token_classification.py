@@ -129,7 +129,9 @@ class TokenClassification(Task):
         tags = [self.tags(rows, row) for row in range(len(rows))]
         base = self.config.labels_from or 0
         flat = [tag for own in tags for tag in own]
-        ids = best_reading(flat, self.label_names, None, declared=self.declared, base=base)
+        ids = best_reading(
+            flat, self.label_names, None, declared=self.declared, base=base, own_names=self.declared_names
+        )
         if rows.name == "train":
             self.reads_ids = are_ids(flat, self.label_names, rows, learned=False)
         found = []

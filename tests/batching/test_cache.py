@@ -28,6 +28,10 @@ class LengthTask:
 
     def __init__(self, columns=None):
         self.columns, self.calls = columns or ColumnsConfig(), 0
+        self.declared_names = None
+
+    def label_reading(self):
+        return {"declared_names": self.declared_names}
 
     def encode(self, rows, tokenizer):
         self.calls += 1
@@ -76,11 +80,12 @@ def test_the_second_time_comes_from_the_cache(folder):
 
 
 def test_whatever_changes_the_bytes_changes_the_key():
-    def key(rows=None, columns=None, labels=LABELS, **tokenizer):
-        made = LengthTokenizer()
+    def key(rows=None, columns=None, labels=LABELS, declared=None, **tokenizer):
+        made, task = LengthTokenizer(), LengthTask(columns)
+        task.declared_names = declared
         for name, value in tokenizer.items():
             setattr(made, name, value)
-        return table_key(rows or make_rows(), made, LengthTask(columns), labels)
+        return table_key(rows or make_rows(), made, task, labels)
 
     rows = make_rows()
     changed = [
@@ -91,6 +96,7 @@ def test_whatever_changes_the_bytes_changes_the_key():
         key(columns=ColumnsConfig(text_pair="other")),
         key(columns=ColumnsConfig(label="other")),
         key(labels=["yes", "no"]),
+        key(declared=["yes", "no"]),
         key(fingerprint="1" * 64),
         key(max_length=9),
     ]

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from label_rows import make, task
 
 from ftcli.batching.rows import Rows
 from ftcli.errors import ConfigError, DataError, FtcliError
@@ -189,3 +190,18 @@ def test_booleans_and_whole_floats_are_ids_and_names_in_every_form():
     assert ids(["True", "FALSE"], ["false", "true"]) == [1, 0]
     assert ids(["1.0", "0.0"], ["no", "yes"], declared=True) == [1, 0]
     assert ids(["1.0", "2.0"], ["1", "2"]) == [0, 1] and ids([1, 2], ["1.0", "2.0"]) == [0, 1]
+
+
+def test_declared_names_say_which_id_is_which_label_of_a_finished_run():
+    """The run has its own order; the rows count as data.label_names does."""
+    part = rows(["0", "1", "1"], "validation", None)
+    names = ["positive", "negative"]
+    assert label_ids(part, "label", names, declared=True).tolist() == [0, 1, 1]
+    for own in (["negative", "positive"], ["Negative", "Positive"]):
+        assert label_ids(part, "label", names, declared=True, own_names=own).tolist() == [1, 0, 0]
+    hot = task("multi-label", labels=["b", "a", "c"])
+    hot.declared_names = ["a", "b", "c"]
+    assert hot.read_labels(make("validation", text=["x"] * 2, label=[[1, 0, 0], [1, 1, 0]])).tolist() == [
+        [0, 1, 0],
+        [1, 1, 0],
+    ]
