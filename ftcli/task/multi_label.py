@@ -116,8 +116,9 @@ class MultiLabel(Task):
         return names
 
     def label_reading(self) -> dict[str, Any]:
-        """Returns what decides how labels are read: whether lists are multi-hot too."""
-        return {**super().label_reading(), "multi_hot": self.multi_hot}
+        """Returns what decides how labels are read: lists of two, 0 and 1, are flags or ids as those of training are."""
+        either = {"multi_hot": self.multi_hot} if self.label_names == ["0", "1"] else {}
+        return {**super().label_reading(), **either}
 
     def unlabelled(self, rows: Rows) -> bool:
         """Returns whether a part other than train and validation has none of the label columns."""
