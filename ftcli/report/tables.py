@@ -46,7 +46,7 @@ def show_runs(screen: Screen, records: list[dict[str, Any]], root: Path | None) 
     columns = ["run", "recipe", "when (UTC)", "state", "best", "steps", "wall time", "model", "data"]
     screen.table("runs, newest first", columns, rows, right=(5, 6))
     screen.notes(f"broken: {r['path']}: {r['problem']}" for r in records if r["state"] == BROKEN)
-    screen.notes(f"collapsed: {r['run']}: {r['collapsed']}; {COLLAPSED}" for r in records if r["collapsed"])
+    screen.notes(f"collapsed: {r['run']}: {r['collapsed']}; {COLLAPSED}" for r in records if r.get("collapsed"))
 
 
 def _best(record: dict[str, Any]) -> str:
@@ -54,7 +54,7 @@ def _best(record: dict[str, Any]) -> str:
     if record["best"] is None:
         return MISSING
     figure = format_cell(record["best"], "{:.4f}".format)
-    return f"{record['monitor']} {figure}{' (collapsed)' if record['collapsed'] else ''}"
+    return f"{record['monitor']} {figure}{' (collapsed)' if record.get('collapsed') else ''}"
 
 
 def duration(seconds: float) -> str:
