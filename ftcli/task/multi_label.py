@@ -140,12 +140,10 @@ class MultiLabel(Task):
         else:
             multi_hot = self.multi_hot
         if multi_hot:
-            flags = flags_of(rows, lists, self.label_names)
+            hot = flags_of(rows, lists, self.label_names)
             # data.label_names name the places of the lists; a finished run may have them in another order.
             places = places_of(self.declared_names or [], self.label_names)
-            return (
-                flags if not places or len(places) != len(self.label_names) else flags[:, np.argsort(places)]
-            )
+            return hot[:, np.argsort(places)] if places and len(places) == hot.shape[1] else hot
         return self._from_names(
             rows, [named(one, rows, row, self.columns.label) for row, one in enumerate(lists)]
         )
