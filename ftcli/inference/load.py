@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftcli.batching.same_names import places_of
 from ftcli.config.check import check
 from ftcli.config.compose import Composed, load, names_of_a_run
+from ftcli.config.same_names import places_of
 from ftcli.config.saved import restored
 from ftcli.config.shell_word import shell_word
 from ftcli.errors import ConfigError, Problem, RunDirError, typed_words

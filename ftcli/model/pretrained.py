@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ftcli.batching.same_names import places_of
 from ftcli.config.registry import register
+from ftcli.config.same_names import places_of
 from ftcli.config.schema import Dtype, ModelConfig, Weights
 from ftcli.errors import Problem, SourceError
 from ftcli.hub.resolve import Source, quiet_transformers

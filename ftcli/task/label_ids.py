@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ftcli.batching.rows import Rows
-from ftcli.batching.same_names import places_of
+from ftcli.config.same_names import places_of
 from ftcli.config.shell_word import shell_word
 from ftcli.errors import DataError, Problem, did_you_mean
 from ftcli.task.labels import WHOLE_FLOAT, WHOLE_NUMBER, names_in, order_names, without_label

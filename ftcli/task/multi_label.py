@@ -11,9 +11,9 @@ from ftcli.batching.head import Head
 from ftcli.batching.output import Scored, StepOutput
 from ftcli.batching.protocols import Batch
 from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows, text_fields
-from ftcli.batching.same_names import places_of
 from ftcli.batching.token_table import TokenTable
 from ftcli.config.registry import register
+from ftcli.config.same_names import places_of
 from ftcli.config.schema import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.task._label_lists import flag_names, flag_width, flags_of, lists_of

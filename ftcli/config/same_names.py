@@ -1,4 +1,4 @@
-"""Names of labels that are the same but for upper and lower case, as a model's config.json and a data set write them."""
+"""Names of labels that are the same but for upper and lower case, as data.label_names, a config.json and the rows write them."""
 
 from __future__ import annotations
 
