@@ -137,5 +137,10 @@ def show_result(screen: Screen, result: dict[str, Any], run: RunDir) -> None:
         show_phases(screen, result["phases"])
     which = "last" if result["best_step"] is None else "best"
     screen.table(f"result of the {which} checkpoint", ["", ""], rows)
+    screen.note(next_words(run))
+
+
+def next_words(run: RunDir) -> str:
+    """Returns what to type after a run."""
     typed = typed_words(run.path)
-    screen.note(f"next: ftcli evaluate {typed}   ftcli predict {typed} --input FILE --output FILE")
+    return f"next: ftcli evaluate {typed}   ftcli predict {typed} --input FILE --output FILE"

@@ -17,9 +17,9 @@ import numpy as np
 from ftcli.config.check import check
 from ftcli.config.compose import Composed
 from ftcli.config.saved import render_config
-from ftcli.errors import typed_words
 from ftcli.run.resume import require_same_run, resume_as
 from ftcli.run.run_dir import RunDir
+from ftcli.run.tables import next_words
 from ftcli.run.train import start
 from ftcli.runtime.environment import command_line
 from ftcli.storage.run_files import read_text, unreadable
@@ -171,5 +171,4 @@ def _show(result: dict[str, Any], parent: RunDir, screen: Screen) -> None:
     screen.table(
         "validation, the best checkpoint of each seed", ["", *names], rows, right=range(1, len(names) + 1)
     )
-    typed = typed_words(parent.path)
-    screen.note(f"next: ftcli evaluate {typed}   ftcli predict {typed} --input FILE --output FILE")
+    screen.note(next_words(parent))
