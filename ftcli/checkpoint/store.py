@@ -7,15 +7,14 @@ rename and its link, so links are repaired from the newest intact state and neve
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftcli.errors import CheckpointError, Problem, RunDirError, did_you_mean
+from ftcli.checkpoint.checkpoint import NAME, STATE, Checkpoint, open_checkpoint, order_of, step_of
+from ftcli.errors import CheckpointError, Problem, did_you_mean
 from ftcli.storage.atomic import (
     TRASH,
     UnknownFormatError,
@@ -24,55 +23,11 @@ from ftcli.storage.atomic import (
     fsync,
     replace_link,
     sweep,
-    verify,
-    verify_file,
 )
 from ftcli.storage.crash_points import crash_point
-from ftcli.storage.run_files import read_record
 
 if TYPE_CHECKING:
     import torch
-
-NAME = re.compile(r"step-(\d{6,})(?:\.(\d+))?")
-STATE = "state.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A checkpoint folder that was verified when it was opened."""
-
-    path: Path
-    step: int
-    """Optimizer steps taken."""
-    state: dict[str, Any]
-    """Its state.json: `train` (TrainState), `best_step`, `scaler` and `optimizer`."""
-    files: dict[str, dict[str, Any]]
-    """File name -> `size` in bytes and `sha256`, as its manifest states them."""
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    def counter(self, name: str) -> int:
-        """Returns a counter of the training state; 0 where this checkpoint has none of the name."""
-        return int(self.state.get("train", {}).get(name, 0))
-
-    def load(self, name: str) -> dict[str, torch.Tensor]:
-        """Returns the tensors of `<name>.safetensors` by name, in the shapes they were saved in, on the CPU.
-
-        Args:
-            name: `model` or `optimizer`.
-
-        Raises:
-            CheckpointError: there is no such file, or it changed since the checkpoint was opened.
-        """
-        from safetensors.torch import load_file
-
-        file = f"{name}.safetensors"
-        if file not in self.files:
-            raise CheckpointError(Problem(str(self.path), f"holds no {file}", did_you_mean(file, self.files)))
-        verify_file(self.path, file, self.files[file])
-        return load_file(self.path / file)
 
 
 class CheckpointStore:
@@ -223,10 +178,10 @@ class CheckpointStore:
         found = [
             path for path in entries if NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
         ]
-        return sorted(found, key=_order, reverse=True)
+        return sorted(found, key=order_of, reverse=True)
 
     def _by_step(self, step: int | None) -> Path | None:
-        return next((path for path in self._folders() if _step(path) == step), None)
+        return next((path for path in self._folders() if step_of(path) == step), None)
 
     def _by_name(self, name: str) -> Path | None:
         """Returns a folder by its name; `step-N` also finds what was saved again as `step-N.2`."""
@@ -238,7 +193,7 @@ class CheckpointStore:
         """Returns a name above all of this step: freed numbers are not used again, they sort as older."""
         name = f"step-{step:06d}"
         newest = self._by_step(step)
-        return self.folder / (name if newest is None else f"{name}.{_order(newest)[1] + 1}")
+        return self.folder / (name if newest is None else f"{name}.{order_of(newest)[1] + 1}")
 
     def _link(self, newest: Checkpoint) -> None:
         """Makes both links say what the newest intact state says."""
@@ -260,7 +215,7 @@ class CheckpointStore:
         staying = {newest.path, self._by_step(newest.state.get("best_step"))}
         steps = {newest.step}
         for path in self._folders():
-            step = _step(path)
+            step = step_of(path)
             if step < newest.step and step not in steps and len(steps) < self.keep:
                 staying.add(path)
                 steps.add(step)
@@ -277,41 +232,6 @@ class CheckpointStore:
             fsync(self.folder)
         crash_point("in-delete")
         shutil.rmtree(trash, ignore_errors=True)
-
-
-def open_checkpoint(path: Path, *, hashes: bool = True) -> Checkpoint:
-    """Returns the verified checkpoint in a folder; `best` and `last` are followed.
-
-    Args:
-        path: the folder.
-        hashes: False for one that was committed just now (see `storage.atomic.verify`).
-
-    Raises:
-        CheckpointError: there is none, or it is damaged.
-    """
-    path = path.resolve() if path.is_symlink() else path
-    if not NAME.fullmatch(path.name):
-        raise CheckpointError(Problem(str(path), "is no checkpoint", "such as RUN/checkpoints/best"))
-    manifest = verify(path, hashes=hashes)
-    step = _step(path)
-    if STATE not in manifest["files"] or manifest["about"].get("step", step) != step:
-        raise CheckpointError(Problem(str(path), "is no checkpoint of the step in its name"))
-    try:
-        state = read_record(path / STATE)
-    except RunDirError as error:
-        raise CheckpointError(*error.problems) from error
-    return Checkpoint(path, step, state, manifest["files"])
-
-
-def _order(path: Path) -> tuple[int, int]:
-    """Returns (step, which save of this step it is, from 1)."""
-    match = NAME.fullmatch(path.name)
-    assert match is not None
-    return int(match.group(1)), int(match.group(2) or 1)
-
-
-def _step(path: Path) -> int:
-    return _order(path)[0]
 
 
 def _storable(values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -17,7 +17,7 @@ from ftcli.storage.event_lines import LOST, strict
 from ftcli.trainer.signals import Interrupted, StopFlag
 
 if TYPE_CHECKING:
-    from ftcli.checkpoint.store import Checkpoint
+    from ftcli.checkpoint.checkpoint import Checkpoint
     from ftcli.trainer.state import TrainState
     from ftcli.trainer.trainer import Trainer
 
@@ -192,7 +192,7 @@ def _compare_events(recorded: list[dict[str, Any]], again: list[dict[str, Any]],
 
 
 def _compare_checkpoints(target: Checkpoint, folder: Path, result: Replayed) -> None:
-    from ftcli.checkpoint.store import open_checkpoint
+    from ftcli.checkpoint.checkpoint import open_checkpoint
 
     made = sorted(folder.glob(f"step-{target.step:06d}*"))
     if not made:

@@ -15,7 +15,7 @@ from ftcli.plan.differences import plan_differences
 from ftcli.run.encode import describe_data
 from ftcli.run.model import ModelAndPlan, checkpoint_bytes
 from ftcli.run.run_dir import RunDir
-from ftcli.run.session import RunSession
+from ftcli.run.session import Notes, RunSession, no_notes
 from ftcli.run.train import finish, record_plan, training
 from ftcli.runtime.timers import OFF, Clock
 from ftcli.storage.atomic import explained, require_room
@@ -154,14 +154,7 @@ def _continue(
         plan, data = read_record(run.plan_json), read_record(run.data_json)
         if os.path.lexists(run.pieces_json):
             read_record(run.pieces_json)
-        session = RunSession(
-            composed.config,
-            notes=screen.notes,
-            learned=data.get("task", {}),
-            recorded=decided,
-            only_cached=names_of_a_run(composed),
-            clock=clock,
-        )
+        session = continued_session(composed, data, decided, notes=screen.notes, clock=clock)
         screen.notes(composed.notes)
         built = session.built
         _require_effect(run, changed, built.plan)
@@ -177,6 +170,33 @@ def _continue(
         with training(composed, session, run, screen, resume=True, changed_plan=plan_changed) as trainer:
             trainer.fit()
             return finish(composed, session, trainer, run, screen)
+
+
+def continued_session(
+    composed: Composed,
+    data: dict[str, Any],
+    decided: dict[str, Any],
+    *,
+    notes: Notes = no_notes,
+    clock: Clock = OFF,
+) -> RunSession:
+    """Returns the objects of a run that began before, as it began.
+
+    Args:
+        composed: its configuration.
+        data: of its data.json.
+        decided: the decisions of its environment.json.
+        notes: is given the decisions of each stage.
+        clock: times the stages.
+    """
+    return RunSession(
+        composed.config,
+        notes=notes,
+        learned=data.get("task", {}),
+        recorded=decided,
+        only_cached=names_of_a_run(composed),
+        clock=clock,
+    )
 
 
 def _same_plan(

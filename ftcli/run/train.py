@@ -31,7 +31,7 @@ from ftcli.storage.atomic import require_room
 from ftcli.storage.event_lines import repair
 
 if TYPE_CHECKING:
-    from ftcli.checkpoint.store import Checkpoint
+    from ftcli.checkpoint.checkpoint import Checkpoint
     from ftcli.console.console import Screen
     from ftcli.trainer.trainer import Trainer
 
@@ -176,7 +176,7 @@ def _announce(
     session: RunSession, trainer: Trainer, checkpoint: Checkpoint | None, screen: Screen, *, resume: bool
 ) -> None:
     """Says where the run goes on; a run that starts from another one's weights takes them here."""
-    from ftcli.checkpoint.store import open_checkpoint
+    from ftcli.checkpoint.checkpoint import open_checkpoint
 
     if checkpoint is not None:
         _announce_curve(trainer, screen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ftcli.checkpoint.store import Checkpoint
+from ftcli.checkpoint.checkpoint import Checkpoint
 from ftcli.config.schema import TrainerConfig
 from ftcli.errors import CheckpointError, Problem
 from ftcli.plan.optimizer_state import adopt_named_state, load_named_state, named_state

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ftcli.batching.epochs import plan_epochs
-from ftcli.checkpoint.store import Checkpoint
+from ftcli.checkpoint.checkpoint import Checkpoint
 from ftcli.config.schema import TrainerConfig
 from ftcli.plan.optimizer_state import adopt_named_state, named_state
 from ftcli.runtime.timers import Section

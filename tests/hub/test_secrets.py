@@ -111,6 +111,7 @@ def done(hub, tmp_path_factory) -> tuple[Path, list[int], str, list[int]]:
             ["evaluate", folder.name],
             ["resume", folder.name],
             ["export", folder.name, f"e{number}"],
+            ["verify", folder.name],
         ):
             named.append(words)
     second = run(*named)
@@ -134,7 +135,7 @@ def test_a_run_directory_sends_nothing_to_the_hub_unasked(done) -> None:
     _, codes, output, counts = done
     assert codes[:3] == [0, 0, 0], output
     assert counts[:2] == [0, 0]
-    assert codes[3:12] == [2] * 9, output
+    assert codes[3:15] == [2, 2, 2, 3] * 3, output
     assert "named by the run directory" in output and "add model.id=owner/name to the command" in " ".join(
         output.split()
     )
@@ -142,7 +143,7 @@ def test_a_run_directory_sends_nothing_to_the_hub_unasked(done) -> None:
 
 def test_the_users_own_word_is_looked_up(done, hub) -> None:
     _, codes, output, counts = done
-    assert codes[12:] == [2, 2] and counts[2] > 0, output
+    assert codes[15:] == [2, 2] and counts[2] > 0, output
     asked = b"\n".join(hub[1])
     assert b"owner/name" in asked and b"owner/other" in asked
 

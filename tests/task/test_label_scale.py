@@ -231,6 +231,8 @@ def test_a_run_from_before_there_was_a_scale_goes_on_without(ftcli, years):
     )
     done = ftcli("resume", "old", "trainer.max_steps=8")
     assert done.code == 0 and "standardised" not in done.out
+    (old / "hashes.json").unlink()  # config.yaml and data.json are not those that the run wrote
+    assert ftcli("verify", "old", "--steps", "2").code == 0
     assert (
         max(abs(line["prediction"]) for line in lines_of(old)) < 100
     )  # raw labels are not reached in eight steps
