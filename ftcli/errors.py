@@ -6,6 +6,7 @@ Anything that is not an `FtcliError` is our bug and shows a traceback in the log
 from __future__ import annotations
 
 import difflib
+import errno
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -103,6 +104,29 @@ class MachineError(FtcliError):
 
     exit_code = 1
     title = "failed"
+
+
+NO_MEMORY_SIGNS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "MPS backend out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "bad_alloc",
+    "can't start new thread",
+    "could not create a memory object",
+)
+"""What a plain RuntimeError says where an allocation failed, that of a thread's stack included."""
+NO_MEMORY_KINDS = (RuntimeError, MemoryError, OSError)
+"""Classes of errors that a lack of memory may come as."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether an allocation failed: on the device, or of torch, Python or the system on the CPU."""
+    # By its name: torch need not be imported here for its error to be known.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in NO_MEMORY_SIGNS)
 
 
 MAX_COMPARED = 200

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from ftcli import __version__
 from ftcli.cli import check, compare, explain, export, inspect, run, score, verify
 from ftcli.cli.usage import UsageError, as_ours, require_folder, unknown_command
-from ftcli.errors import FtcliError, MachineError, NoRoomError, Problem
+from ftcli.errors import FtcliError, MachineError, NoRoomError, Problem, is_out_of_memory
 from ftcli.runtime import garbage_collection as collector
 from ftcli.runtime.stopping import Stopped, raising_stopped
 from ftcli.runtime.timers import process_began
@@ -150,25 +150,12 @@ def _failure_of_machine(error: Exception) -> FtcliError | None:
 
     What could say which part did not fit has done so before; this is every other place.
     """
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return NoRoomError(Problem("memory", "ran out", NO_MEMORY))
     if isinstance(error, OSError) and error.errno in MACHINE:
         hint = "make room and type the command again; ftcli resume RUN continues a run that was training"
         return MachineError(Problem(str(error.filename or "the machine"), str(error.strerror), hint))
     return None
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Returns whether an allocation failed, a thread's stack included; torch is asked only where it is there already."""
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
-        return True
-    if "torch" not in sys.modules:
-        return False
-    from ftcli.trainer.oom import is_out_of_memory
-
-    return is_out_of_memory(error)
 
 
 def _panel(error: FtcliError) -> None:

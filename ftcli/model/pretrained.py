@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ftcli.config.registry import register
 from ftcli.config.same_names import places_of
 from ftcli.config.schema import Dtype, ModelConfig, Weights
-from ftcli.errors import Problem, SourceError
+from ftcli.errors import Problem, SourceError, is_out_of_memory
 from ftcli.hub.resolve import Source, quiet_transformers
 from ftcli.model.architecture import set_dropout, set_pad_id
 from ftcli.model.config_file import first_line
@@ -199,6 +199,8 @@ def _from_config(
             model = model_class._from_config(hf_config, **options)
     # Modules of transformers raise whatever a wrong value leads to; nothing narrower exists.
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         message = f"its config.json makes no {model_class.__name__}: {first_line(error)}"
         raise SourceError(Problem(source.key, message)) from error
     names = [name for name, _ in model.named_parameters()]

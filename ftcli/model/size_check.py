@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ftcli.console.units import size_text
-from ftcli.errors import Problem, SourceError
+from ftcli.errors import Problem, SourceError, is_out_of_memory
 from ftcli.hub.resolve import Source, quiet_transformers
 from ftcli.hub.weight_files import num_stored
 from ftcli.model.config_file import first_line
@@ -74,6 +74,8 @@ def _shapes(
             return built
     # Modules of transformers raise whatever a wrong size leads to; nothing narrower exists.
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         message = f"its config.json makes no {model_class.__name__}: {first_line(error)}"
         raise SourceError(Problem(source.key, message)) from error
 

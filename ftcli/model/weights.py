@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ftcli.errors import Problem, SourceError
+from ftcli.errors import Problem, SourceError, is_out_of_memory
 from ftcli.hub.client import without_network
 from ftcli.hub.resolve import Source, quiet_transformers
 from ftcli.model.config_file import first_line
@@ -64,6 +64,8 @@ def load(
             )
     # Whatever a tensor of another type or an odd name leads to in transformers; nothing narrower exists.
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         message = f"{source.origin} makes no {model_class.__name__}: {first_line(error)}"
         raise SourceError(Problem(source.key, message, "download or copy it again")) from error
     model, info = loaded
@@ -92,6 +94,8 @@ def _read(source: Source, meta: bool) -> dict[str, torch.Tensor]:
         try:
             tensors.update(_shapes(str(file)) if meta else load_file(file))
         except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            if is_out_of_memory(error):
+                raise
             problem = Problem(source.key, f"{file} cannot be read: {error}", "copy it again")
             raise SourceError(problem) from error
     return tensors

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from ftcli.errors import NO_MEMORY_KINDS, is_out_of_memory
 from ftcli.trainer.micro_batching import AUTO, Split
-from ftcli.trainer.oom import KINDS, is_out_of_memory, release, single_row_out_of_memory
+from ftcli.trainer.oom import release, single_row_out_of_memory
 from ftcli.trainer.trainer import Trainer
 
 STATE_SLOTS = 2
@@ -104,7 +105,7 @@ def _fits(trainer: Trainer, batches: list[np.ndarray], parts: int) -> bool:
     fits = True
     try:
         _try_batches(trainer, batches, parts)
-    except KINDS as error:
+    except NO_MEMORY_KINDS as error:
         if not is_out_of_memory(error):
             raise
         fits = False

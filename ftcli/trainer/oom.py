@@ -6,35 +6,13 @@ Halving what did not fit, and trying again, is Toma and BlackHC's `toma` (2020) 
 
 from __future__ import annotations
 
-import errno
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-from ftcli.errors import NoRoomError, Problem
-
-SIGNS = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "MPS backend out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "bad_alloc",
-    "can't start new thread",
-    "could not create a memory object",
-)
-"""What a plain RuntimeError says where an allocation failed, that of a thread's stack included."""
-KINDS = (RuntimeError, MemoryError, OSError)
-"""Classes of errors that a lack of memory may come as."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Returns whether an allocation failed: on the device, or of torch, Python or the system on the CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
+from ftcli.errors import NO_MEMORY_KINDS, NoRoomError, Problem, is_out_of_memory
 
 
 def release(device: str) -> None:
@@ -61,7 +39,7 @@ def raise_on_oom(what: str, hint: str) -> Iterator[None]:
     """
     try:
         yield
-    except KINDS as error:
+    except NO_MEMORY_KINDS as error:
         if not is_out_of_memory(error):
             raise
         raise NoRoomError(Problem(what, "does not fit in memory", hint)) from error

@@ -13,14 +13,13 @@ import torch
 from ftcli.batching.output import StepOutput
 from ftcli.batching.protocols import Batch
 from ftcli.config.schema import TrainerConfig
+from ftcli.errors import NO_MEMORY_KINDS, is_out_of_memory
 from ftcli.runtime.device import grad_scaler
 from ftcli.runtime.seeding import seed_step
 from ftcli.runtime.timers import Section
 from ftcli.trainer.context import PhaseObjects, TrainerContext
 from ftcli.trainer.nonfinite import StepFacts, first_of, require_finite, require_some_applied
 from ftcli.trainer.oom import (
-    KINDS,
-    is_out_of_memory,
     raise_on_oom,
     release,
     single_row_out_of_memory,
@@ -123,7 +122,7 @@ class TrainStep:
                     attempt.loss = self._mean_loss(attempt, first=number == 0)
                     self._backward(micro_batch, attempt)
                 return self._finish(rows, attempt)
-            except KINDS as error:
+            except NO_MEMORY_KINDS as error:
                 if not is_out_of_memory(error):
                     raise
             # Only here, after the except block: its error holds the frames of the failed forward.

@@ -106,3 +106,14 @@ def test_a_build_that_takes_too_long_is_ended():
     with pytest.raises(TimeoutError, match=r"longer than 0\.05 s"), time_limit(0.05):
         while True:
             pass
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_files(tmp_path, monkeypatch):
+    from transformers import PreTrainedModel
+
+    def full(*args, **kwargs):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", full)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        opened(tiny_weights.write_wordpiece(tiny_weights.write_model(tmp_path, "bert")))

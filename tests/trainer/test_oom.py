@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from ftcli.errors import NoRoomError, RunDirError
+from ftcli.errors import NoRoomError, RunDirError, is_out_of_memory
 from ftcli.plan.optimizer_state import named_state
 from ftcli.trainer.micro_batch_search import find_micro_batch_size, smallest_split
 from ftcli.trainer.micro_batching import AUTO, OUT_OF_MEMORY, MicroBatching, Split, recorded_micro_batching
-from ftcli.trainer.oom import is_out_of_memory
 from ftcli.trainer.signals import Interrupted
 
 NO_CPU_MEMORY = (
@@ -275,7 +274,7 @@ def test_a_record_is_reused_and_a_damaged_one_refused(make, tmp_path):
     read = recorded_micro_batching(trainer.config, record)
     assert read.decided and read.splits == [Split(0, 4, AUTO)] and read.parts(7) == 4
     record.write_text('{"splits": [{"step": 0}]}')
-    with pytest.raises(RunDirError, match="no record of how batches were split"):
+    with pytest.raises(RunDirError, match=r"splits\[0\]\.parts is missing"):
         recorded_micro_batching(trainer.config, record)
 
 
