@@ -102,8 +102,7 @@ def generate_schedule(
     """
     from ftcli.config.compose import load
     from ftcli.diagnostics.overfit_command import schedule_text
-    from ftcli.inference.output_file import refuse_existing
-    from ftcli.run.run_dir import write_new_text
+    from ftcli.inference.output_file import refuse_existing, write_new_text
 
     if output is not None:
         refuse_existing(output, "--output", force=force)

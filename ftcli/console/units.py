@@ -13,5 +13,6 @@ def size_text(num_bytes: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Returns `1 step` or `2,000 steps`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """Returns `1 step`, `2,000 steps`, `3 entities`."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else many}"

@@ -87,7 +87,7 @@ def _measure(screen: Screen, config: RunConfig, inputs: RunInputs, plan: Plan, t
 
 
 def _require_picture(output: Path) -> None:
-    from ftcli.run.run_dir import require_writable
+    from ftcli.storage.new_file import require_writable
 
     if output.suffix not in (".png", ".svg"):
         raise RunDirError(

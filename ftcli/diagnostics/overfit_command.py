@@ -33,7 +33,7 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
         FtcliError: whatever would stop the run before its first step; a batch that is not fitted is a verdict.
     """
     from ftcli.diagnostics.overfit import MAX_STEPS, nothing_trains, overfit, silent
-    from ftcli.run.run_dir import require_writable
+    from ftcli.storage.new_file import require_writable
     from ftcli.trainer.micro_batch_search import find_micro_batch_size
     from ftcli.trainer.signals import StopFlag
 

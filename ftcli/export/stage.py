@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ftcli.errors import Problem, RunDirError
-from ftcli.run.run_dir import require_writable
 from ftcli.storage.atomic import STAGE, explained, fsync, share
+from ftcli.storage.new_file import require_writable
 
 
 def vacant(folder: Path) -> Path:

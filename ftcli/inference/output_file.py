@@ -12,6 +12,8 @@ from typing import TextIO
 from ftcli.console.console import utf8_stdout
 from ftcli.errors import ConfigError, Problem, RunDirError, typed_words
 from ftcli.run.run_dir import RunDir
+from ftcli.storage.atomic import write_atomic
+from ftcli.storage.new_file import require_writable
 
 FORMATS = (".jsonl", ".tsv", ".csv")
 
@@ -117,3 +119,10 @@ def opened(target: str, key: str = "--output") -> Iterator[TextIO]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_new_text(path: Path, text: str) -> None:
+    """Writes a file the user named; folders on the way are made."""
+    require_writable(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, text)

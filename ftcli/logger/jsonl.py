@@ -10,7 +10,9 @@ from typing import Any
 
 from ftcli.config.registry import register
 from ftcli.config.schema import LoggerConfig
+from ftcli.storage.atomic import explained
 from ftcli.storage.event_lines import cut_after, strict
+from ftcli.storage.plain_file import open_to_append, write_all
 
 
 class JsonlLog:
@@ -25,9 +27,6 @@ class JsonlLog:
     """
 
     def __init__(self, path: Path, keep: int | None) -> None:
-        from ftcli.storage.atomic import explained
-        from ftcli.storage.plain_file import open_to_append
-
         self._explained = partial(explained, path)
         if keep is not None and path.exists():
             cut_after(path, keep)
@@ -36,8 +35,6 @@ class JsonlLog:
 
     def log(self, event: dict[str, Any]) -> None:
         """Appends an event as one line of JSON."""
-        from ftcli.storage.plain_file import write_all
-
         line = (json.dumps(strict(event), allow_nan=False) + "\n").encode()
         with self._explained(len(line)):
             write_all(self._file, line)

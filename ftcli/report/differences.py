@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ftcli.console.units import counted
 from ftcli.report.resampling import PairedFigures, compare_figures, f1_of_sums, share_of_sums
 from ftcli.report.saved_rows import Predictions, Unit
 from ftcli.report.significance import Paired, compare_paired
@@ -142,12 +143,6 @@ def _claim(difference: Difference, first: str, second: str) -> str:
     if difference.unit is Unit.label:
         return f"{second} is {'more' if more else 'less'} accurate by {points}"
     return f"{second}'s {difference.figure} is {'higher' if more else 'lower'} by {points}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Returns `1 row`, `2 rows`, `3 entities`."""
-    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else many}"
 
 
 def _p(value: float) -> str:

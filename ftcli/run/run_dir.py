@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import re
 import secrets
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -18,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from ftcli.errors import Problem, RunDirError, nearest, typed_words
+from ftcli.run.lock import LOCK, hold, is_held
 from ftcli.storage.atomic import STAGE, sweep, write_atomic
-from ftcli.storage.plain_file import links_and_devices, open_lock, open_plain
+from ftcli.storage.new_file import require_writable
+from ftcli.storage.plain_file import links_and_devices
 from ftcli.storage.run_files import read_record
 
 ROOT = Path("runs")
 MARK = "config.yaml"
 """Written last: a folder without it is no run."""
-LOCK = ".lock"
 LEFTOVERS = frozenset(
     {LOCK, "plan.json", "schedule.yaml", "hashes.json", "data.json", "environment.json", "command.txt"}
 )
@@ -33,7 +31,6 @@ LEFTOVERS = frozenset(
 LINKS = frozenset({"checkpoints/best", "checkpoints/last"})
 """The links that a run makes itself, to folders beside them."""
 STAMP = re.compile(r"\d{8}-\d{6}")
-MAX_NAME_BYTES = 255
 
 
 class RunDir:
@@ -180,46 +177,11 @@ class RunDir:
         Raises:
             RunDirError: another process is writing this run, or nothing can be written here.
         """
-        path = self.path / LOCK
-        with self._lock_file(path) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                owner = os.pread(file, 200, 0).decode("utf-8", errors="replace").strip() or "another process"
-                raise RunDirError(
-                    Problem(str(self.path), f"is being written by {owner}", "wait for it, or stop it first")
-                ) from error
-            except OSError as error:
-                hint = "choose a file system with locks with --run-dir DIR"
-                raise RunDirError(Problem(str(path), f"cannot be locked: {error.strerror}", hint)) from error
-            # Between open and lock the owner before us may have deleted the file, and the lock with it.
-            if not (path.exists() and os.path.samestat(path.stat(), os.fstat(file))):
-                raise RunDirError(
-                    Problem(
-                        str(self.path), "was given up by another process just now", "type the command again"
-                    )
-                )
-            with suppress(OSError):  # a full disk: the name is for others to read, the lock holds without it
-                os.ftruncate(file, 0)
-                os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        with hold(self.path):
             self._refuse_ways_out()
             for folder in (self.path, self.predictions, self.checkpoints):
                 sweep(folder, alone=True)
             yield
-
-    @staticmethod
-    @contextmanager
-    def _lock_file(path: Path) -> Iterator[int]:
-        try:
-            file = open_lock(path)
-        except OSError as error:
-            raise RunDirError(
-                Problem(str(path), f"cannot be written: {error.strerror or error}", "choose another place")
-            ) from error
-        try:
-            yield file
-        finally:
-            os.close(file)
 
     def _refuse_ways_out(self) -> None:
         """Raises RunDirError where a link in the directory could make a write end elsewhere, or a FIFO stop it."""
@@ -234,19 +196,7 @@ class RunDir:
 
         Takes the lock for an instant, shared with others who ask, and leaves the file as it is.
         """
-        try:
-            file = open_plain(self.path / LOCK)
-        except OSError:  # no lock, or none of ours
-            return False
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:  # a file system without locks
-            return False
-        finally:
-            os.close(file)
-        return False
+        return is_held(self.path)
 
     def is_finished(self) -> bool:
         return self.result_json.is_file()
@@ -274,38 +224,6 @@ class RunDir:
         before = [one for one in known.get(name, []) if one != sha256]
         hashes = known | {name: [*before[-1:], sha256]}
         write_atomic(self.hashes_json, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
-
-
-def require_writable(path: Path, *, folder: bool = False) -> None:
-    """Raises RunDirError when no file, or no folder, could be written at `path`."""
-    target = path.absolute()
-    if any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in target.parts):
-        raise RunDirError(
-            Problem(str(path), f"has a name of more than {MAX_NAME_BYTES} bytes", "choose another place")
-        )
-    place = next(p for p in (target, *target.parents) if os.path.lexists(p))
-    overwritten = place == target and place.is_file() and not folder
-    if not (overwritten or place.is_dir()):
-        raise RunDirError(
-            Problem(
-                str(path),
-                f"cannot be written: {place} is not writable, it is no folder",
-                "choose another place",
-            )
-        )
-    if not os.access(place, os.W_OK if overwritten else os.W_OK | os.X_OK):
-        raise RunDirError(
-            Problem(str(path), f"cannot be written: {place} is not writable", "choose another place")
-        )
-    if place == target and place.is_dir() and not folder:
-        raise RunDirError(Problem(str(path), "is a folder", "name a file"))
-
-
-def write_new_text(path: Path, text: str) -> None:
-    """Writes a file the user named; folders on the way are made."""
-    require_writable(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, text)
 
 
 def _expanded(path: Path) -> Path:

@@ -186,7 +186,7 @@ def test_a_lock_of_a_dead_process_is_taken_over_and_one_on_a_full_disk_holds(run
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("ftcli.run.run_dir.os.pwrite", full)
+    monkeypatch.setattr("ftcli.run.lock.os.pwrite", full)
     with RunDir(run).locked():
         assert RunDir(run).is_locked()
         with pytest.raises(RunDirError, match="is being written by"), RunDir(run).locked():

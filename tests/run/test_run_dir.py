@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from ftcli.errors import RunDirError
+from ftcli.inference.output_file import write_new_text
 from ftcli.run.run_dir import (
     LEFTOVERS,
     RunDir,
-    require_writable,
-    write_new_text,
 )
+from ftcli.storage.new_file import require_writable
 
 # Python 3.12 and later warn of every fork beside torch's threads; the children here start none.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")

@@ -6,7 +6,7 @@ import numpy as np
 
 from ftcli.batching.token_table import TokenTable
 from ftcli.config.schema import TrainerConfig
-from ftcli.console.console import shown_figures
+from ftcli.console.figures import shown_figures
 from ftcli.console.units import size_text
 from ftcli.run.tables import windows_hint
 
