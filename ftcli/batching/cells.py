@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from typing import Any
 
 LONGEST = 1_000_000
@@ -45,7 +46,9 @@ def _literal(text: str) -> Any:
     # Python would join 'a' 'b' to one text; numpy means two.
     separated = _SPACED.sub(lambda found: found[1] + (", " if found[2] else ""), text)
     try:
-        return ast.literal_eval(separated)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of backslashes and missing commas: this is a text, not our code
+            return ast.literal_eval(separated)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
 

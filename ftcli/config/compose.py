@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from ftcli.config.dotted import leaves
 from ftcli.config.foreign.choices import Typed
-from ftcli.config.foreign.words import typed_words
+from ftcli.config.foreign.words import typed_pairs
 from ftcli.config.overrides import Override, join_flags, parse_overrides, split_swaps
 from ftcli.config.recipes import Defaults, Recipe, compose_choices, compose_recipe, find_recipe, run_name
 from ftcli.config.regular_file import exists
@@ -59,7 +59,7 @@ def load(overrides: list[str]) -> Composed:
     file = find_recipe(names[-1] if names else QUICKSTART)
     run_name(file.stem)
     recipe = compose_recipe(file)
-    typed = typed_words(join_flags(overrides))
+    typed = typed_pairs(join_flags(overrides))
     swaps, settings, unknown = split_swaps((one for one in parsed if one.key != "recipe"), typed)
     problems += unknown
     swapped = {role for role, choice in swaps.items() if recipe.choices[role] != choice}
@@ -91,7 +91,7 @@ def restore(saved: dict[str, Any], overrides: list[str], origins: dict[str, str]
         ConfigError: holds every problem found; one is to swap a choice.
     """
     parsed, problems = parse_overrides(overrides)
-    typed = typed_words(join_flags(overrides))
+    typed = typed_pairs(join_flags(overrides))
     tree = _saved_tree(saved, origins or {}, typed)
     before = dict(tree.origins)
     swaps, settings, unknown = split_swaps(parsed, typed)

@@ -16,7 +16,7 @@ from ftcli.config.choice import choices_of
 from ftcli.config.dotted import REFERENCE
 from ftcli.config.fields import MAX_TEXT, wrong_text
 from ftcli.config.foreign.choices import Typed, answer_choice
-from ftcli.config.foreign.words import answer_bare, answer_key, choice_hint, typed_words
+from ftcli.config.foreign.words import answer_bare, answer_key, choice_hint, typed_pairs
 from ftcli.config.own_keys import TOP_LEVEL, keys_under
 from ftcli.config.recipes import recipes
 from ftcli.config.schema import ROLES
@@ -60,7 +60,7 @@ def parse_overrides(texts: Iterable[str]) -> tuple[list[Override], list[Problem]
     """
     problems: list[Problem] = []
     found: list[Override] = []
-    typed = typed_words(joined := join_flags(texts))
+    typed = typed_pairs(joined := join_flags(texts))
     for text in joined:
         one = _split(text, typed)
         if isinstance(one, Problem):
@@ -77,7 +77,7 @@ def split_swaps(
 
     Args:
         overrides: those of the command.
-        typed: all its words, of `typed_words`, for the hint on a choice of another tool.
+        typed: all its words, of `typed_pairs`, for the hint on a choice of another tool.
 
     Returns:
         Role -> choice, the overrides that set a value, and a problem for each choice that does not exist.

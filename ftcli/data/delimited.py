@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
+from ftcli.config.shell_word import shell_word
 from ftcli.data.content import Content, ReadOptions
 from ftcli.data.decoding import text_lines
 from ftcli.data.opening import Source
@@ -147,7 +148,7 @@ def _like_a_row(header: Sequence[str]) -> bool:
 
 def header_word(count: int) -> str:
     """Returns the word that names the columns of a file without a header, in quotes for the shell."""
-    return f"'data.header=[{','.join(f'NAME{number}' for number in range(1, count + 1))}]'"
+    return shell_word("data.header", [f"NAME{number}" for number in range(1, count + 1)])
 
 
 def _columns(

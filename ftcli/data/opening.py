@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ftcli.config.regular_file import is_file, is_folder
 from ftcli.config.shell_word import shell_word
 from ftcli.errors import DataError, FtcliError, Problem, SourceError, nearest, typed_words
 
@@ -187,22 +188,6 @@ def expanded(path: str | Path) -> Path:
         return Path(path)
 
 
-def is_file(path: Path) -> bool:
-    """Returns whether there is such a file that may be looked at."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def is_folder(path: Path) -> bool:
-    """Returns whether there is such a folder that may be looked at."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
 def folder_at(path: str, key: str) -> Path:
     """Returns a folder that is there and can be listed.
 
@@ -215,7 +200,7 @@ def folder_at(path: str, key: str) -> Path:
     """
     try:
         folder = expanded(path)
-        if folder.is_file():
+        if is_file(folder):
             raise SourceError(
                 Problem(key, f"{path} is a file", f"type {shell_word('data.files.train', path)}")
             )
@@ -233,7 +218,10 @@ def missing(file: Path, key: str) -> Problem:
     """Returns the problem of a file or folder that is not there, with what is near it."""
     if not is_folder(file.parent):
         return Problem(key, f"there is no {file}", f"the folder {file.parent} does not exist either")
-    near = nearest(file.name, [entry.name for entry in file.parent.iterdir()])
+    try:
+        near = nearest(file.name, [entry.name for entry in file.parent.iterdir()])
+    except OSError:  # it may be entered, and not be listed
+        near = []
     hint = "did you mean " + " or ".join(str(file.parent / name) for name in near) + "?"
     return Problem(key, f"there is no {file}", hint if near else f"look into {file.parent}")
 

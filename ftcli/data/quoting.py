@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterator
 
 from ftcli.data.content import ReadOptions
@@ -25,6 +26,7 @@ def encloses(source: Source, options: ReadOptions, separator: str) -> bool:
     """
     if not any(b'"' in chunk for chunk in source.chunks()):
         return False
+    csv.field_size_limit(sys.maxsize)  # as the reader has it: a long document is no proof against quotes
     raw: list[str] = []
     reader = csv.reader(_noted(text_lines(source, options.encoding), raw), delimiter=separator, strict=True)
     proof, width = False, 0

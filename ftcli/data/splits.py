@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from ftcli.config.regular_file import is_file, is_folder
 from ftcli.config.shell_word import shell_word
 from ftcli.data.content import Content, ReadOptions
-from ftcli.data.opening import folder_at, is_file, is_folder, split_name
+from ftcli.data.opening import folder_at, split_name
 from ftcli.data.reading import DEFAULTS, SUFFIXES, read_file, read_shards
 from ftcli.errors import DataError, Problem, SourceError
 

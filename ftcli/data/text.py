@@ -12,13 +12,14 @@ import numpy as np
 from ftcli.batching.rows import DatasetSplits, Field, Rows, text_fields
 from ftcli.config.bundled import bundled
 from ftcli.config.registry import register
+from ftcli.config.regular_file import is_folder
 from ftcli.config.schema import ColumnsConfig, DataConfig
 from ftcli.data.checks import check_columns, check_texts
 from ftcli.data.content import Content, ReadOptions
 from ftcli.data.decoding import check_encoding
 from ftcli.data.delimited import separator_of
 from ftcli.data.nested import add_nested
-from ftcli.data.opening import expanded, folder_at, is_folder
+from ftcli.data.opening import expanded, folder_at
 from ftcli.data.reading import DEFAULTS, read_file
 from ftcli.data.saved import is_saved, read_saved
 from ftcli.data.splits import NAMES, files_hint, find_parts, match_splits, read_part

@@ -1,4 +1,4 @@
-"""A tokenizer.json of a stranger's, looked at before the Rust library reads it.
+"""A tokenizer.json that anybody may have written, checked before the Rust library reads it.
 
 The library panics, aborts or never returns on some files, and neither can be caught in Python. So sizes, ids and kinds are
 checked as plain JSON; where a file holds something that text can make slow or huge (regular expressions, replacements,
@@ -140,11 +140,8 @@ def _vocabulary(values: dict[str, Any]) -> str:
 
 
 def _unusual(model: dict[str, Any]) -> bool:
-    """Says whether the model itself is worth a trial: a small or odd one, which costs little to try."""
-    return (
-        model.get("type") not in ("WordPiece", "BPE", "WordLevel", "Unigram")
-        or model.get("type") == "Unigram"
-    )
+    """Says whether the model itself has to be tried: its work is not bounded by the text, or its kind is unknown."""
+    return model.get("type") not in ("WordPiece", "BPE", "WordLevel")
 
 
 def _tried(file: Path) -> str:

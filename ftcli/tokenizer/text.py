@@ -153,8 +153,8 @@ class TextTokenizer:
         """
         self.prepared()
         kept = self.backend.init_kwargs
-        # What was set after loading is written only from here; a text's own `</s>` stays text, as in training.
-        kept |= {"padding_side": self.padding_side, "split_special_tokens": True}
+        # What was set after loading is written only from here.
+        kept["padding_side"] = self.padding_side
         for key in ("is_local", "local_files_only"):
             kept.pop(key, None)
         with quiet_transformers():

@@ -20,7 +20,7 @@ from ftcli.config.foreign.words import (
     foreign_keys,
     metric_hint,
     plain,
-    typed_words,
+    typed_pairs,
 )
 from ftcli.config.overrides import join_flags
 from ftcli.config.own_keys import base_keys
@@ -491,7 +491,7 @@ def test_keys_of_a_plugin_are_named_beside_the_table():
 
 def test_every_rule_has_a_case():
     typed = {
-        plain(key) for line in (*dict(CASES), *ANSWERED) for key in typed_words(join_flags(line.split()))
+        plain(key) for line in (*dict(CASES), *ANSWERED) for key in typed_pairs(join_flags(line.split()))
     }
     tails = typed | {key.rpartition(".")[2] for key in typed}
     untested = [names for names, _ in _RULES if not tails & set(names.split())]

@@ -1,5 +1,6 @@
 """Files as people have them: without a header, with odd names, other encodings, of other tools; read right, or answered by a word."""
 
+import csv
 import datetime
 import gzip
 import json
@@ -170,6 +171,16 @@ def test_quotes_of_a_tsv_are_text_unless_the_file_was_written_with_them():
         "all of it",
         "b",
     ]
+
+
+def test_a_long_document_is_no_proof_against_quotes():
+    """The csv module's limit of 128 KiB a field made the reading of a tsv depend on what was read before it."""
+    before = csv.field_size_limit(131_072)
+    try:
+        content = parse(b'text\tlabel\n"a\tb"\t1\n' + b"x" * 200_000 + b"\t0\n", ".tsv", "f.tsv")
+    finally:
+        csv.field_size_limit(before)
+    assert content.columns["text"] == ["a\tb", "x" * 200_000]
 
 
 CONLL = "-DOCSTART- -DOCSTART- O\r\n \r\n# id 7f domain=en\r\nParis NN B-LOC \r\ntalks NN O\t\r\n  \r\n\r\n# NN O\r\n#tag NN O\r\n"

@@ -1,8 +1,11 @@
 """Lists of labels: multi-hot, written as text, as ids of declared names."""
 
+import warnings
+
 import pytest
 from label_rows import make, parts, refused, task
 
+from ftcli.batching.cells import structure_in
 from ftcli.errors import ConfigError, DataError
 
 FLAGS = [[0, 1, 0], [1, 1, 0], [0, 0, 0]]
@@ -116,3 +119,12 @@ def test_ids_that_count_from_1_are_answered_with_the_word_to_type():
     built.learn_labels(parts(three([[1], [1, 2]])))
     assert built.read_labels(three([[1], [1, 2]])).tolist() == [[1, 0], [1, 1]]
     assert task("regression", labels_from=1).config.problems()[0].key == "task.labels_from"
+
+
+def test_texts_in_brackets_give_no_warnings_of_python():
+    """Backslashes and missing commas are no fault of code: the text is a user's."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert structure_in(r"['a\d', 'b']") == [r"a\d", "b"]
+        assert structure_in("('a' ('b'))") is None
+    assert not said

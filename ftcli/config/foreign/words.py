@@ -230,7 +230,7 @@ def foreign_keys() -> list[str]:
     return [name for names_of_one, _ in _RULES for name in names_of_one.split()]
 
 
-def typed_words(texts: Iterable[str]) -> dict[str, str]:
+def typed_pairs(texts: Iterable[str]) -> dict[str, str]:
     """Returns the keys, as `plain` makes them, and values of a command's words and flags.
 
     Another tool's dotted key, such as `training_args.eval_steps`, is found by its last part too.
@@ -252,7 +252,7 @@ def answer_key(key: str, value: str, typed: Typed, known: Collection[str] = ()) 
     Args:
         key: as typed, a flag's dashes included.
         value: as typed, empty for a flag without one.
-        typed: all words of the command, of `typed_words`.
+        typed: all words of the command, of `typed_pairs`.
         known: our keys under the choices of the run; none: only the table is asked, beside the keys of every run.
 
     Returns:

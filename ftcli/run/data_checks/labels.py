@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ftcli.batching.token_table import TokenTable
+from ftcli.config.shell_word import shell_word
 from ftcli.metric._spans import scheme_of
 from ftcli.run.data_checks.findings import Finding, Level
 
@@ -116,12 +117,10 @@ def _separators(task: Task, names: Sequence[str]) -> list[Finding]:
         known = [name for name in joined if all(pieces[p] > 1 if separator in PLAIN else p in names for p in _pieces(name, separator))]  # fmt: skip
         proven = len(known) > len(joined) / 2
         if joined and (proven or separator in ALWAYS):
-            several = "separator" in dir(task.config)
+            several = hasattr(task.config, "separator")
             level = Level.error if proven and several else Level.warning
             text = f"labels look like several with {separator!r} between them, read as one: {_shown(known or joined)}"
-            word = {" ": "\"task.separator=' '\"", "\t": r"'task.separator=\t'"}.get(
-                separator, f"'task.separator={separator}'"
-            )
+            word = shell_word("task.separator", separator.replace("\t", "\\t"))
             hint = (
                 f"type {word}" if several else f"type task=multi-label {word} where a row has several labels"
             )

@@ -48,10 +48,10 @@ def test_tags_of_punctuation_and_brackets_that_close_are_names():
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        (["rain|snow", "rain", "snow"], "'task.separator=|'"),
-        (["rain;snow", "sun"], "'task.separator=;'"),
-        (["rain,snow", "rain", "snow"], "'task.separator=,'"),
-        (["rain/snow", "rain", "snow"], "'task.separator=/'"),
+        (["rain|snow", "rain", "snow"], "'task.separator=\"|\"'"),
+        (["rain;snow", "sun"], "'task.separator=\";\"'"),
+        (["rain,snow", "rain", "snow"], "'task.separator=\",\"'"),
+        (["rain/snow", "rain", "snow"], "task.separator=/"),
     ],
 )
 def test_several_labels_in_one_name_are_said(values, word):
