@@ -46,7 +46,9 @@ def show_runs(screen: Screen, records: list[dict[str, Any]], root: Path | None) 
     columns = ["run", "recipe", "when (UTC)", "state", "best", "steps", "wall time", "model", "data"]
     screen.table("runs, newest first", columns, rows, right=(5, 6))
     screen.notes(f"broken: {r['path']}: {r['problem']}" for r in records if r["state"] == BROKEN)
-    screen.notes(f"collapsed: {r['run']}: {r['collapsed']}; {COLLAPSED}" for r in records if r.get("collapsed"))
+    screen.notes(
+        f"collapsed: {r['run']}: {r['collapsed']}; {COLLAPSED}" for r in records if r.get("collapsed")
+    )
 
 
 def _best(record: dict[str, Any]) -> str:

@@ -234,7 +234,10 @@ def test_a_schedule_never_names_the_head_of_another_task(ftcli, tmp_path):
 
 @pytest.mark.parametrize(
     ("failure", "said"),
-    [(None, "online"), (OSError("[Errno -2] Name or service not known"), "cannot be reached ([Errno -2] Name")],
+    [
+        (None, "online"),
+        (OSError("[Errno -2] Name or service not known"), "cannot be reached ([Errno -2] Name"),
+    ],
 )
 def test_doctor_asks_the_hub_before_it_calls_it_online(ftcli, monkeypatch, failure, said):
     import huggingface_hub
