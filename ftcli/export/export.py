@@ -176,7 +176,7 @@ def _base_name(finished: LoadedModel, wish: Wish) -> str:
 def _base_id(finished: LoadedModel, wish: Wish) -> str | None:
     """Returns the base's name on the hub; None where it was read from a folder of the user's."""
     if wish.base is not None:
-        return None if Path(wish.base).is_dir() else wish.base
+        return None if wish.base.startswith((".", "/", "~")) or Path(wish.base).is_dir() else wish.base
     return None if finished.inputs.source.key == "model.path" else finished.composed.config.model.id
 
 

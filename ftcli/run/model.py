@@ -131,14 +131,24 @@ def scale_head(scale: LabelScale, built: ModelAndPlan) -> list[str]:
         scale: of the training labels.
         built: the model; a newly initialized head stays as it was drawn.
 
+    Returns:
+        Lines on what was done, and on what an export will not be able to do.
+
     Raises:
-        ConfigError: the head has no bias to do it with.
+        ConfigError: a head from files, and no bias to do it with.
     """
-    from ftcli.model.output_scale import unfold
+    from ftcli.model.output_scale import can_hold_mean, no_place, unfold
 
     head = set(built.anatomy.head.tensors)
-    if scale.is_identity or not head or built.drawn & head:
+    if scale.is_identity or not head:
         return []
+    if built.drawn & head:
+        if can_hold_mean(built.model):
+            return []
+        return [
+            f"this run cannot be exported: {no_place(built.model)}; predict and evaluate give the labels' own unit all the same. "
+            f"For a folder of plain transformers type task.standardize=false and subtract {scale.mean:.6g} from the column, or choose a model such as GPT-2 or BERT"
+        ]
     unfold(built.model, scale.mean, scale.std)
     return [
         "the head from the files gives numbers in the labels' unit: it is converted to that of standardised labels"
@@ -149,7 +159,7 @@ def unscale_head(scale: LabelScale, model: torch.nn.Module) -> None:
     """Brings the head of a trained model, in place, to the labels' own unit, for libraries that know of no other.
 
     Raises:
-        ConfigError: the head has no bias to do it with.
+        ConfigError: there is no bias to do it with.
     """
     from ftcli.model.output_scale import fold
 

@@ -70,7 +70,7 @@ def test_the_cards_code_works_as_it_stands(method, train, ftcli, tmp_path, reque
     """With adapters, all the way through real processes: the export's own and the card's."""
     if not method:
         request.getfixturevalue("in_this_process")
-    folder = tmp_path / "out"
+    folder = tmp_path / "it's a \"b\" `c` \\n $d"  # the code is pasted as it stands
     run = Path(train(TASK, "bert", *method))
     done = ftcli("export", str(run), str(folder), "--json")
     assert done.code == 0, done.err
@@ -92,6 +92,25 @@ def test_the_cards_code_works_as_it_stands(method, train, ftcli, tmp_path, reque
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip() in ("['negative']", "['positive']")
+
+
+@pytest.mark.parametrize("kind", ["plain", "adapter"])
+def test_the_cards_code_quotes_any_path(kind):
+    """Quotes, backslashes, backticks, line breaks, and a direction mark in both paths; the block has one end."""
+    import ast
+    from types import SimpleNamespace
+
+    from ftcli.export.usage_snippet import _loading
+
+    wild = "./it's a \"b\" ```c``` \\n\n{d} ü\u202e"
+    task = SimpleNamespace(usage_reader="AutoTokenizer")
+    finished = SimpleNamespace(inputs=SimpleNamespace(task=task))
+    made = SimpleNamespace(auto_class="AutoModelForSequenceClassification")
+    code = "\n".join(_loading(SimpleNamespace(
+        made=made, finished=finished, place=wild, kind=kind, base=wild, proved={"resized": False}
+    )))  # fmt: skip
+    found = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
+    assert found.count(wild) == (1 if kind == "plain" else 2) and "`" not in code and code.isascii()
 
 
 def model_of(run: Path) -> Path:

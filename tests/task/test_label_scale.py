@@ -16,8 +16,7 @@ import yaml
 from ftcli.batching.label_scale import LabelScale
 from ftcli.batching.rows import DatasetSplits, Rows
 from ftcli.config.schema import ColumnsConfig
-from ftcli.errors import ConfigError, DataError, RunDirError
-from ftcli.model.output_scale import fold, unfold
+from ftcli.errors import DataError, RunDirError
 from ftcli.task.regression import Regression, RegressionConfig
 
 
@@ -84,38 +83,6 @@ def test_loss_and_predictions_by_hand():
     torch.testing.assert_close(task.saved_logits([{"prediction": 2005.0}, {"prediction": 2015.0}]), outputs)
     combined = task.combine([output, StepOutput(loss, 2, torch.tensor([1.5, 0.5]))], batch)
     assert combined.logits.tolist() == [1.0, 1.0] and float(combined.loss_sum) == pytest.approx(1.0)
-
-
-def test_folding_and_unfolding_a_head():
-    from transformers import (
-        BertConfig,
-        BertForSequenceClassification,
-        GPT2Config,
-        GPT2ForSequenceClassification,
-    )
-
-    tiny = {
-        "hidden_size": 8,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 1,
-        "intermediate_size": 8,
-        "vocab_size": 9,
-    }
-    model = BertForSequenceClassification(BertConfig(**tiny, num_labels=1)).eval()
-    ids = torch.tensor([[1, 2, 3], [4, 5, 6]])
-    with torch.no_grad():
-        before = model(ids).logits
-        fold(model, 2000.0, 10.0)
-        torch.testing.assert_close(model(ids).logits, before * 10 + 2000, rtol=0, atol=5e-4)
-        unfold(model, 2000.0, 10.0)
-        torch.testing.assert_close(model(ids).logits, before, rtol=0, atol=5e-5)
-    decoder = GPT2ForSequenceClassification(
-        GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=9, num_labels=1)
-    )
-    with pytest.raises(
-        ConfigError, match="GPT2ForSequenceClassification has no bias that could hold the mean"
-    ):
-        fold(decoder, 2000.0, 10.0)
 
 
 @pytest.fixture

@@ -198,6 +198,8 @@ _COMMANDS = {
 }
 """Our command -> other tools' names of it."""
 
+_OF_THE_HUB = "from the hub; model=minilm comes as a package"
+
 _TABLE_FILES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _TAGGED_FILES = (".conll", ".bio", ".iob", ".iob2")
 
@@ -221,16 +223,22 @@ def answer_choice(role: str, value: str, typed: Typed, *, near: bool = True) -> 
     """
     name, known = slug(value), conf_files(role)
     if name in known:
-        return Answer((f"{role}={name}",))
+        return _named(role, name)
     for choice, others in _CHOICES.get(role, {}).items():
         if name in others.split():
-            return choice if isinstance(choice, Answer) else Answer((f"{role}={choice}",))
+            return choice if isinstance(choice, Answer) else _named(role, choice)
     if role in ("data", "model") and name:
         answer = _data(value, typed) if role == "data" else _model(value)
         plain = near and len(answer.words) > 1 and not re.search(r"[/.]", value)
         misspelt = nearest(value, known) if plain else []
         return _or_nearest(answer, misspelt) if misspelt else answer
     return None
+
+
+def _named(role: str, choice: str) -> Answer:
+    """Returns the word of a choice; of a model also where it comes from, as the hub may be out of reach."""
+    of_hub = role == "model" and choice not in ("minilm", "local")
+    return Answer((f"{role}={choice}",), _OF_THE_HUB if of_hub else "")
 
 
 def is_choice(role: str, value: str) -> bool:
@@ -291,8 +299,7 @@ def _model(value: str) -> Answer:
     if _is_folder(value):
         return Answer(("model=local", f"model.path={value}"))
     if choice := _choice_of_id("model").get(value.lower()):
-        note = "" if choice == "minilm" else "from the hub; model=minilm comes as a package"
-        return Answer((f"model={choice}",), note)
+        return _named("model", choice)
     return Answer(("model=local", f"model.id={value}"))
 
 
