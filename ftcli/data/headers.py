@@ -89,7 +89,12 @@ def likely_columns(rows: Rows, fields: Sequence[Field], free: Sequence[str]) -> 
     """
     found: dict[str, str] = {}
     cells = {name: ["" if v is None else str(v) for v in rows.columns[name][:LOOKED_AT]] for name in free}
-    plain = {name for name in free if all(isinstance(v, str) for v in rows.columns[name][:LOOKED_AT])}
+    plain = {
+        name
+        for name in free
+        if all(isinstance(v, str) for v in rows.columns[name][:LOOKED_AT])
+        and not any(text.startswith(("[", "{")) for text in cells[name][:1])
+    }
     for field in sorted(fields, key=lambda one: one.is_label):
         left = [name for name in cells if name not in found.values()]
         if field.is_label:

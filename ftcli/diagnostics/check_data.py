@@ -76,7 +76,9 @@ def check_data(
         "reading": reading,
     }
     if write_clean is not None and "train" in contract.parts:
-        result["clean"] = write_clean_rows(contract, write_clean)
+        data = composed.config.data
+        shared = data.validation_share is not None and data.files.validation is None
+        result["clean"] = write_clean_rows(contract, write_clean, shared=shared)
         screen.note(
             f"{result['clean']['kept']:,} rows in {write_clean}, {result['clean']['rejected']:,} in {result['clean']['rejected_file']}; "
             f"the verdict is on the rows as they were: type {shell_word('data.files.train', str(write_clean))} to check the others"
@@ -159,12 +161,13 @@ def rejected_beside(target: Path) -> Path:
     return target.with_name(f"{target.stem}-rejected{target.suffix}")
 
 
-def write_clean_rows(contract: Contract, target: Path) -> dict[str, Any]:
+def write_clean_rows(contract: Contract, target: Path, *, shared: bool) -> dict[str, Any]:
     """Writes the rows of the training file that are kept to a file, and the rejected ones with their reasons beside it.
 
     Args:
         contract: with the training part and its rejected rows.
         target: file of the rows that are kept.
+        shared: validation rows are a share of the training file, which the new file is to hold too.
 
     Returns:
         How many rows each file holds (`held_out`: how many of those kept are of the validation share), the files,
@@ -182,7 +185,7 @@ def write_clean_rows(contract: Contract, target: Path) -> dict[str, Any]:
             raise ConfigError(
                 Problem("--write-clean", f"{file} is a file the rows are read from", "write to another file")
             )
-    file_parts = (part, *_held_out(contract))
+    file_parts = (part, *(_held_out(contract) if shared else []))
     chosen: list[tuple[Path, list[tuple[Part, list[int]]], list[str]]] = [
         (target, [(one, _kept(one)) for one in file_parts], []),
         (other, [(one, sorted(one.rejected)) for one in file_parts], ["row", "reason"]),

@@ -112,6 +112,8 @@ class MultipleChoice(Task):
         """
         if self.unlabelled(rows):
             return None
+        if self.names_of_head:  # no training rows say from where the answers count
+            self._answers().check([(rows, self.columns.label)])
         return np.array(self._answers().read(rows, self.columns.label), dtype=np.int64)
 
     def _answers(self) -> AnswerReader:

@@ -104,8 +104,11 @@ def test_a_column_of_any_name_can_be_typed_as_the_hint_says(tmp_path, name):
 
 def test_other_column_names_are_answered_by_the_columns_that_look_right(tmp_path):
     """The longest texts, and few values; where no column can be a label, none is guessed."""
-    rows = "".join(f"{i}\tthe meal was {i} times good\t{'pos' if i % 2 else 'neg'}\n" for i in range(8))
-    folder = folder_of(tmp_path, train__tsv="nr\tmsg\tmood\n" + rows)
+    rows = "".join(
+        f"{i}\tthe meal was {i} times good\t{'pos' if i % 2 else 'neg'}\t['one', 'list', 'of', 'several', 'notes']\n"
+        for i in range(8)
+    )
+    folder = folder_of(tmp_path, train__tsv="nr\tmsg\tmood\tnotes\n" + rows)
     with pytest.raises(FtcliError) as caught:
         build(TextConfig(path=folder), seed=0, fields=TEXTS)
     hints = [problem.hint for problem in caught.value.problems]

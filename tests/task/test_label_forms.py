@@ -241,3 +241,15 @@ def test_tags_that_mean_nothing():
     with pytest.raises(DataError, match="the tag 'B-y' is not one of the 2 known"):
         train = make(text=["a b"], label=["O B-x"])
         task("token-classification").learn_labels(parts(train, make("validation", text=["a"], label=["B-y"])))
+
+
+def test_answers_without_training_rows_are_asked_about_too():
+    """A folder's model is scored on one file: 1 to 3 of four choices may count from 0 or from 1."""
+    part = make("validation", text=["q"] * 3, choices=[["w", "x", "y", "z"]] * 3, label=["1", "2", "3"])
+    built = task("multiple-choice", LIST)
+    built.names_of_head = True
+    with pytest.raises(DataError, match="may count from 0 or from 1"):
+        built.read_labels(part)
+    built = task("multiple-choice", LIST, answers_from=1)
+    built.names_of_head = True
+    assert built.read_labels(part).tolist() == [0, 1, 2]

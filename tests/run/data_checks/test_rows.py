@@ -102,6 +102,19 @@ def test_a_clean_file_has_the_held_out_rows_and_cells_as_they_came(ftcli, tmp_pa
     assert names[0] - names[1] == {"duplicates"}
 
 
+def test_rows_of_a_file_that_is_both_parts_are_not_taken_for_a_share(ftcli, tmp_path):
+    (tmp_path / "train.csv").write_text(
+        "text,label\n" + "".join(f"good {i},{'ab'[i % 2]}\n" for i in range(20))
+    )
+    words = words_of(tmp_path, "sequence-classification", tmp_path)
+    file = tmp_path / "train.csv"
+    words = [w for w in words if not w.startswith("data.path=")]
+    words += [f"data.files.{part}={file}" for part in ("train", "validation")]
+    done = ftcli("check-data", *words, "--write-clean", "clean.csv", "--json")
+    found = json.loads(done.out)["clean"]
+    assert (done.code, found["kept"], found["held_out"], found["rejected"]) == (3, 0, 0, 20)
+
+
 def test_words_without_tokens_are_counted_and_named(ftcli, tmp_path):
     rows = [{"text": ["the", "film", "was", "good"], "label": ["O", "O", "O", "B-good"]} for _ in range(20)]
     rows = [{**row, "text": [*row["text"][:3], f"good{i}"]} for i, row in enumerate(rows)]
