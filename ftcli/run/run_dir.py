@@ -178,9 +178,11 @@ class RunDir:
             RunDirError: another process is writing this run, or nothing can be written here.
         """
         with hold(self.path):
-            self._refuse_ways_out()
+            # Before links are refused: a kill, or a disk that failed, while `last` is replaced leaves a temporary link.
             for folder in (self.path, self.predictions, self.checkpoints):
-                sweep(folder, alone=True)
+                if not folder.is_symlink():
+                    sweep(folder, alone=True)
+            self._refuse_ways_out()
             yield
 
     def _refuse_ways_out(self) -> None:

@@ -140,11 +140,15 @@ def replace_link(link: Path, target: str) -> None:
         RunDirError: the link cannot be written.
     """
     temporary = _temporary(link)
-    with explained(link):
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(target)
-        temporary.replace(link)
-        fsync(link.parent)
+    try:
+        with explained(link):
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(target)
+            temporary.replace(link)
+            fsync(link.parent)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, text: str) -> None:

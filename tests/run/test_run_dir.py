@@ -328,3 +328,19 @@ def test_json_is_replaced_whole(here):
         run.write_json("result.json", value)
         assert json.loads(run.result_json.read_text()) == value
     assert run.is_finished() and run.result_json.read_text() == '{\n  "b": 2\n}\n'
+
+
+def test_a_link_that_was_left_while_last_was_replaced_is_swept_and_others_are_refused(here):
+    """A kill between making the temporary link and renaming it: the run is resumed all the same."""
+    run = make(Path("given"))
+    (run.checkpoints / "step-000002").mkdir(parents=True)
+    left = run.checkpoints / ".stage-last-99"
+    left.symlink_to("step-000002")
+    with run.locked():
+        assert not left.is_symlink()
+    (here / "elsewhere").mkdir()
+    (here / "elsewhere" / ".stage-mine").touch()
+    run.predictions.symlink_to(here / "elsewhere")
+    with pytest.raises(RunDirError, match="is a link"), run.locked():
+        pass
+    assert (here / "elsewhere" / ".stage-mine").exists()

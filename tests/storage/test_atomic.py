@@ -245,3 +245,13 @@ def test_sweep_spares_the_living(tmp_path):
     assert (tmp_path / "step-000001" / "file").exists()
     sweep(tmp_path, alone=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "step-000001"]
+
+
+def test_a_link_that_cannot_be_renamed_leaves_no_temporary_one(tmp_path, monkeypatch):
+    def replace(*args):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(RunDirError):
+        replace_link(tmp_path / "last", "step-000002")
+    assert not list(tmp_path.iterdir())
