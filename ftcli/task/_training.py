@@ -104,7 +104,7 @@ class TrainingHalf:
 
     def label_reading(self) -> dict[str, Any]:
         """Returns what decides how labels are read beside `config` and the names, as plain JSON."""
-        return {"declared_names": self.declared_names}
+        return {"declared_names": self.declared_names, "names_of_head": self.names_of_head}
 
     def learned(self) -> dict[str, float]:
         """Returns what `learn_labels` found beside the names and a finished run must know, as plain JSON."""
