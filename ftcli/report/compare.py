@@ -50,7 +50,7 @@ def compare(names: list[str], part: str, screen: Screen) -> dict[str, Any]:
     settings = differing([summary.settings | summary.recorded() for summary in summaries])
     saved = read_saved(summaries, letters, part)
     for record, own in zip(records, saved, strict=True):
-        record["collapse"] = collapse_of(own) if isinstance(own, Predictions) else None
+        record["collapsed"] = collapse_of(own) if isinstance(own, Predictions) else None
     pairs = compare_pairs(summaries, letters, part, saved)
     alike = rows_alike(summaries, letters)
     show_comparison(screen, records, settings, pairs, alike)
@@ -120,7 +120,7 @@ def figures(summary: Summary) -> dict[str, Any]:
         "peak_memory_bytes": peak_memory(run),
         "run_bytes": bytes_on_disk(run.path),
         "best_checkpoint_bytes": best_checkpoint_bytes(run),
-        "collapse": None,
+        "collapsed": None,
     }
 
 

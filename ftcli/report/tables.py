@@ -115,7 +115,7 @@ def show_comparison(
     if len(alike) > 1:
         groups = " | ".join(" and ".join(group) for group in alike)
         screen.note(f"not the same validation rows ({groups}): figures of different rows do not compare")
-    screen.notes(f"{r['letter']} {r['collapse']}: {COLLAPSED}" for r in records if r["collapse"])
+    screen.notes(f"{r['letter']} {r['collapsed']}: {COLLAPSED}" for r in records if r["collapsed"])
     _show_settings(screen, [record["letter"] for record in records], settings)
     _show_pairs(screen, pairs)
     screen.notes(

@@ -227,4 +227,4 @@ def test_a_collapse_to_one_label_is_said(two):
         in two("compare", FIRST, SECOND).out
     )
     shown = json.loads(two("compare", FIRST, SECOND, "--json").out)["runs"]
-    assert shown[1]["collapse"] == "predicts 'negative' for every row"
+    assert shown[1]["collapsed"] == "predicts 'negative' for every row"
