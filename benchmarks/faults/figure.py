@@ -117,7 +117,8 @@ def table(records: Path) -> str:
     ]
     places = list(dict.fromkeys(row["conditions"] for row in rows))
     lines = ["# Faults that are provoked: tried and held", "",
-             "Each line is a command; `make faults` runs all of them, and `tests/faults/` the short part. SECURITY.md says what is promised.", "",
+             "Each line is a command; `make faults` runs all of them, and `tests/faults/` the short part. SECURITY.md says what is promised.",
+             "A command with `--count` made fewer tries than `make faults` makes.", "",
              *(f"{number}. {place}." for number, place in enumerate(places, 1)), "",
              "| what is tried, and what must hold | tried | held | seconds | measured | command | conditions |",
              "|---|---|---|---|---|---|---|"]  # fmt: skip
