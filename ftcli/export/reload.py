@@ -32,7 +32,7 @@ def run(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Args:
         entry: `folder`, `auto_class`, `dtype`, `device`, `threads`, `inputs` (a file of `BATCH/NAME` tensors),
-            `passes` of (attention kind, padded or unpadded), `base` where the folder holds an adapter, `texts`,
+            `passes` of (attention kind, padded or unpadded, one of how many sequences of each batch), `base` where the folder holds an adapter, `texts`,
             the text or two of each sequence, which the folder's own tokenizer reads in the unpadded pass, and
             `probes`, more texts for the tokenizer. `form` says how the head is called
             (`ftcli.batching.head.Head`): `outputs`, `per_token`, `one_row`.
@@ -47,10 +47,11 @@ def run(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     outputs: dict[str, Any] = {}
     report: dict[str, Any] = {"keys": []}
     models: dict[str, Any] = {}
-    for attention, shape in entry["passes"]:
+    for attention, shape, every in entry["passes"]:
         if attention not in models:
             models = {attention: load(entry, attention, report)}
-        given = alone if shape == UNPADDED else batches
+        kept = sequences_of(batches, every)
+        given = [alone[i] for i in kept] if shape == UNPADDED else fewer(batches, every)
         values, counts = outputs_of(models[attention], given, entry["device"], entry["form"])
         outputs |= {f"{attention}/{shape}": values, f"{attention}/{shape}/counts": counts}
     report["ids"], report["probes"] = ids, probes
@@ -150,6 +151,22 @@ def unpadded(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
             real = batch["attention_mask"][i].bool() if "attention_mask" in batch else slice(None)
             alone.append({name: tensor[i][real][None] for name, tensor in batch.items()})
     return alone
+
+
+def fewer(batches: list[dict[str, Any]], every: int) -> list[dict[str, Any]]:
+    """Returns one of `every` sequences of each batch, beginning with its first, padded as they are."""
+    return [{name: tensor[::every] for name, tensor in batch.items()} for batch in batches]
+
+
+def sequences_of(batches: list[dict[str, Any]], every: int) -> list[int]:
+    """Returns the numbers of the sequences that `fewer` keeps."""
+    numbers: list[int] = []
+    first = 0
+    for batch in batches:
+        stop = first + len(next(iter(batch.values())))
+        numbers += range(first, stop, every)
+        first = stop
+    return numbers
 
 
 def outputs_of(

@@ -70,7 +70,7 @@ def test_the_cards_code_works_as_it_stands(method, train, ftcli, tmp_path, reque
     """With adapters, all the way through real processes: the export's own and the card's."""
     if not method:
         request.getfixturevalue("in_this_process")
-    folder = tmp_path / "it's a \"b\" `c` \\n $d"  # the code is pasted as it stands
+    folder = tmp_path / 'it\'s a "b" `c` \\n $d'  # the code is pasted as it stands
     run = Path(train(TASK, "bert", *method))
     done = ftcli("export", str(run), str(folder), "--json")
     assert done.code == 0, done.err
@@ -102,7 +102,7 @@ def test_the_cards_code_quotes_any_path(kind):
 
     from ftcli.export.usage_snippet import _loading
 
-    wild = "./it's a \"b\" ```c``` \\n\n{d} ü\u202e"
+    wild = './it\'s a "b" ```c``` \\n\n{d} ü\u202e'
     task = SimpleNamespace(usage_reader="AutoTokenizer")
     finished = SimpleNamespace(inputs=SimpleNamespace(task=task))
     made = SimpleNamespace(auto_class="AutoModelForSequenceClassification")

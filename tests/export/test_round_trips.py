@@ -171,6 +171,24 @@ def test_the_tolerance_grows_with_the_square_root_of_depth(layers, factor):
     assert depth_factor(BartConfig(encoder_layers=12, decoder_layers=12)) == pytest.approx(12**0.5)
 
 
+def test_later_passes_take_a_part_of_each_batch_and_are_compared_with_its_own_rows():
+    import numpy as np
+    import torch
+
+    from ftcli.export.parity import chosen
+    from ftcli.export.reload import fewer, sequences_of
+
+    batches = [{"input_ids": torch.arange(5)[:, None]}, {"input_ids": torch.arange(5, 7)[:, None]}]
+    kept = sequences_of(batches, 2)
+    assert kept == [0, 2, 4, 5]
+    assert torch.cat([batch["input_ids"] for batch in fewer(batches, 2)])[:, 0].tolist() == kept
+    assert sequences_of(batches, 1) == list(range(7))
+    counts = np.array([1, 3, 2, 1, 1, 2, 1])
+    owners = np.repeat(np.arange(7), counts)[:, None]
+    values, own = chosen((owners, counts), kept)
+    assert values[:, 0].tolist() == [0, 2, 2, 4, 5, 5] and own.tolist() == [1, 2, 1, 2]
+
+
 def test_a_small_logit_beside_a_large_one_is_measured_by_the_large_one():
     import numpy as np
 
