@@ -72,6 +72,17 @@ class RunDirError(FtcliError):
     title = "run directory"
 
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FAILS = (errno.EROFS, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
+"""Read-only, failing, gone, and too many open files: whatever was typed would fail."""
+
+
+class DiskError(RunDirError):
+    """A disk that is full, read-only or failing: the machine's fault, not that of what was typed."""
+
+    exit_code = 1
+
+
 class CheckpointError(FtcliError):
     """A checkpoint that is damaged, incomplete or of another run."""
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from ftcli.batching.protocols import Encoder, Tokenizer
 from ftcli.batching.rows import Rows
 from ftcli.batching.token_table import TokenTable
-from ftcli.errors import CheckpointError, DataError, FtcliError
+from ftcli.config.regular_file import expanded
+from ftcli.errors import CheckpointError, ConfigError, DataError, FtcliError, Problem
 from ftcli.storage.atomic import commit, discard, verify
 
 FORMAT = 5
@@ -27,11 +28,19 @@ TABLE = "table.safetensors"
 
 
 def cache_folder() -> Path:
-    """Returns $FTCLI_CACHE, else $XDG_CACHE_HOME/ftcli, else ~/.cache/ftcli."""
+    """Returns $FTCLI_CACHE, else $XDG_CACHE_HOME/ftcli, else ~/.cache/ftcli.
+
+    Raises:
+        ConfigError: there is no home folder.
+    """
     if own := os.environ.get("FTCLI_CACHE"):
-        return Path(own).expanduser()
+        return expanded(own)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "ftcli"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "ftcli"
+    except RuntimeError as error:  # neither HOME nor an entry of the user's in the system's list
+        message = "the home folder of this user is not known, so that there is no place for the cache"
+        raise ConfigError(Problem("HOME", message, "type export FTCLI_CACHE=DIR first")) from error
 
 
 def table_key(rows: Rows, tokenizer: Tokenizer, task: Encoder, labels: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
@@ -14,7 +13,15 @@ from typer.core import TyperGroup
 from ftcli import __version__
 from ftcli.cli import check, compare, explain, export, inspect, run, score, verify
 from ftcli.cli.usage import UsageError, as_ours, require_folder, unknown_command
-from ftcli.errors import FtcliError, MachineError, NoRoomError, Problem, is_out_of_memory
+from ftcli.errors import (
+    DISK_FAILS,
+    DISK_FULL,
+    FtcliError,
+    MachineError,
+    NoRoomError,
+    Problem,
+    is_out_of_memory,
+)
 from ftcli.runtime import garbage_collection as collector
 from ftcli.runtime.stopping import Stopped, raising_stopped
 from ftcli.runtime.timers import process_began
@@ -41,17 +48,6 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-MACHINE = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EIO,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ESTALE,
-)
-"""Errors of a disk that is full, read-only or failing, and of too many open files: no code of ours is at fault."""
 app = typer.Typer(
     name="ftcli",
     cls=Commands,
@@ -146,13 +142,16 @@ def main() -> None:
 
 
 def _failure_of_machine(error: Exception) -> FtcliError | None:
-    """Returns the error to show where memory, disk or descriptors ran out; None for what is a defect of ours.
+    """Returns the error to show where memory, disk, descriptors or levels ran out; None for what is a defect of ours.
 
     What could say which part did not fit has done so before; this is every other place.
     """
+    if isinstance(error, RecursionError):
+        hint = "look for a JSON or YAML file that is not what its name says"
+        return FtcliError(Problem("input", "a file is nested too deep to be read", hint))
     if is_out_of_memory(error):
         return NoRoomError(Problem("memory", "ran out", NO_MEMORY))
-    if isinstance(error, OSError) and error.errno in MACHINE:
+    if isinstance(error, OSError) and error.errno in (*DISK_FULL, *DISK_FAILS):
         hint = "make room and type the command again; ftcli resume RUN continues a run that was training"
         return MachineError(Problem(str(error.filename or "the machine"), str(error.strerror), hint))
     return None

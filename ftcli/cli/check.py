@@ -13,7 +13,7 @@ from ftcli.cli.run import Force, Json, Quiet, Words
 
 def overfit_batch(
     words: Words = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the PNG of both curves goes.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG or SVG file for both curves.")] = Path(
         "overfit-batch.png"
     ),
     quiet: Quiet = False,
@@ -101,6 +101,7 @@ def generate_schedule(
     Example: ftcli generate-schedule model=gpt2 model.path=DIR -o schedule.yaml
     """
     from ftcli.config.compose import load
+    from ftcli.console.console import one_line
     from ftcli.diagnostics.overfit_command import schedule_text
     from ftcli.inference.output_file import refuse_existing, write_new_text
 
@@ -111,4 +112,4 @@ def generate_schedule(
         typer.echo(text, nl=False)
     else:
         write_new_text(output, text)
-        typer.echo(f"wrote {output}", err=True)
+        typer.echo(one_line(f"wrote {output}"), err=True)

@@ -80,9 +80,11 @@ def evaluate(
 
 def _runs_and_overrides(run: str, words: list[str]) -> tuple[list[str], list[str]]:
     """Separates further runs from overrides, which have a `=`; an unknown flag is left to the check of overrides."""
+    from ftcli.config.regular_file import is_folder
+
     if any(word.startswith("-") for word in words):
         return [run], words
-    more = [word for word in words if "=" not in word or Path(word).is_dir()]
+    more = [word for word in words if "=" not in word or is_folder(word)]
     return [run, *more], [word for word in words if word not in more]
 
 

@@ -70,9 +70,17 @@ def read_text(path: Path, most: int, *, key: str, error: type[FtcliError] = Conf
         raise error(Problem(key, f"{path} is not UTF-8 text: line {line}")) from problem
 
 
+def expanded(path: str | Path) -> Path:
+    """Returns a path with `~` replaced; one of an unknown user stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def absolute(path: str) -> str:
     """Returns a path from the root; one with `~` of an unknown user stays as it is typed."""
     try:
-        return str(Path(path).expanduser().absolute())
-    except (RuntimeError, OSError, ValueError):
+        return str(expanded(path).absolute())
+    except (OSError, ValueError):
         return path

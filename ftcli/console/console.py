@@ -43,6 +43,11 @@ def safe(value: object) -> str:
     return CONTROL.sub(lambda m: _escaped(ord(m.group())), str(value))
 
 
+def one_line(value: object) -> str:
+    """Returns the value as `safe` does, line breaks escaped too: it cannot pass for a line of its own."""
+    return safe(value).replace("\n", "\\n")
+
+
 def _escaped(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
@@ -75,9 +80,9 @@ def error_panel(error: FtcliError) -> Panel:
         if number:
             text.append("\n\n")
         if problem.key:
-            text.append(safe(problem.key), style="bold")
+            text.append(one_line(problem.key), style="bold")
             text.append("  ")
-        text.append(safe(problem.message))
+        text.append(one_line(problem.message))
         if problem.hint:
             text.append("\n  -> ", style="dim")
             text.append(safe(problem.hint), style="green")
@@ -118,7 +123,7 @@ class Screen:
 
     def note(self, line: str) -> None:
         """Prints one line about a decision or an event."""
-        self._write(Text(safe(line)))
+        self._write(Text(one_line(line)))
 
     def notes(self, lines: Iterable[str]) -> None:
         """Prints lines about decisions or events."""
@@ -127,7 +132,7 @@ class Screen:
 
     def heading(self, line: str) -> None:
         """Prints one line in bold."""
-        self._write(Text(safe(line), style="bold"))
+        self._write(Text(one_line(line), style="bold"))
 
     def styled(self, pieces: Iterable[tuple[str, str]], *, before: tuple[str, str] | None = None) -> None:
         """Prints one line of (text, style) pieces.
@@ -136,14 +141,14 @@ class Screen:
             pieces: text and its rich style, such as `bold red`; an empty style for plain text.
             before: a first column; lines that wrap start beside it, not below it.
         """
-        line = Text.assemble(*((safe(text), style) for text, style in pieces))
+        line = Text.assemble(*((one_line(text), style) for text, style in pieces))
         if before is None:
             self._write(line)
             return
         grid = Table.grid()
         grid.add_column(no_wrap=True)
         grid.add_column(overflow="fold")
-        grid.add_row(Text(safe(before[0]), style=before[1]), line)
+        grid.add_row(Text(one_line(before[0]), style=before[1]), line)
         self._write(grid)
 
     def table(
@@ -159,13 +164,17 @@ class Screen:
         """
         aligned_right = set(right)
         # As Text: a title or a column that is a str would be read as markup.
-        table = Table(title=Text(safe(title), style="bold"), title_justify="left", box=None, pad_edge=False)
+        table = Table(
+            title=Text(one_line(title), style="bold"), title_justify="left", box=None, pad_edge=False
+        )
         for number, column in enumerate(columns):
             table.add_column(
-                Text(safe(column)), justify="right" if number in aligned_right else "left", overflow="fold"
+                Text(one_line(column)),
+                justify="right" if number in aligned_right else "left",
+                overflow="fold",
             )
         for row in rows:
-            table.add_row(*(Text(safe(cell)) for cell in row))
+            table.add_row(*(Text(one_line(cell)) for cell in row))
         self._write(table)
 
     def whole_lines(self) -> None:

@@ -6,10 +6,10 @@ import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.config.hub_names import is_only_cached, unasked
+from ftcli.config.regular_file import expanded, is_folder
 from ftcli.config.shell_word import shell_word
 from ftcli.data.arrow import content_of
 from ftcli.data.content import Content
@@ -31,7 +31,7 @@ def read_hub(name: str, subset: str | None) -> dict[str, Content]:
     """
     import datasets
 
-    if Path(name).expanduser().is_dir():
+    if is_folder(expanded(name)):
         # datasets would silently prefer the folder to the hub.
         raise ConfigError(
             Problem("data.id", f"{name} is a local folder", f"type {shell_word('data.path', name)}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ftcli.config.regular_file import is_file, is_folder
+from ftcli.config.regular_file import expanded, is_file, is_folder
 from ftcli.config.shell_word import shell_word
 from ftcli.errors import DataError, FtcliError, Problem, SourceError, nearest, typed_words
 
@@ -178,14 +178,6 @@ def _no_file(file: Path, key: str, mode: int) -> Problem:
     what = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
     hint = "rows from stdin: --input -" if key == "--input" else "write its rows to a file first"
     return Problem(key, f"{file} cannot be read: it is {what}, not a file", hint)
-
-
-def expanded(path: str | Path) -> Path:
-    """Returns a path with `~` replaced; one of an unknown user stays as it is."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
 
 
 def folder_at(path: str, key: str) -> Path:

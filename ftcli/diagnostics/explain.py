@@ -12,7 +12,8 @@ from ftcli.config.compose import Composed
 from ftcli.config.registry import lookup
 from ftcli.config.schema import RunConfig
 from ftcli.diagnostics.timeline import PhaseSpan, RunLength, build_timeline, longest_run
-from ftcli.errors import FtcliError, Problem, RunDirError
+from ftcli.errors import FtcliError
+from ftcli.inference.output_file import drawing, require_picture
 from ftcli.plan.memory_estimate import bytes_needed
 from ftcli.run.inputs import RunInputs, build_task, rows_seed
 from ftcli.run.model import ModelAndPlan
@@ -39,14 +40,14 @@ def explain(composed: Composed, output: Path | None, screen: Screen, *, probe: b
         probe: also measure one step of the largest phase on this machine.
 
     Raises:
-        ConfigError: a setting that is wrong, or a probe of a task whose rows cannot be drawn at random.
-        RunDirError: `output` is neither PNG nor SVG, or cannot be written.
+        ConfigError: a setting that is wrong, an `output` that is neither PNG nor SVG, or a probe of a task whose rows cannot be drawn at random.
+        RunDirError: `output` cannot be written.
     """
     from ftcli.run.tables import show_plan
 
     check(composed, with_data=False)
     if output is not None:
-        _require_picture(output)
+        require_picture(output)
     config = composed.config
     screen.notes(composed.notes)
     session = RunSession(config, meta=True, stub=True)
@@ -68,8 +69,8 @@ def _show_curves(screen: Screen, timeline: list[PhaseSpan], length: RunLength, o
 
     screen.notes(terminal_lines(timeline, length))
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        draw(timeline, length, output)
+        with drawing(output):
+            draw(timeline, length, output)
         screen.note(f"lr curves in {output}")
 
 
@@ -84,16 +85,6 @@ def _measure(screen: Screen, config: RunConfig, inputs: RunInputs, plan: Plan, t
         f"{measured['device']} in {measured['precision']}; peak {measured['peak_bytes'] / 2**30:.2f} GiB"
     )
     return measured
-
-
-def _require_picture(output: Path) -> None:
-    from ftcli.storage.new_file import require_writable
-
-    if output.suffix not in (".png", ".svg"):
-        raise RunDirError(
-            Problem(f"--output {output}", "is neither .png nor .svg", "such as --output lr.svg")
-        )
-    require_writable(output)
 
 
 def _length(config: RunConfig) -> tuple[RunLength, str]:

@@ -37,11 +37,11 @@ def terminal_lines(verdict: Verdict) -> list[str]:
 
 
 def draw(verdict: Verdict, path: Path) -> None:
-    """Writes the batch's loss and the validation score over steps as PNG.
+    """Writes the batch's loss and the validation score over steps as PNG or SVG.
 
     Args:
         verdict: with both curves.
-        path: of the PNG; its folder exists.
+        path: its suffix says PNG or SVG; the folder exists.
     """
     import matplotlib
 
@@ -66,4 +66,4 @@ def draw(verdict: Verdict, path: Path) -> None:
     right.set_ylabel(f"validation {verdict.score_name}", color="tab:orange")
     word = "PASS" if verdict.passed else "FAIL"
     left.set_title(f"overfit-batch: {word} after {verdict.steps} steps")
-    figure.savefig(path, metadata={"Software": None})
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})

@@ -33,12 +33,12 @@ def run_overfit(composed: Composed, output: Path, screen: Screen) -> Verdict:
         FtcliError: whatever would stop the run before its first step; a batch that is not fitted is a verdict.
     """
     from ftcli.diagnostics.overfit import MAX_STEPS, nothing_trains, overfit, silent
-    from ftcli.storage.new_file import require_writable
+    from ftcli.inference.output_file import require_picture
     from ftcli.trainer.micro_batch_search import find_micro_batch_size
     from ftcli.trainer.signals import StopFlag
 
     check(composed)
-    require_writable(output)
+    require_picture(output)
     data = composed.config.data
     rows_shown = min(data.limit_validation or MAX_VALIDATION_ROWS, MAX_VALIDATION_ROWS)
     config = dataclasses.replace(
@@ -75,13 +75,14 @@ def _head_or_fresh(config: RunConfig, built: ModelAndPlan) -> frozenset[str]:
 def _report(verdict: Verdict, output: Path, screen: Screen) -> Verdict:
     """Draws and prints a verdict."""
     from ftcli.diagnostics.loss_curves import draw, terminal_lines
+    from ftcli.inference.output_file import drawing
 
     if verdict.batch_curve:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        draw(verdict, output)
+        with drawing(output):
+            draw(verdict, output)
         screen.notes(terminal_lines(verdict))
     for diagnosis in verdict.diagnoses:
-        screen.note(f"{diagnosis.name}: {diagnosis.text}\n  -> {diagnosis.hint}")
+        screen.notes([f"{diagnosis.name}: {diagnosis.text}", f"  -> {diagnosis.hint}"])
     word = "PASS" if verdict.passed else "FAIL"
     curves = f"; curves in {output}" if verdict.batch_curve else ""
     accuracy = "" if verdict.accuracy is None else f", accuracy {verdict.accuracy:.1%}"

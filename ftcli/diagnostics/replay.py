@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.run.run_dir import RunDir
 from ftcli.run.session import RunSession
+from ftcli.storage.atomic import MANIFEST
 from ftcli.storage.event_lines import LOST, strict
+from ftcli.storage.run_files import read_record
 from ftcli.trainer.signals import Interrupted, StopFlag
 
 if TYPE_CHECKING:
@@ -155,23 +157,30 @@ def _trainer(run: RunDir, session: RunSession, stretch: Stretch, room: Path, log
     from ftcli.trainer.micro_batching import recorded_micro_batching
 
     if os.path.lexists(run.pieces_json):
+        read_record(run.pieces_json)
         shutil.copyfile(run.pieces_json, room / "pieces.json")
     store = CheckpointStore(room / "checkpoints", keep=2**31)
-    for path in _needed(run, stretch.begin):
-        shutil.copytree(path, store.folder / path.name)
+    for checkpoint in _needed(run, stretch.begin):
+        copied = store.folder / checkpoint.name
+        copied.mkdir()
+        for name in (MANIFEST, *checkpoint.files):  # whatever else lies in the folder may be anything
+            shutil.copyfile(checkpoint.path / name, copied / name)
     splits = recorded_micro_batching(session.config.trainer, room / "pieces.json")
     trainer = session.trainer(store=store, events=log, reporter=log, stop=StopFlag(), micro_batching=splits)
     find_micro_batch_size(trainer)
     return trainer
 
 
-def _needed(run: RunDir, begin: Checkpoint | None) -> list[Path]:
+def _needed(run: RunDir, begin: Checkpoint | None) -> list[Checkpoint]:
     """Returns the checkpoint that the steps begin with, and the best one of that time: a phase may begin from it."""
+    from ftcli.checkpoint.checkpoint import NAME, open_checkpoint
+
     if begin is None:
         return []
     best = begin.state.get("best_step")
     others = run.checkpoints.glob(f"step-{best:06d}*") if best is not None else ()
-    return [begin.path, *(path for path in others if path.is_dir() and path != begin.path)]
+    found = [path for path in others if path != begin.path and NAME.fullmatch(path.name)]
+    return [begin, *(open_checkpoint(path) for path in found)]
 
 
 def _compare_events(recorded: list[dict[str, Any]], again: list[dict[str, Any]], end: int) -> Replayed:

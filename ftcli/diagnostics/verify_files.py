@@ -14,12 +14,16 @@ from ftcli.config.saved import restored
 from ftcli.errors import FtcliError
 from ftcli.run.run_dir import RunDir
 from ftcli.storage.atomic import file_sha256, verify
-from ftcli.storage.event_lines import LOST
+from ftcli.storage.event_lines import LOST, bounded_lines
 from ftcli.storage.plain_file import open_plain, refuse_special
 from ftcli.storage.run_files import FILES, read_record, read_text
 
 if TYPE_CHECKING:
     from ftcli.checkpoint.checkpoint import Checkpoint
+
+
+MOST_EVENTS = 10**7
+"""Of a metrics.jsonl that are looked at."""
 
 
 class Outcome(StrEnum):
@@ -51,6 +55,8 @@ def check_files(run: RunDir) -> list[Check]:
 
 def _file(run: RunDir, name: str, hashes: list[str] | None) -> Check:
     path = run.path / name
+    if Path(name).name != name or "\0" in name:
+        return Check("hashes.json", Outcome.differs, f"it names {name[:200]!r}, which is no file of a run")
     try:
         refuse_special(path)
         if hashes is not None and file_sha256(path) not in hashes:
@@ -128,18 +134,14 @@ def _sha256_of_first(path: Path, num_bytes: int) -> str | None:
 def read_events(run: RunDir) -> list[dict[str, Any]]:
     """Returns the events of metrics.jsonl; `lost` in the place of each that cannot be read or was lost."""
     found: list[dict[str, Any]] = []
-    try:
-        with os.fdopen(open_plain(run.metrics_jsonl), encoding="utf-8", errors="replace") as file:
-            for line in file:
-                event = _event(line)
-                lost = event.get("events") if event.get("event") == LOST else 1
-                found += [event] * min(lost if isinstance(lost, int) else 1, 10**6)
-    except OSError:
-        return found
+    for line in bounded_lines(run.metrics_jsonl):
+        event = _event(line)
+        lost = event.get("events") if event.get("event") == LOST else 1
+        found += [event] * max(0, min(lost if isinstance(lost, int) else 1, MOST_EVENTS - len(found)))
     return found
 
 
-def _event(line: str) -> dict[str, Any]:
+def _event(line: bytes) -> dict[str, Any]:
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftcli.config.regular_file import is_folder
 from ftcli.config.saved import restored
 from ftcli.errors import ConfigError, DataError, FtcliError, Problem, SourceError
 from ftcli.export import adapter, folder
@@ -176,7 +177,7 @@ def _base_name(finished: LoadedModel, wish: Wish) -> str:
 def _base_id(finished: LoadedModel, wish: Wish) -> str | None:
     """Returns the base's name on the hub; None where it was read from a folder of the user's."""
     if wish.base is not None:
-        return None if wish.base.startswith((".", "/", "~")) or Path(wish.base).is_dir() else wish.base
+        return None if wish.base.startswith((".", "/", "~")) or is_folder(wish.base) else wish.base
     return None if finished.inputs.source.key == "model.path" else finished.composed.config.model.id
 
 

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 from ftcli.config.schema import RunConfig, TrainerConfig
+from ftcli.console.console import CONTROL
 from ftcli.export.facts import Facts
 from ftcli.export.usage_snippet import usage
 from ftcli.plan.from_config import scaled_lr
@@ -18,7 +20,7 @@ from ftcli.storage.run_files import read_record, read_text
 
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~$&^])")
 PATH = re.compile(r"(?<![\w.~/])(?!//)(?:~[\w.-]*)?/[^\s,'\"()\[\]{}]+")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+BREAKS = re.compile(rf"[\t\n]|{CONTROL.pattern}")
 SHOWN_LABELS = 50
 
 
@@ -41,7 +43,7 @@ def card(facts: Facts) -> str:
 
 def plain(value: object) -> str:
     """Returns text that Markdown shows as it is: one line, no markup, no HTML."""
-    return MARKUP.sub(r"\\\1", CONTROL.sub(" ", str(value)))
+    return MARKUP.sub(r"\\\1", BREAKS.sub(" ", str(value)))
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def _front_matter(facts: Facts, result: dict[str, Any]) -> str:
     published = _published_rows(config)
     if published:
         values["datasets"] = [published]
-    metrics = {k: v for k, v in result.get("metrics", {}).items() if isinstance(v, int | float) and v == v}
+    metrics = {k: v for k, v in result.get("metrics", {}).items() if _is_figure(v)}
     if metrics and tag:
         task = {"type": tag}
         dataset = {"type": published or "local", "name": choices["data"], "split": "validation"}
@@ -132,8 +134,9 @@ def _figures(result: dict[str, Any]) -> str:
         return "The run has not ended; its figures are not known."
     rows = ["| part | metric | value |", "|---|---|---|"]
     for part, key in (("validation", "metrics"), ("test", "test")):
-        for name, value in (result.get(key) or {}).items():
-            if isinstance(value, int | float):
+        found = result.get(key)
+        for name, value in found.items() if isinstance(found, dict) else ():
+            if _is_figure(value):
                 rows.append(f"| {part} | {plain(name)} | {value:.4f} |")
     said = [
         f"**{part.capitalize()}: {plain(result[key])}.** These figures are those of a constant."
@@ -142,6 +145,11 @@ def _figures(result: dict[str, Any]) -> str:
     ]
     chosen = "The validation rows chose the checkpoint, so that their figures flatter it."
     return "\n".join(rows) + "\n\n" + " ".join([chosen, *said])
+
+
+def _is_figure(value: Any) -> bool:
+    """Returns whether a value of result.json, which may be anybody's, is a number that a float can be."""
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
 def _training(facts: Facts, result: dict[str, Any]) -> str:
@@ -153,7 +161,7 @@ def _training(facts: Facts, result: dict[str, Any]) -> str:
     decisions = recorded.get("decisions", {})
     lines = [
         f"- Recipe: {plain(config.recipe)}; {choices}",
-        f"- Checkpoint: {plain(facts.finished.origin.rpartition('(')[2].rstrip(')'))}; steps in all: {result.get('steps', 'not known')}",
+        f"- Checkpoint: {plain(facts.finished.origin.rpartition('(')[2].rstrip(')'))}; steps in all: {_count(result.get('steps'))}",
         f"- lr {scaled_lr(config):g}, weight decay {config.optimizer.weight_decay:g}, {_batch(config.trainer)}, seed {config.seed}",
         f"- Parameters trained: {_count(result.get('trainable_parameters'))} of {_count(result.get('total_parameters'))}",
         f"- Precision {plain(decisions.get('precision', '?'))}, attention {plain(decisions.get('attention', '?'))}, device {plain(decisions.get('device', '?'))}",
@@ -164,7 +172,10 @@ def _training(facts: Facts, result: dict[str, Any]) -> str:
 
 def _without_paths(command: str) -> str:
     """Returns the command with `.../NAME` for every absolute path: where files lay is private."""
-    return shlex.join(_shortened(word) for word in shlex.split(command))
+    try:
+        return shlex.join(_shortened(word) for word in shlex.split(command))
+    except ValueError:  # a quote that is not closed: not what a run wrote
+        return "not known: command.txt is no command"
 
 
 def _shortened(word: str) -> str:
@@ -189,7 +200,7 @@ def _batch(trainer: TrainerConfig) -> str:
 
 def _code(text: str, language: str) -> str:
     """Returns a fenced block; the fence is longer than any run of backticks inside."""
-    text = CONTROL.sub(" ", text)
+    text = BREAKS.sub(" ", text)
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"

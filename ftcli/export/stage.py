@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ftcli.errors import Problem, RunDirError
+from ftcli.run.run_dir import expanded
 from ftcli.storage.atomic import STAGE, explained, fsync, share
 from ftcli.storage.new_file import require_writable
 
@@ -19,7 +21,7 @@ def vacant(folder: Path) -> Path:
     Raises:
         RunDirError: something is there, or nothing can be written there.
     """
-    target = folder.expanduser().absolute()
+    target = expanded(folder).absolute()
     require_writable(target, folder=True)
     if target.is_symlink():
         raise RunDirError(Problem(str(folder), "is a link", "name the folder itself"))
@@ -38,7 +40,7 @@ def staged(target: Path) -> Iterator[Path]:
     stage = target.parent / f"{STAGE}{target.name}-{os.getpid()}"
     try:
         with _reworded(target):
-            for leftover in target.parent.glob(f"{STAGE}{target.name}-*"):
+            for leftover in target.parent.glob(f"{STAGE}{glob.escape(target.name)}-*"):
                 _sweep(leftover)
             stage.mkdir(parents=True)
             yield stage
@@ -76,4 +78,4 @@ def _reworded(target: Path) -> Iterator[None]:
             yield
     except RunDirError as error:
         hint = "free space, or choose another folder"
-        raise RunDirError(*(Problem(p.key, p.message, hint) for p in error.problems)) from error
+        raise type(error)(*(Problem(p.key, p.message, hint) for p in error.problems)) from error

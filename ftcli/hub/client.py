@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ftcli.config.hub_names import is_only_cached, unasked
+from ftcli.config.regular_file import expanded, is_folder
 from ftcli.config.shell_word import shell_word
 from ftcli.errors import ConfigError, Problem, SourceError
 
@@ -121,7 +122,7 @@ def _why_not(name: str, revision: str | None, error: Exception) -> Problem:
 
 def local_hint(name: str) -> str:
     """Returns what to type where `name` cannot be downloaded from the hub."""
-    if Path(name).expanduser().is_dir():
+    if is_folder(expanded(name)):
         return f"there is a folder of that name: set {shell_word('model.path', name)}"
     return (
         "without a network set model.path=DIR: a folder with config.json, model.safetensors, tokenizer; "

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from ftcli.config.regular_file import expanded, is_file, is_folder
 from ftcli.config.schema import ModelConfig, Weights
 from ftcli.config.shell_word import shell_word
 from ftcli.errors import ConfigError, Problem, SourceError, did_you_mean
@@ -107,10 +108,10 @@ def _sha256(file: Path, size: int, mtime_ns: int) -> str:
 def _from_path(text: str, wanted: bool) -> Source:
     if not text.strip():
         raise ConfigError(Problem("model.path", "is empty; expected a folder", "set model.path=DIR"))
-    path = Path(text).expanduser()
-    if path.is_dir():
+    path = expanded(text)
+    if is_folder(path):
         return _from_folder(path, wanted, key="model.path", origin=f"folder {path}")
-    if not path.is_file():
+    if not is_file(path):
         raise SourceError(Problem("model.path", f"{text} does not exist", _siblings(path)))
     hint = f"set {shell_word('model.path', str(path.parent))}"
     if path.suffix != ".json":
@@ -123,7 +124,7 @@ def _from_path(text: str, wanted: bool) -> Source:
 
 
 def _siblings(path: Path) -> str:
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         return f"{path.parent} does not exist either"
     beside = path.parent.iterdir()
     return did_you_mean(path.name, [p.name for p in beside if p.is_dir() or p.suffix == ".json"])

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from ftcli.config.regular_file import is_file
 from ftcli.errors import Problem, SourceError
 from ftcli.hub.json_file import read_object
 
@@ -82,7 +83,7 @@ def _indexed(index: Path, key: str) -> list[str]:
         if not isinstance(name, str) or not _SHARD.fullmatch(name) or len(name) > 255:
             message = f"{index} names {name!r:.80}; expected safetensors files in the same folder"
             raise SourceError(Problem(key, message))
-        if not (index.parent / name).is_file():
+        if not is_file(index.parent / name):
             message = f"{index} names {name}, which is not there"
             raise SourceError(Problem(key, message, "copy the folder again"))
     return sorted(names)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.config.check import check
 from ftcli.config.compose import Composed, load, names_of_a_run
+from ftcli.config.regular_file import exists, expanded, is_file, is_folder
 from ftcli.config.same_names import places_of
 from ftcli.config.saved import restored
 from ftcli.config.shell_word import shell_word
@@ -243,7 +243,7 @@ def load_folder(spec: str, overrides: list[str], *, with_rows: bool = True) -> L
 
 def _source_words(spec: str, overrides: list[str]) -> list[str]:
     """Returns the words that choose the folder or hub id as the model."""
-    source = f"model.path={spec}" if Path(spec).expanduser().is_dir() else f"model.id={spec}"
+    source = f"model.path={spec}" if is_folder(expanded(spec)) else f"model.id={spec}"
     return [source] if any(word.startswith("model=") for word in overrides) else ["model=local", source]
 
 
@@ -275,13 +275,13 @@ def open_predictor(spec: str, checkpoint: str, overrides: list[str], *, with_row
         RunDirError: no run matches, and `spec` cannot be a hub id.
         ConfigError: an override that would change the model.
     """
-    path = Path(spec).expanduser()
-    if path.is_dir() and (path / "config.json").is_file():
+    path = expanded(spec)
+    if is_file(path / "config.json"):
         return load_folder(spec, overrides, with_rows=with_rows)
     try:
         run = RunDir.find(spec)
     except RunDirError:
-        if path.exists() or "/" not in spec.strip("/") or spec.startswith((".", "/", "~", "runs")):
+        if exists(path) or "/" not in spec.strip("/") or spec.startswith((".", "/", "~", "runs")):
             raise
         return load_folder(spec, overrides, with_rows=with_rows)
     return load_run(run, checkpoint, overrides, with_rows=with_rows)
@@ -320,9 +320,9 @@ def open_predictors(
 
 def _name(spec: str) -> str:
     """Returns the name of a model for columns and rows of a table: of a run `<time>-<id>` the id."""
-    path = Path(spec).expanduser()
+    path = expanded(spec)
     try:
-        name = path.resolve().name if path.is_dir() else RunDir.find(spec).path.resolve().name
+        name = path.resolve().name if is_folder(path) else RunDir.find(spec).path.resolve().name
     except RunDirError:
         name = spec.rstrip("/").rpartition("/")[2]
     stamped = STAMPED.fullmatch(name)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ftcli.config.regular_file import expanded
 from ftcli.data.checks import check_columns, check_texts
 from ftcli.data.content import ReadOptions
 from ftcli.data.opening import split_name
@@ -66,7 +66,7 @@ def _rows_of(source: str, fields: list[Field], options: ReadOptions, notes: list
 
 def _require_format(source: str, suffix: str) -> None:
     """Raises ConfigError where a file's name says that it cannot be of the format."""
-    own = split_name(Path(source).expanduser())[1]
+    own = split_name(expanded(source))[1]
     if source != "-" and own in READERS and suffix != own and suffix not in READ_AS.get(own, ()):
         message = f"{source} is {own[1:]}, as its name says, and not {suffix[1:]}"
         raise ConfigError(Problem("--format", message, "leave the flag out, or rename the file"))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 from ftcli.console.console import utf8_stdout
-from ftcli.errors import ConfigError, Problem, RunDirError, typed_words
+from ftcli.errors import ConfigError, Problem, typed_words
 from ftcli.run.run_dir import RunDir
-from ftcli.storage.atomic import write_atomic
+from ftcli.storage.atomic import disk_error, is_alive, write_atomic
 from ftcli.storage.new_file import require_writable
+from ftcli.storage.plain_file import open_plain
 
+TEMPORARY = ".output-"
+LEFTOVER = re.compile(r"\.output-(\d{1,10})-[0-9a-f]{8}")
 FORMATS = (".jsonl", ".tsv", ".csv")
+PICTURES = (".png", ".svg")
 
 
 def format_of(target: str, key: str) -> str:
@@ -59,6 +65,37 @@ def refuse_existing(target: str | Path, key: str, *, force: bool) -> None:
         problem = Problem(key, f"{target} cannot be written: {reason}", "choose another place")
     if problem is not None:
         raise ConfigError(problem)
+
+
+def require_picture(path: Path) -> None:
+    """Refuses a path that no picture can be written to; one of these names that is there is replaced.
+
+    Raises:
+        ConfigError: another suffix than .png and .svg, a link, no plain file, or a file of a run.
+        RunDirError: a folder on the way is none, or nothing may be written there.
+    """
+    if path.suffix not in PICTURES:
+        message = f"{path.suffix or 'no suffix'!r} is not a format of pictures"
+        raise ConfigError(Problem("--output", message, f"expected one of {', '.join(PICTURES)}"))
+    refuse_existing(path, "--output", force=True)
+    require_writable(path)
+
+
+@contextmanager
+def drawing(path: Path) -> Iterator[None]:
+    """Makes the folder of a picture; an error of the disk inside the block names the file.
+
+    Raises:
+        RunDirError: the picture cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        problem = Problem(
+            "--output", f"{path} cannot be written: {error.strerror or error}", "choose another place"
+        )
+        raise disk_error(error.errno, problem) from error
 
 
 def _problem(path: Path, key: str, *, force: bool) -> Problem | None:
@@ -108,15 +145,17 @@ def opened(target: str, key: str = "--output") -> Iterator[TextIO]:
         return
     path = Path(target)
     # A name nobody can guess, opened as new: in a shared folder a link under a known name could lie in wait.
-    temporary = path.with_name(f".output-{os.getpid()}-{secrets.token_hex(4)}")
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
     try:
+        sweep_outputs(path.parent)
         with temporary.open("x", encoding="utf-8", newline="") as file:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield file
         temporary.replace(path)
     except OSError as error:
-        raise RunDirError(
-            Problem(key, f"{target} cannot be written: {error.strerror}", "choose another place")
-        ) from error
+        problem = Problem(key, f"{target} cannot be written: {error.strerror}", "choose another place")
+        raise disk_error(error.errno, problem) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -126,3 +165,24 @@ def write_new_text(path: Path, text: str) -> None:
     require_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, text)
+
+
+def sweep_outputs(folder: Path) -> None:
+    """Removes what killed commands left of their outputs: files of dead processes of this user that no process holds."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        found = LEFTOVER.fullmatch(path.name)
+        if found is None or is_alive(int(found.group(1))):
+            continue
+        with suppress(OSError):  # somebody else's, or gone: in nobody's way
+            if path.lstat().st_uid == os.getuid():
+                _remove_unlocked(path)
+
+
+def _remove_unlocked(path: Path) -> None:
+    """Removes a plain file unless a process holds its lock, also one on another machine."""
+    descriptor = open_plain(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    finally:
+        os.close(descriptor)

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftcli.config.regular_file import exists, expanded, is_folder
 from ftcli.errors import ConfigError, Problem, typed_words
 from ftcli.inference.load import open_predictor, open_predictors
 from ftcli.inference.new_rows import read_new_rows
@@ -59,7 +60,7 @@ def predict(
     """
     _refuse_same(sources, target)
     refuse_existing(target, "--output", force=force)
-    if not (folder := Path(target).parent).is_dir():
+    if not is_folder(folder := Path(target).parent):
         hint = f"type mkdir -p {typed_words(folder)} first"
         raise ConfigError(Problem("--output", f"there is no folder {folder}", hint))
     if safe_csv and format_of(target, "--output") == ".jsonl":
@@ -157,8 +158,8 @@ def _added_cells(model: LoadedModel, rows: Rows) -> list[list[Any]]:
 def _refuse_same(sources: Sequence[str], target: str) -> None:
     """Raises ConfigError where the output is an input."""
     written = Path(target)
-    if target == "-" or not written.exists():
+    if target == "-" or not exists(written):
         return
-    read = (Path(source).expanduser() for source in sources if source != "-")
-    if any(path.exists() and written.samefile(path) for path in read):
+    read = (expanded(source) for source in sources if source != "-")
+    if any(exists(path) and written.samefile(path) for path in read):
         raise ConfigError(Problem("--output", "is the input file", "write to another file"))

@@ -121,7 +121,10 @@ def _flat(cell: Any) -> Any:
 
 def _free(name: str, taken: Iterable[str]) -> str:
     """Returns the name, with as many underscores as make it differ from the columns of the input."""
-    return _free(f"{name}_", taken) if name in taken else name
+    known = set(taken)
+    while name in known:
+        name += "_"
+    return name
 
 
 def _one_cell(cell: Any) -> str:

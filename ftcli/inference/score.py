@@ -13,7 +13,7 @@ from ftcli.inference.error_analysis import (
     show_errors,
     worst_errors,
 )
-from ftcli.inference.output_file import refuse_existing
+from ftcli.inference.output_file import drawing
 from ftcli.report.plots import draw_confusion
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ftcli.console.console import Screen
     from ftcli.inference.load import LoadedModel
     from ftcli.trainer.evaluation import Scores
-
-PICTURES = (".png", ".svg")
 
 
 def evaluate_part(
@@ -90,28 +88,13 @@ def _show_figures(screen: Screen, title: str, figures: dict[str, float], rows: R
     screen.table(title, ["", ""], [*lines, ("rows", len(rows)), ("data", rows.origin)])
 
 
-def require_picture(path: Path) -> None:
-    """Refuses a path that no picture can be written to; one of these names that is there is replaced.
-
-    Raises:
-        ConfigError: another suffix than .png and .svg, a link, no plain file, or a file of a run.
-    """
-    if path.suffix not in PICTURES:
-        message = f"{path.suffix or 'no suffix'!r} is not a format of pictures"
-        raise ConfigError(Problem("--output", message, f"expected one of {', '.join(PICTURES)}"))
-    refuse_existing(path, "--output", force=True)
-
-
 def _draw(loaded: LoadedModel, counts: np.ndarray | None, picture: Path) -> None:
     """Draws the confusion matrix, counts (num_labels, num_labels)."""
     if counts is None:
         message = f"task={loaded.composed.config.choices['task']} has no confusion matrix"
         raise ConfigError(Problem("--output", message))
-    try:
+    with drawing(picture):
         draw_confusion(counts, loaded.inputs.labels, picture)
-    except OSError as error:
-        message = f"{picture} cannot be written: {error.strerror}"
-        raise ConfigError(Problem("--output", message, "choose another place")) from error
 
 
 def score_part(loaded: LoadedModel, part: str) -> tuple[TokenTable, Scores | None]:

@@ -43,7 +43,9 @@ def _difference(key: str, was: Any, is_now: Any) -> str:
         keys = [k for k in is_now if was.get(k) != is_now[k]]
         return ", ".join(f"{key}.{k} was {was.get(k)}, is {is_now[k]}" for k in keys)
     if key == "groups":
-        rates = [{g["name"]: (g["lr"], g["weight_decay"]) for g in groups} for groups in (was, is_now)]
+        rates = [
+            {g["name"]: (g.get("lr"), g.get("weight_decay")) for g in groups} for groups in (was, is_now)
+        ]
         changed = [name for name in rates[1] if rates[0].get(name) != rates[1][name]]
         name = changed[0] if changed else "groups"
         return f"{name} was {rates[0].get(name)}, is {rates[1].get(name)} (lr, weight decay)"

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ftcli.config.regular_file import is_folder
 from ftcli.errors import Problem, RunDirError
 from ftcli.report.summary import BROKEN, RUNNING, Summary, json_safe, read_summary
 from ftcli.run.run_dir import LEFTOVERS, MARK, ROOT, STAMP, RunDir
@@ -23,11 +24,11 @@ def list_runs(root: Path | None) -> list[dict[str, Any]]:
     Raises:
         RunDirError: a root that was named is not a folder, or cannot be read.
     """
-    if root is not None and not root.is_dir():
+    if root is not None and not is_folder(root):
         raise RunDirError(Problem(f"--runs-dir {root}", "is not a folder", "name the folder with the runs"))
     folder = ROOT if root is None else root
     try:
-        found = _candidates(folder) if folder.is_dir() else []
+        found = _candidates(folder) if is_folder(folder) else []
     except OSError as error:
         raise RunDirError(Problem(str(folder), f"cannot be read: {error.strerror}")) from error
     dated = [(_began(run), str(run.path), run) for run in found]

@@ -15,8 +15,8 @@ from ftcli.config.dotted import leaves
 from ftcli.config.saved import read_values
 from ftcli.errors import RunDirError
 from ftcli.run.run_dir import RunDir
-from ftcli.storage.plain_file import open_plain
-from ftcli.storage.run_files import read_record
+from ftcli.storage.event_lines import bounded_lines
+from ftcli.storage.run_files import read_record, unreadable
 
 FINISHED, STOPPED, RUNNING, BROKEN = "finished", "stopped", "running", "broken"
 
@@ -125,22 +125,23 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         RunDirError: the file cannot be read or is not an object.
     """
-    return as_mapping(json_safe(read_record(path, any_keys=True))) if os.path.lexists(path) else {}
+    if not os.path.lexists(path):
+        return {}
+    try:
+        return as_mapping(json_safe(read_record(path, any_keys=True)))
+    except RecursionError as error:
+        raise unreadable(path, "it is nested too deep") from error
 
 
 def events(run: RunDir) -> Iterator[dict[str, Any]]:
     """Yields the events of metrics.jsonl; a line that a kill left incomplete is skipped."""
-    try:
-        with os.fdopen(open_plain(run.metrics_jsonl), encoding="utf-8", errors="replace") as file:
-            for line in file:
-                try:
-                    event = json.loads(line)
-                except (ValueError, RecursionError):
-                    continue
-                if isinstance(event, dict):
-                    yield json_safe(event)
-    except OSError:
-        return
+    for line in bounded_lines(run.metrics_jsonl):
+        try:
+            event = json_safe(json.loads(line))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict):
+            yield event
 
 
 def peak_memory(run: RunDir) -> int | None:

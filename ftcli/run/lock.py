@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ftcli.errors import Problem, RunDirError
+from ftcli.storage.atomic import disk_error
 from ftcli.storage.plain_file import open_lock, open_plain
 
 LOCK = ".lock"
@@ -27,7 +28,7 @@ def hold(folder: Path) -> Iterator[None]:
         file = open_lock(path)
     except OSError as error:
         message = f"cannot be written: {error.strerror or error}"
-        raise RunDirError(Problem(str(path), message, "choose another place")) from error
+        raise disk_error(error.errno, Problem(str(path), message, "choose another place")) from error
     try:
         _take(file, path)
         with suppress(OSError):  # a full disk: the name is for others to read, the lock holds without it

@@ -16,7 +16,7 @@ from typing import Any
 
 from ftcli.errors import Problem, RunDirError, nearest, typed_words
 from ftcli.run.lock import LOCK, hold, is_held
-from ftcli.storage.atomic import STAGE, sweep, write_atomic
+from ftcli.storage.atomic import STAGE, disk_error, sweep, write_atomic
 from ftcli.storage.new_file import require_writable
 from ftcli.storage.plain_file import links_and_devices
 from ftcli.storage.run_files import read_record
@@ -60,7 +60,7 @@ class RunDir:
             stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
             target = ROOT / recipe / f"{stamp}-{secrets.token_hex(3)}"
         else:
-            target = _expanded(run_dir)
+            target = expanded(run_dir)
         require_writable(target, folder=True)
         if cls.existing(target) is not None:
             hint = f"add --resume, or type ftcli resume {typed_words(target)}"
@@ -84,9 +84,8 @@ class RunDir:
         try:
             run.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunDirError(
-                Problem(str(run.path), f"cannot be made: {error.strerror}", "choose another place")
-            ) from error
+            problem = Problem(str(run.path), f"cannot be made: {error.strerror}", "choose another place")
+            raise disk_error(error.errno, problem) from error
         with run.locked():
             # Another process may have begun and ended here since the probe; only the lock's owner deletes.
             if run.config_yaml.exists():
@@ -110,7 +109,7 @@ class RunDir:
         Raises:
             RunDirError: the directory may not be looked into.
         """
-        run = cls(_expanded(path))
+        run = cls(expanded(path))
         try:
             # What is there but no plain file is the reader's to refuse, with words of its own.
             run.config_yaml.lstat()
@@ -228,7 +227,12 @@ class RunDir:
         write_atomic(self.hashes_json, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
 
 
-def _expanded(path: Path) -> Path:
+def expanded(path: Path) -> Path:
+    """Returns a path with `~` replaced.
+
+    Raises:
+        RunDirError: `~name` of a user who is not here.
+    """
     try:
         return path.expanduser()
     except RuntimeError as error:  # ~name of a user who is not here

@@ -18,15 +18,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ftcli.errors import CheckpointError, NoRoomError, Problem, RunDirError
+from ftcli.errors import DISK_FAILS, DISK_FULL, CheckpointError, DiskError, NoRoomError, Problem, RunDirError
 from ftcli.storage.crash_points import crash_point
+from ftcli.storage.plain_file import read_plain_text
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 STAGE, TRASH = ".stage-", ".trash-"
 SEALERS = 4
 """Threads that hash a stage's files and wait for the disk."""
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MAX_MANIFEST_BYTES = 2**24
 
 
 class UnknownFormatError(CheckpointError):
@@ -117,7 +118,7 @@ def sweep(parent: Path, *, alone: bool = False) -> None:
     for leftover in [*parent.glob(f"{STAGE}*"), *parent.glob(f"{TRASH}*")]:
         owner = leftover.name.rpartition("-")[2]
         # Our own process id is a dead process's too: in a container every run may be process 1.
-        alive = owner.isdigit() and int(owner) != os.getpid() and _is_alive(int(owner))
+        alive = owner.isdigit() and int(owner) != os.getpid() and is_alive(int(owner))
         if alone or leftover.name.startswith(TRASH) or not alive:
             if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -183,7 +184,8 @@ def explained(path: Path, num_bytes: int = 0) -> Iterator[None]:
         num_bytes: how much; 0: not known.
 
     Raises:
-        RunDirError: whatever failed to be written inside the block.
+        DiskError: the disk is full, read-only or failing.
+        RunDirError: whatever else failed to be written inside the block.
     """
     from safetensors import SafetensorError
 
@@ -198,7 +200,7 @@ def explained(path: Path, num_bytes: int = 0) -> Iterator[None]:
         if number == errno.ENOMEM:
             hint = "what was there before is untouched: make room in memory and type the command again"
             raise NoRoomError(Problem(str(path), f"cannot be written: {reason}", hint)) from error
-        if number in FULL:
+        if number in DISK_FULL:
             needed = f"{num_bytes:,} bytes are needed and " if num_bytes else ""
             message = f"does not fit on the disk: {needed}{_free_bytes(path):,} are free ({reason})"
             problem = Problem(str(path), message, "free space and type: ftcli resume RUN")
@@ -206,19 +208,29 @@ def explained(path: Path, num_bytes: int = 0) -> Iterator[None]:
             problem = Problem(
                 str(path), f"cannot be written: {reason}", "choose another place with --run-dir DIR"
             )
-        raise RunDirError(problem) from error
+        raise disk_error(number, problem) from error
+
+
+def disk_error(number: int | None, problem: Problem) -> RunDirError:
+    """Returns the error for what cannot be written: its exit code is 1 where the disk is at fault, else 2.
+
+    Args:
+        number: `errno` of the failure.
+        problem: what to say.
+    """
+    return DiskError(problem) if number in (*DISK_FULL, *DISK_FAILS) else RunDirError(problem)
 
 
 def require_room(folder: Path, num_bytes: int) -> None:
     """Refuses a disk on which a folder that may not be there yet has no room for so many bytes.
 
     Raises:
-        RunDirError: names both numbers.
+        DiskError: names both numbers.
     """
     free = _free_bytes(folder)
     if free < num_bytes:
         message = f"has no room for one checkpoint: {num_bytes:,} bytes are needed and {free:,} are free"
-        raise RunDirError(
+        raise DiskError(
             Problem(str(folder), message, "free space; a new run goes elsewhere with --run-dir DIR")
         )
 
@@ -272,9 +284,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     """Returns the manifest; it carries its own hash, so that a flipped bit in it is found too."""
     path = folder / MANIFEST
     try:
-        if path.is_symlink() or not path.is_file():
-            raise ValueError("no plain file")
-        outer = json.loads(path.read_text(encoding="utf-8"))
+        outer = json.loads(read_plain_text(path, MAX_MANIFEST_BYTES))
         if hashlib.sha256(outer["manifest"].encode()).hexdigest() != outer["sha256"]:
             raise ValueError("hash")
         manifest = json.loads(outer["manifest"])
@@ -286,7 +296,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
                 name: {"size": stated["size"], "sha256": stated["sha256"]}
                 for name, stated in manifest["files"].items()
             }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(Problem(str(path), "is missing or damaged")) from error
     if written != FORMAT:
         raise UnknownFormatError(
@@ -295,7 +305,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return {"format": written, "about": manifest.get("about", {}), "files": files}
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Returns whether there is a process of this id, anybody's."""
     try:
         os.kill(process, 0)
     except PermissionError:  # another user's

@@ -5,23 +5,39 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ftcli.storage.atomic import explained
-from ftcli.storage.plain_file import open_to_append
+from ftcli.storage.plain_file import open_plain, open_to_append
 
 LOST = "lost"
 """Event that stands for `events` events which were lost to damage."""
+MAX_BYTES = 2**31
+"""Of a metrics.jsonl; ten million events have less."""
 LONGEST_LINE = 2**24
 """Bytes; what is longer is no line of ours."""
+
+
+def bounded_lines(path: Path) -> Iterator[bytes]:
+    """Yields the lines of a file that may be anybody's; none where it cannot be read or is larger than a log of events.
+
+    What is longer than LONGEST_LINE comes in pieces, which are no JSON.
+    """
+    try:
+        with os.fdopen(open_plain(path, max_bytes=MAX_BYTES), "rb") as file:
+            while line := file.readline(LONGEST_LINE):
+                yield line
+    except OSError:
+        return
 
 
 def cut_after(path: Path, keep: int) -> None:
     """Cuts a file after its first `keep` lines: what came later, or was torn by a kill, happens again."""
     number = end = 0
     with path.open("rb") as file:
-        while number < keep and (line := file.readline()).endswith(b"\n"):
+        while number < keep and (line := file.readline(LONGEST_LINE)).endswith(b"\n"):
             number, end = number + _num_events(line), file.tell()
     descriptor = open_to_append(path)
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.config.registry import register
+from ftcli.config.regular_file import expanded, is_file, is_folder
 from ftcli.config.schema import TokenizerConfig
 from ftcli.config.shell_word import shell_word
 from ftcli.errors import ConfigError, Problem, SourceError
@@ -70,9 +71,9 @@ def _folder(path: str | None) -> Path:
         raise ConfigError(
             Problem("tokenizer.path", message, "set tokenizer.path=DIR or choose tokenizer=auto")
         )
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        hint = f"set {shell_word('tokenizer.path', str(folder.parent))}" if folder.is_file() else ""
+    folder = expanded(path)
+    if not is_folder(folder):
+        hint = f"set {shell_word('tokenizer.path', str(folder.parent))}" if is_file(folder) else ""
         raise SourceError(Problem("tokenizer.path", f"{path} is not a folder", hint))
     return folder
 

@@ -149,6 +149,15 @@ def test_a_recipe_by_path(tmp_path):
     assert composed.origins["optimizer.lr"] == "recipe"
 
 
+def test_a_recipe_without_self_keeps_its_own_values(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("defaults:\n  - base\n  - override optimizer: sgd\noptimizer:\n  lr: 1e-06\nseed: 7\n")
+    composed = load([f"recipe={file}"])
+    assert composed.config.choices["optimizer"] == "sgd"
+    assert composed.config.optimizer.lr == 1e-06 and composed.config.seed == 7
+    assert composed.origins["optimizer.lr"] == composed.origins["seed"] == "recipe"
+
+
 @pytest.mark.parametrize(("body", "said"), [
     ("optimizer:\n  lrr: 1\n", "optimizer.lr"),
     ("optimizer:\n  lr: 1\n  lr: 2\n", "duplicate"),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -249,3 +250,21 @@ def test_a_stage_vanishes_with_an_error_and_a_killed_ones_is_swept(tmp_path):
     with staged(vacant(tmp_path / "out")) as stage:
         (stage / "whole").write_text("x")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
+
+
+def test_the_card_of_somebody_elses_run_is_text_whatever_its_files_hold(
+    train, ftcli, tmp_path, in_this_process
+):
+    run = tmp_path / "run"
+    shutil.copytree(train(TASK, "bert"), run, symlinks=True)
+    result = json.loads((run / "result.json").read_text())
+    result |= {"steps": "<script>1</script>", "test": ["no object"], "trainable_parameters": "[x](y)"}
+    result["metrics"] |= {"huge": 10**400, "odd|name\n# heading": 0.5}
+    (run / "result.json").write_text(json.dumps(result))
+    (run / "command.txt").write_text("ftcli train 'never closed ```\n# heading\n")
+    done = ftcli("export", str(run), "out")
+    assert done.code == 0, done.err
+    card = Path("out/README.md").read_text()
+    assert "<script>" not in card and "[x](y)" not in card and "huge" not in card
+    assert not any(line.startswith("# ") and line != "# out" for line in card.splitlines())
+    assert "steps in all: not known" in card and "command.txt is no command" in card

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from ftcli.errors import ConfigError
-from ftcli.inference.output_file import opened, refuse_existing
+from ftcli.errors import ConfigError, RunDirError
+from ftcli.inference.output_file import opened, refuse_existing, require_picture
 
 
 def refused(target, *, force=True) -> str:
@@ -78,3 +81,39 @@ def test_predict_refuses_its_own_input(ftcli, trained):
     assert Path("in.csv").read_text() == "text\nthe film was good\n"
     done = ftcli("predict", str(trained), "-i", "none.csv", "-o", "hard.csv", "--force")
     assert done.code == 2 and "there is no none.csv" in done.err and Path("hard.csv").exists()
+
+
+def test_what_a_killed_command_left_is_swept_and_nothing_else(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    dead = tmp_path / f".output-{ended.pid}-0123abcd"
+    kept = [
+        tmp_path / name
+        for name in (f".output-{os.getppid()}-0123abcd", f".output-{ended.pid}-mine", ".output-notes")
+    ]
+    held = tmp_path / f".output-{ended.pid}-ffffffff"
+    for path in (dead, held, *kept):
+        path.write_text("half")
+    link = tmp_path / f".output-{ended.pid}-00000000"
+    link.symlink_to(kept[2])
+    with held.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # a process of another machine, whose number is free here
+        with opened(str(tmp_path / "out.jsonl")):
+            pass
+    assert not dead.exists() and held.exists() and link.is_symlink() and all(path.exists() for path in kept)
+
+
+def test_a_full_disk_is_not_the_users_mistake(tmp_path):
+    for number, code in ((errno.ENOSPC, 1), (errno.EFBIG, 1), (errno.EROFS, 1), (errno.EACCES, 2)):
+        with pytest.raises(RunDirError) as caught, opened(str(tmp_path / "out.csv")):
+            raise OSError(number, os.strerror(number))
+        assert caught.value.exit_code == code and list(tmp_path.iterdir()) == []
+
+
+def test_pictures_go_where_pictures_may(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link.png").symlink_to(tmp_path / "file")
+    for name in ("a.pdf", "a", "link.png", "file/a.png"):
+        with pytest.raises((ConfigError, RunDirError)):
+            require_picture(tmp_path / name)
+    require_picture(tmp_path / "new folder/a.svg")

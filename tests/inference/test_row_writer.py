@@ -66,3 +66,11 @@ def test_half_of_a_character_is_an_escape_in_jsonl_and_refused_elsewhere(tmp_pat
 def test_an_added_column_that_the_input_has_gets_another_name():
     text, _ = written(".csv", {"prediction": ["a"]}, ["prediction"], [["b"]])
     assert text == "prediction,prediction_\na,b\n"
+
+
+def test_columns_that_have_the_names_of_the_added_ones_a_thousand_times_over():
+    taken = ["prediction" + "_" * number for number in range(2_000)]
+    writer = RowWriter(
+        io.StringIO(), ".csv", Rows("new", {name: [] for name in taken}, "file", ""), ["prediction"]
+    )
+    assert writer.added == ["prediction" + "_" * 2_000]

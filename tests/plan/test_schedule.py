@@ -1,5 +1,7 @@
 """The default unfreezing schedule: every tensor once, no module split, one phase a block."""
 
+import dataclasses
+
 import pytest
 import yaml
 
@@ -65,3 +67,12 @@ def test_wholly_frozen_units_go_to_eval_mode(meta_model):
     for name in frozen_modules(model, biases):
         model.get_submodule(name).eval()
     assert all(m.training for m in model.transformer.h.modules())
+
+
+def test_no_name_of_the_models_leaves_its_comment(meta_model):
+    anatomy = read_anatomy(meta_model("bert"))
+    plain = yaml.safe_load(write_schedule(anatomy, 1e-4))
+    for sign in ("\n", "\r", "\x85", "\u2028", "\u2029", "\x1b[2J"):
+        hostile = dataclasses.replace(anatomy, model_type=f"bert{sign}9: {{params: [x], lr: 1}}")
+        text = write_schedule(hostile, 1e-4)
+        assert yaml.safe_load(text) == plain and sign not in text.split("phases,")[0]

@@ -82,3 +82,23 @@ def test_a_broken_run_with_a_hostile_name(ftcli, hostile):
     assert "broken" in inert(ftcli("runs"))
     inert(ftcli("compare", str(folder), str(folder)), code=2)
     inert(ftcli("evaluate", "\x1b[31m[red]"), code=2)
+
+
+def test_a_line_break_in_a_name_makes_no_line(ftcli, hostile):
+    name = "runs/r/20260101-120000-abcdef\nbroken: all other runs"
+    shutil.copytree(next(hostile.glob("run*")), name, symlinks=True)
+    for words in (
+        ["runs"],
+        ["compare", name, str(next(hostile.glob("run*")))],
+        ["verify", name, "--steps", "1"],
+    ):
+        done = ftcli(*words)
+        assert r"abcdef\nbroken: all" in done.out, done.out
+        assert not any(line.startswith("broken: all") for line in done.out.splitlines())
+    done = ftcli("evaluate", "no\n  -> type rm")
+    assert done.code == 2 and r"no\n  -> type rm" in done.err
+
+
+def test_schedules_are_named_on_one_line(ftcli, hostile, tiny):
+    done = ftcli("generate-schedule", *tiny[:3], "-o", "a\x1b[31m\nb.yaml")
+    assert r"wrote a\x1b[31m\nb.yaml" in inert(done)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ftcli.errors import CheckpointError
 from ftcli.storage import plain_file
+from ftcli.storage.atomic import verify
 
 GOLDEN = Path(__file__).parents[1] / "golden/0.1"
 
@@ -219,3 +221,37 @@ def test_a_checkpoint_made_by_hand_is_no_traceback(run, ftcli, change):
         assert (command, done.code) != ("resume", 0) or "starting again at step 0" in text_of(done), text_of(
             done
         )
+
+
+def test_verify_reads_nothing_but_the_files_of_the_run(run, ftcli, tmp_path):
+    """Names in hashes.json, links beside the files of a checkpoint, and events that stand for billions."""
+    (run / "pieces.json").unlink(missing_ok=True)
+    (run / "pieces.json").symlink_to("/dev/zero")
+    for folder in run.glob("checkpoints/step-*"):
+        (folder / "more").symlink_to("/dev/zero")
+        os.mkfifo(folder / "pipe")
+    (run / "metrics.jsonl").write_text('{"event": "lost", "events": 1000000000000}\n' * 3)
+    hashes = json.loads((run / "hashes.json").read_text()) if (run / "hashes.json").exists() else {}
+    for name in ("../../secret", "/etc/passwd", "a\0b", "x" * 5000, ".."):
+        (run / "hashes.json").write_text(json.dumps({**hashes, name: ["00"]}))
+        done = ftcli("verify", str(run))
+        assert done.code == 3 and "Traceback" not in text_of(done), text_of(done)
+
+
+def test_logs_without_end_and_levels_without_end(run, ftcli, tmp_path):
+    """A sparse file of a terabyte, and values so deep that no copy of them can be made."""
+    deep = "[" * 480 + "]" * 480
+    (run / "metrics.jsonl").write_text(f'{{"event": "eval", "step": 1, "best": true, "x": {deep}}}\n')
+    done = ftcli("runs", "--runs-dir", str(run))
+    assert done.code == 0, text_of(done)
+    os.truncate(run / "metrics.jsonl", 10**12)
+    done = ftcli("runs", "--runs-dir", str(run))
+    assert done.code == 0, text_of(done)
+    (run / "result.json").write_text(f'{{"metrics": {{}}, "test": {deep}}}')
+    done = ftcli("runs", "--runs-dir", str(run))
+    assert done.code == 0 and "nested too deep" in text_of(done)
+    for folder in run.glob("checkpoints/step-*"):
+        (folder / "manifest.json").write_bytes(b"")
+        os.truncate(folder / "manifest.json", 10**11)
+        with pytest.raises(CheckpointError, match="is missing or damaged"):
+            verify(folder)

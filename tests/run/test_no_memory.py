@@ -114,3 +114,12 @@ def test_a_limit_of_the_address_space_ends_in_a_message(ftcli, tiny, tmp_path, m
     said = log.read_text(errors="replace")
     assert code in (0, 1) and "Traceback" not in said, (code, said)
     assert ftcli("resume", "run", "trainer.epochs=4").code == 0
+
+
+def test_levels_without_end_are_no_traceback(ftcli, monkeypatch):
+    monkeypatch.setattr(
+        "ftcli.run.run_dir.RunDir.find",
+        lambda _: (_ for _ in ()).throw(RecursionError("maximum recursion depth")),
+    )
+    done = ftcli("resume", "run")
+    assert done.code == 2 and "nested too deep" in done.err and done.err.count("╭") == 1, done.err

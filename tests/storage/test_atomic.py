@@ -255,3 +255,21 @@ def test_a_link_that_cannot_be_renamed_leaves_no_temporary_one(tmp_path, monkeyp
     with pytest.raises(RunDirError):
         replace_link(tmp_path / "last", "step-000002")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOSPC, 1),
+        (errno.EDQUOT, 1),
+        (errno.EFBIG, 1),
+        (errno.EROFS, 1),
+        (errno.EIO, 1),
+        (errno.EACCES, 2),
+        (errno.ENOTDIR, 2),
+    ],
+)
+def test_a_disk_that_fails_is_not_the_users_mistake(tmp_path, number, code):
+    with pytest.raises(RunDirError) as caught, explained(tmp_path / "x"):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.exit_code == code
