@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
 
-from ftcli.console.console import one_line
 from ftcli.errors import PlanError, Problem
 from ftcli.plan.anatomy import Anatomy, Unit
 
@@ -106,7 +105,7 @@ def write_schedule(
     """
     found = default_schedule(anatomy, lr, by=by, phases=phases, lr_decay=lr_decay)
     lines = [
-        f"# Unfreezing schedule for {one_line(anatomy.model_type or 'this model')}: {len(found)} phases, "
+        f"# Unfreezing schedule for {_comment(anatomy.model_type or 'this model')}: {len(found)} phases, "
         f"{anatomy.num_parameters:,} parameters.",
         "# A phase adds its params to those of the phases before it and ends after the epoch",
         "# max_transition_epoch of the run; the last one by early stopping, or with the run.",
@@ -115,19 +114,24 @@ def write_schedule(
     if phases is not None:
         lines.append("# A phase of several blocks has the lr of its uppermost one.")
     for names in anatomy.tied:
-        lines.append(f"# Tied, listed once: {one_line(' = '.join(names))}")
+        lines.append(f"# Tied, listed once: {_comment(' = '.join(names))}")
     for index, phase in enumerate(found):
         units = (
             " and ".join(phase.units)
             if len(phase.units) < 5
             else f"{phase.units[0]} down to {phase.units[-1]}"
         )
-        lines += ["", f"# {one_line(units)}: {phase.num_parameters:,} parameters", f"{index}:"]
+        lines += ["", f"# {_comment(units)}: {phase.num_parameters:,} parameters", f"{index}:"]
         lines += ["  params:", *(f"    - {_scalar(name)}" for name in phase.params)]
         if phase.max_transition_epoch is not None:
             lines.append(f"  max_transition_epoch: {phase.max_transition_epoch}")
         lines.append(f"  lr: {_number(phase.lr)}")
     return "\n".join(lines) + "\n"
+
+
+def _comment(text: str) -> str:
+    """Returns text that ends no comment: names come from a config.json, and YAML knows five line breaks."""
+    return text.encode("unicode_escape").decode("ascii")
 
 
 def _by_block(anatomy: Anatomy) -> list[_Part]:
