@@ -125,7 +125,7 @@ def test_images_to_predict_stand_beside_their_file(ftcli, words, tmp_path):
     place.write_text("id,image\n7,validation/red/000.png\n8,nowhere.png\n")
     done = ftcli("predict", "run", "--input", str(place), "--output", "more.csv")
     said = " ".join(done.err.replace("│", " ").split())  # a long path breaks the line anywhere
-    assert done.code == 2 and "some.csv:3" in said and "there is no image" in said
+    assert done.code == 2 and "some.csv:3" in said and "nowhere.png is not there" in said
     assert not (tmp_path / "work/more.csv").exists()
     place.write_text("id,file\n7,validation/red/000.png\n")
     done = ftcli("predict", "run", "--input", str(place), "--output", "more.csv")
