@@ -70,6 +70,8 @@ def load_backend(
     message = f"the tokenizer files in {folder} cannot be read: {'; '.join(reasons)}"
     missing = [name for name in _OPTIONAL if not _installed(name)]
     wanted = [name for name in missing if any(_OPTIONAL[name] in reason.lower() for reason in reasons)]
+    if "sentencepiece" in missing and _sentencepiece_files(folder):
+        wanted = ["sentencepiece"]  # without it transformers takes such a file for one of tiktoken
     hint = f"pip install {' '.join(wanted)}" if wanted else "save it as tokenizer.json with save_pretrained"
     raise SourceError(Problem(key, message, hint))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -132,6 +133,18 @@ def test_saving_and_reading_again_gives_the_same(
     text = "the quick good story, again"
     assert second(text)["input_ids"] == first(text)["input_ids"]
     assert type(second) is type(first)
+
+
+def test_a_package_that_is_missing_is_named_with_the_line_that_installs_it(
+    tmp_path: Path, models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_unigram(tmp_path)
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)  # importing it fails, as where it is not installed
+    with pytest.raises(SourceError) as error:
+        read(tmp_path, models, "albert")
+    [problem] = error.value.problems
+    assert "cannot be read" in problem.message
+    assert problem.hint == "pip install sentencepiece"
 
 
 def test_no_tokenizer_files(tmp_path: Path, models: ModuleType) -> None:
