@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
 
 def main() -> None:
     """Runs the command line; whatever a Ctrl-C interrupts, the imports and the exit of the process too, shows no traceback."""
+    # A stream that was closed before the command began (`>&-`) is None, which no library expects.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - for the whole process
     try:
         from ftcli.cli.app import main as run
 
