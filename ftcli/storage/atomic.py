@@ -296,7 +296,14 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
                 name: {"size": stated["size"], "sha256": stated["sha256"]}
                 for name, stated in manifest["files"].items()
             }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except FileNotFoundError as error:
+        raise CheckpointError(Problem(str(path), "is missing or damaged")) from error
+    except OSError as error:
+        hint = "check the disk; a resume takes the newest checkpoint that can be read" if error.errno else ""
+        raise CheckpointError(
+            Problem(str(path), f"cannot be read: {error.strerror or error}", hint)
+        ) from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(Problem(str(path), "is missing or damaged")) from error
     if written != FORMAT:
         raise UnknownFormatError(

@@ -105,12 +105,12 @@ def test_a_disk_without_room_for_a_checkpoint_is_refused_before_training(ftcli, 
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=needed - 1))
     for words in (["train", *tiny, "--run-dir", "other"], ["train", *tiny, "--dry-run"]):
         done = ftcli(*words)
-        assert done.code == 2 and f"{needed:,} bytes are needed and {needed - 1:,} are free" in " ".join(
+        assert done.code == 1 and f"{needed:,} bytes are needed and {needed - 1:,} are free" in " ".join(
             done.err.split()
         )
         assert "validation: accuracy" not in done.out and not Path("other").exists()
     resumed = ftcli("resume", "run", "trainer.epochs=9")
-    assert resumed.code == 2 and "has no room for one checkpoint" in " ".join(resumed.err.split())
+    assert resumed.code == 1 and "has no room for one checkpoint" in " ".join(resumed.err.split())
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=needed))
     assert ftcli("train", *tiny, "--dry-run").code == 0
 

@@ -119,7 +119,7 @@ def test_figures_of_other_rows_and_many_figures_are_shown_so(monkeypatch, capsys
 
     shared = SimpleNamespace(reads=2, num_bytes=0)
     monkeypatch.setattr(several, "evaluate_part", lambda one, *args, **kwargs: {
-        "metrics": {f"f1@class/{n}": 0.5 for n in range(9)}, "rows": one.inputs.splits.validation.rows})  # fmt: skip
+        "metrics": {f"f1@class/{n}": 0.5 for n in range(9)}, "collapsed": "", "data": "rows.csv", "rows": one.inputs.splits.validation.rows})  # fmt: skip
     for digests, differ in (("ab", True), ("aa", False)):
         models = {n: SimpleNamespace(inputs=SimpleNamespace(splits=SimpleNamespace(
             validation=SimpleNamespace(sha256=d, rows=7)))) for n, d in zip(("one", "two"), digests, strict=True)}  # fmt: skip
