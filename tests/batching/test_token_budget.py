@@ -40,7 +40,7 @@ def test_no_batch_exceeds_the_budget_and_every_epoch_has_as_many(rows, budget, s
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(rows)))
     assert max(padded(rows, batch) for batch in batches) <= budget
     for batch in batches:
-        widths = [max(rows[row]) for row in batch.tolist()]
+        widths = [max(1, *rows[row]) for row in batch.tolist()]
         assert widths[0] == max(widths)
 
 
