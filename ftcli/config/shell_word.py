@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from ftcli.errors import typed_words
 
-PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./@-]*")
-"""Values that need no quotes in Hydra's grammar, and none in the shell."""
+PLAIN = re.compile(r"(?!\.[0-9])[A-Za-z_./][A-Za-z0-9_./@-]*")
+"""Values that need no quotes in Hydra's grammar, and none in the shell; `.1` would be a number."""
 WORDS = ("true", "false", "null", "nan", "inf", "yes", "no", "on", "off")
 """Plain values that the grammar or YAML reads as something else than text."""
 

@@ -37,6 +37,7 @@ def test_any_list(values):
     (" label", "'data.columns.label=\" label\"'"),
     ("a,b", "'data.columns.label=\"a,b\"'"),
     ("0", "'data.columns.label=\"0\"'"),
+    (".1", "'data.columns.label=\".1\"'"),
     ("null", "'data.columns.label=\"null\"'"),
 ])  # fmt: skip
 def test_quotes_only_where_they_are_needed(value, word):
