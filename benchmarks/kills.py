@@ -399,8 +399,8 @@ def save(kills: list[Kill], closing: str, expected: dict[str, str], scenario: st
         "",
         f"Tiny BERT, dropout 0.1, accumulation 3, 149 rows in {batches}, {run}, bf16 autocast, a checkpoint",
         "every 3 steps, an evaluation every 7. Compared: sha256 of weights and optimizer state of `last` and `best`, all train",
-        "and eval lines, the final scores. The moment is a time since the loop began, or a named point and the how manieth",
-        "passing of it. Steps redone: last step in metrics.jsonl (a line every 2 steps) less the step it resumed at.",
+        "and eval lines, the final scores. The moment is a time since the loop began, or a named point and how often it had been",
+        "reached. Steps redone: last step in metrics.jsonl (a line every 2 steps) less the step it resumed at.",
         *(KEPT_IN if scenario == "prefix" else []),
         "",
         f"Reference: last model {expected['last/model'][:16]}, optimizer {expected['last/optimizer'][:16]}, "

@@ -44,7 +44,7 @@ class Faults:
     run: Path
     cache: Path
     fails: tuple[str, str, int, int] | None
-    """Operation, kind, the how manieth, errno."""
+    """Operation, kind of file, which of its calls (counted from 1), errno."""
     counts: dict[str, int]
 
     def kind(self, path: Any) -> str | None:

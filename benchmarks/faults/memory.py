@@ -34,7 +34,7 @@ def failures() -> list[Callable[[], BaseException]]:
 
 
 def install(place: str, times: int, fault: Callable[[], None]) -> None:
-    """Calls `fault` at the how manieth passing of a place, in the middle of its work."""
+    """Calls `fault` when a place is reached for the given time, counted from 1, in the middle of its work."""
     from ftcli.checkpoint import store
     from ftcli.trainer.evaluation import Evaluator
     from ftcli.trainer.trainer import Trainer

@@ -1,4 +1,4 @@
-"""Images that a stranger may send: damaged, of other formats under an image's name, larger than they look, or no file."""
+"""Images from an untrusted sender: damaged, of other formats under an image's name, larger than they look, or no file."""
 
 from __future__ import annotations
 
