@@ -48,6 +48,10 @@ class SourceError(FtcliError):
     title = "source"
 
 
+class OutOfReachError(SourceError):
+    """A name of the hub, or a package, whose files are not on this machine."""
+
+
 class DataError(FtcliError):
     """Rows, columns or labels that cannot be trained on."""
 

@@ -45,15 +45,25 @@ class Checkpoint:
             name: `model` or `optimizer`.
 
         Raises:
-            CheckpointError: there is no such file, or it changed since the checkpoint was opened.
+            CheckpointError: there is no such file, it changed since the checkpoint was opened, or holds no tensors.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         file = f"{name}.safetensors"
         if file not in self.files:
             raise CheckpointError(Problem(str(self.path), f"holds no {file}", did_you_mean(file, self.files)))
         verify_file(self.path, file, self.files[file])
-        return load_file(self.path / file)
+        try:
+            return load_file(self.path / file)
+        except (
+            SafetensorError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ) as error:  # a manifest can agree with anything
+            message = f"cannot be read as tensors: {str(error).splitlines()[0]:.200}"
+            raise CheckpointError(Problem(str(self.path / file), message)) from error
 
 
 def open_checkpoint(path: Path, *, hashes: bool = True) -> Checkpoint:

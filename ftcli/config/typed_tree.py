@@ -91,6 +91,10 @@ class TypedTree:
             return wrong
         if key in PATHS and isinstance(value, str):
             value = absolute(value)
+            if wrong_text(value):
+                return (
+                    "expected a current folder whose path is UTF-8 text of usual length: work in another one"
+                )
         member = _enum_member(kind, value.value if isinstance(value, Enum) else value)
         before = OmegaConf.select(self.values, key)
         before = list(before) if OmegaConf.is_list(before) else before  # an update changes the list itself

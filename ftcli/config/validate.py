@@ -161,9 +161,10 @@ def _metrics(config: RunConfig) -> Iterator[Problem]:
             yield Problem("task.metrics", problem, f"it takes {takes}" if takes else f"type {name}")
 
 
-def _paths(config: RunConfig) -> Iterator[Problem]:
+def named_paths(config: RunConfig) -> dict[str, tuple[str | None, str]]:
+    """Returns key -> (path of the user's that a run reads, or None; what is expected there)."""
     random = config.model.weights is Weights.random
-    stated = {
+    return {
         "model.path": (config.model.path, "file or folder" if random else "folder"),
         "data.path": (config.data.path, "folder"),
         "data.files.train": (config.data.files.train, "file"),
@@ -173,7 +174,10 @@ def _paths(config: RunConfig) -> Iterator[Problem]:
         "freezing.file": (getattr(config.freezing, "file", None), "file"),
         "freezing.start_from": (getattr(config.freezing, "start_from", None), "folder"),
     }
-    for key, (value, kind) in stated.items():
+
+
+def _paths(config: RunConfig) -> Iterator[Problem]:
+    for key, (value, kind) in named_paths(config).items():
         if value is None:
             continue
         path = Path(absolute(value))

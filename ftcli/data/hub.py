@@ -13,7 +13,7 @@ from ftcli.config.regular_file import expanded, is_folder
 from ftcli.config.shell_word import shell_word
 from ftcli.data.arrow import content_of
 from ftcli.data.content import Content
-from ftcli.errors import ConfigError, Problem, SourceError
+from ftcli.errors import ConfigError, OutOfReachError, Problem, SourceError
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -48,8 +48,8 @@ def read_hub(name: str, subset: str | None) -> dict[str, Content]:
         raise ConfigError(Problem("data.subset", message, "type data.subset=NAME")) from error
     except (OSError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         if cached:
-            raise SourceError(unasked("data.id", name, "dataset")) from error
-        raise SourceError(_problem(name, reason or str(error))) from error
+            raise OutOfReachError(unasked("data.id", name, "dataset")) from error
+        raise OutOfReachError(_problem(name, reason or str(error))) from error
     return contents_of(loaded, name)
 
 

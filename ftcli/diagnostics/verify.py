@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,11 @@ from ftcli.diagnostics.verify_files import (
     check_checkpoints,
     check_files,
     check_metrics,
+    check_others,
     in_one_line,
     read_events,
 )
+from ftcli.diagnostics.verify_sources import compare_sources, compare_without_rows, why_absent
 from ftcli.errors import FtcliError
 from ftcli.plan.differences import plan_differences
 from ftcli.run.encode import describe_data
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ftcli.console.console import Screen
 
 RECORDS = ("plan.json", "data.json", "environment.json")
+SOURCES, STEPS = "rows, model and plan", "steps taken again"
 
 
 def verify_run(name: str, screen: Screen, *, steps: int | None) -> dict[str, Any]:
@@ -81,9 +83,9 @@ def _checks(run: RunDir, screen: Screen, steps: int | None) -> list[Check]:
     if any(one.outcome is Outcome.differs for one in found) and not run.config_yaml.is_file():
         return found
     intact, said = check_checkpoints(run)
-    found += [*said, *check_metrics(run)]
+    found += [*said, *check_metrics(run), *check_others(run)]
     if _seeds(run):
-        return [*found, Check("steps taken again", Outcome.unchecked, "its members are: see below")]
+        return [*found, Check(STEPS, Outcome.unchecked, "its members are: see below")]
     return [*found, *_again(run, intact, screen, steps)]
 
 
@@ -91,68 +93,33 @@ def _again(run: RunDir, intact: list[Checkpoint], screen: Screen, steps: int | N
     """Builds the run again, compares rows, tokenizer, model and plan, and takes steps again."""
     try:
         composed = restored(run.config_yaml, [])
-        check(composed)
         recorded = {name: read_record(run.path / name) for name in RECORDS}
-        data, decided = recorded["data.json"], recorded["environment.json"]["decisions"]
+    except FtcliError as error:
+        return [Check(SOURCES, Outcome.differs, in_one_line(error))]
+    data, decided = recorded["data.json"], recorded["environment.json"]["decisions"]
+    try:
+        check(composed)
         session = continued_session(composed, data, decided, notes=screen.notes)
-        checks = _sources(data, describe_data(session.inputs, session.tables))
+        checks = compare_sources(data, describe_data(session.inputs, session.tables))
         lines = plan_differences(recorded["plan.json"], session.built.plan.to_json())
     except FtcliError as error:
-        return [Check("rows, model and plan", Outcome.differs, in_one_line(error))]
+        if not (reason := why_absent(composed.config, data, error)):
+            return [Check(SOURCES, Outcome.differs, in_one_line(error))]
+        left = compare_without_rows(composed, data, decided)
+        return [*left, Check(SOURCES, Outcome.unchecked, reason), Check(STEPS, Outcome.unchecked, reason)]
     checks.append(
         Check("plan", Outcome.differs, lines[0]) if lines else Check("plan", Outcome.same, "built again")
     )
     if any(one.outcome is Outcome.differs for one in checks):
-        return [*checks, Check("steps taken again", Outcome.unchecked, "the run cannot be built as it was")]
+        return [*checks, Check(STEPS, Outcome.unchecked, "the run cannot be built as it was")]
     return [*checks, *_replayed(run, session, intact, recorded["environment.json"], steps)]
-
-
-def _sources(then: dict[str, Any], now: dict[str, Any]) -> list[Check]:
-    """Compares the rows, as they are read and as they are encoded, the tokenizer and the model with data.json."""
-    checks = []
-    for name, part in then["parts"].items():
-        other = now["parts"].get(name, {})
-        what = f"{name} rows"
-        if other.get("sha256") != part["sha256"]:
-            checks.append(
-                Check(what, Outcome.differs, f"{part['origin']} holds other rows than the run was trained on")
-            )
-            continue
-        odd = [key for key in part if key != "origin" and json.dumps(part[key]) != json.dumps(other.get(key))]
-        if odd:
-            checks.append(
-                Check(
-                    what,
-                    Outcome.differs,
-                    f"encoded again, {odd[0]} is {other.get(odd[0])}, it was {part[odd[0]]}",
-                )
-            )
-        else:
-            checks.append(
-                Check(what, Outcome.same, f"sha256 of {part['rows']:,} rows; encoded again: as many tokens")
-            )
-    for name in ("tokenizer", "model"):
-        same = then[name]["fingerprint"] == now[name]["fingerprint"]
-        detail = (
-            "hash of its files"
-            if same
-            else f"{now['model']['origin']}: its files changed since the run began"
-        )
-        checks.append(Check(name, Outcome.same if same else Outcome.differs, detail))
-    if then["labels"] != now["labels"]:
-        checks.append(
-            Check(
-                "labels", Outcome.differs, f"data.json has {then['labels'][:5]}, the rows {now['labels'][:5]}"
-            )
-        )
-    return checks
 
 
 def _replayed(
     run: RunDir, session: RunSession, intact: list[Checkpoint], environment: dict[str, Any], steps: int | None
 ) -> list[Check]:
     """Takes steps again and compares them, where this machine computes as the run's did."""
-    what = "steps taken again"
+    what = STEPS
     if reason := _other_machine(environment, session):
         return [Check(what, Outcome.unchecked, f"not comparable bit for bit: {reason}")]
     events = read_events(run)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.config.saved import restored
 from ftcli.errors import FtcliError
-from ftcli.run.run_dir import RunDir
-from ftcli.storage.atomic import file_sha256, verify
+from ftcli.run.lock import LOCK
+from ftcli.run.run_dir import LINKS, RunDir
+from ftcli.storage.atomic import MANIFEST, STAGE, TRASH, file_sha256, verify
 from ftcli.storage.event_lines import LOST, bounded_lines
-from ftcli.storage.plain_file import open_plain, refuse_special
+from ftcli.storage.plain_file import links_and_devices, open_plain, refuse_special
 from ftcli.storage.run_files import FILES, read_record, read_text
 
 if TYPE_CHECKING:
@@ -24,6 +27,21 @@ if TYPE_CHECKING:
 
 MOST_EVENTS = 10**7
 """Of a metrics.jsonl that are looked at."""
+OWN = frozenset(
+    {
+        *FILES,
+        "hashes.json",
+        "metrics.jsonl",
+        "train.log",
+        LOCK,
+        "checkpoints",
+        "predictions",
+        "tensorboard",
+        "profile",
+    }
+)
+"""Names in a run directory."""
+SHOWN = 5
 
 
 class Outcome(StrEnum):
@@ -91,6 +109,35 @@ def check_checkpoints(run: RunDir) -> tuple[list[Checkpoint], list[Check]]:
         except FtcliError as error:
             checks.append(Check(f"checkpoints/{path.name}", Outcome.differs, in_one_line(error)))
     return intact, checks
+
+
+def check_others(run: RunDir) -> list[Check]:
+    """Names what lies in the directory and was not written by the run; nothing that was checked rests on it."""
+    found = sorted(_others(run))
+    if not found:
+        return []
+    shown = ", ".join(found[:SHOWN]) + (f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else "")
+    return [Check("other files", Outcome.unchecked, f"the run did not write {shown}")]
+
+
+def _others(run: RunDir) -> Iterator[str]:
+    """Yields paths in the directory: links and devices, files beside those of a manifest, and names that no run has."""
+    odd = set(links_and_devices(run.path, LINKS))
+    for path in odd:
+        kind = "a link" if path.is_symlink() else "no file"
+        yield f"{path.relative_to(run.path)} ({kind}: resume refuses it)"
+    for folder in run.checkpoints.glob("step-*"):
+        with suppress(FtcliError):  # a damaged one names no files, and has its own line
+            named = {MANIFEST, *verify(folder, hashes=False)["files"]}
+            yield from (
+                str(path.relative_to(run.path))
+                for path in folder.iterdir()
+                if path.name not in named and path not in odd
+            )
+    for path in run.path.iterdir():
+        known = path.name in OWN or path.name.startswith(("seed-", STAGE, TRASH))
+        if not known and path not in odd:
+            yield path.name
 
 
 def check_metrics(run: RunDir) -> list[Check]:

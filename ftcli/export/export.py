@@ -20,6 +20,7 @@ from ftcli.export.stage import staged, vacant
 from ftcli.inference.load import LoadedModel, load_run
 from ftcli.run.model import unscale_head
 from ftcli.run.run_dir import RunDir
+from ftcli.storage.atomic import utf8
 from ftcli.storage.run_files import read_record
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def export(name: str, target: Path, wish: Wish, screen: Screen) -> dict[str, Any
         place = wish.push or f"./{final.name}"
         base = _base_name(finished, wish)
         facts = Facts(run, finished, kind, made, proved, base, _base_id(finished, wish), final, place)
-        (stage / "README.md").write_text(card(facts), encoding="utf-8")
+        (stage / "README.md").write_bytes(utf8(card(facts)))
     result = _result(finished, final, kind, made, proved)
     _show(result, screen)
     if wish.push is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ftcli.errors import Problem, RunDirError
 from ftcli.run.run_dir import expanded
-from ftcli.storage.atomic import STAGE, explained, fsync, share
+from ftcli.storage.atomic import STAGE, explained, fsync, is_alive, share
 from ftcli.storage.new_file import require_writable
 
 
@@ -57,16 +57,7 @@ def staged(target: Path) -> Iterator[Path]:
 def _sweep(leftover: Path) -> None:
     """Removes what a killed export to the same place left."""
     owner = leftover.name.rpartition("-")[2]
-    if not owner.isdigit():
-        return
-    try:
-        os.kill(int(owner), 0)
-        alive = int(owner) != os.getpid()
-    except ProcessLookupError:
-        alive = False
-    except OSError:  # another user's
-        alive = True
-    if not alive:
+    if owner.isdecimal() and (int(owner) == os.getpid() or not is_alive(int(owner))):
         shutil.rmtree(leftover, ignore_errors=True)
 
 

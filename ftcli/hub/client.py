@@ -11,7 +11,7 @@ from pathlib import Path
 from ftcli.config.hub_names import is_only_cached, unasked
 from ftcli.config.regular_file import expanded, is_folder
 from ftcli.config.shell_word import shell_word
-from ftcli.errors import ConfigError, Problem, SourceError
+from ftcli.errors import ConfigError, OutOfReachError, Problem
 
 _TIMEOUT_S = 8.0
 _CONVERTER = "SFconvertbot"
@@ -29,7 +29,7 @@ def download(name: str, revision: str | None, patterns: list[str]) -> Path:
 
     Raises:
         ConfigError: `name` cannot be a hub id.
-        SourceError: not there, not allowed, or out of reach and not in the cache.
+        OutOfReachError: not there, not allowed, or out of reach and not in the cache.
     """
     from huggingface_hub import HfApi, errors, snapshot_download
 
@@ -57,7 +57,7 @@ def download(name: str, revision: str | None, patterns: list[str]) -> Path:
         )
         raise ConfigError(problem) from error
     except failures as error:
-        raise SourceError(_why_not(name, revision, unreachable or error)) from error
+        raise OutOfReachError(_why_not(name, revision, unreachable or error)) from error
     return Path(found)
 
 
@@ -75,7 +75,7 @@ def _cached(name: str, revision: str | None, patterns: list[str]) -> Path:
                 local_files_only=True,
             )
     except (errors.HFValidationError, errors.HTTPError, errors.EntryNotFoundError, OSError) as error:
-        raise SourceError(unasked("model.id", name, "model")) from error
+        raise OutOfReachError(unasked("model.id", name, "model")) from error
     return Path(found)
 
 

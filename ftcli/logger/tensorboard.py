@@ -50,9 +50,10 @@ class TensorboardLog:
         purge = None if resume_step is None else resume_step + 1
         self.messages: list[str] = []
         self._failed = False
-        _quiet_writer_threads()
+        self._threads = _QuietThreads()
         with self._kept():
             self._writer = SummaryWriter(str(tensorboard_dir), purge_step=purge)
+        self._threads.all_started()
 
     def log(self, event: dict[str, Any]) -> None:
         """Writes an event to metrics.jsonl, and its numbers as scalars at its step."""
@@ -84,6 +85,7 @@ class TensorboardLog:
         with self._kept():
             if not self._failed:
                 self._writer.close()
+        self._threads.forget()
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
@@ -91,22 +93,38 @@ class TensorboardLog:
         try:
             with self._explained():
                 yield
-        except RunDirError as error:
+        except (RunDirError, UnicodeEncodeError) as error:
             if not self._failed:
-                problem = error.problems[0]
-                self.messages.append(
-                    f"{problem.key} {problem.message}: TensorBoard gets no more events of this run"
-                )
+                self.messages.append(f"{_reason(error)}: TensorBoard gets no more events of this run")
             self._failed = True
 
 
-def _quiet_writer_threads() -> None:
-    """Keeps the traceback of TensorBoard's own thread off the terminal: its error is raised here too, by the next call."""
-    before = threading.excepthook
+def _reason(error: RunDirError | UnicodeEncodeError) -> str:
+    if isinstance(error, RunDirError):
+        return f"{error.problems[0].key} {error.problems[0].message}"
+    return f"{error.object!a:.300} is a name that is not UTF-8"
 
-    def hook(args: threading.ExceptHookArgs) -> None:
-        if not (isinstance(args.exc_value, OSError) and type(args.thread).__name__ == "_AsyncWriterThread"):
-            before(args)
 
-    if getattr(before, "__name__", "") != "hook":
-        threading.excepthook = hook
+class _QuietThreads:
+    """Keeps tracebacks of the threads that TensorBoard starts here off the terminal: the log's next call raises their error too."""
+
+    def __init__(self) -> None:
+        self._others = set(threading.enumerate())
+        self._own: set[threading.Thread] | None = None
+        self._before = threading.excepthook
+        threading.excepthook = self
+
+    def __call__(self, args: threading.ExceptHookArgs) -> None:
+        # A thread may fail before all are started, on a full disk at once.
+        own = args.thread in self._own if self._own is not None else args.thread not in self._others
+        if not (own and isinstance(args.exc_value, OSError)):
+            self._before(args)
+
+    def all_started(self) -> None:
+        """Takes the threads that are there by now, and were not when this began, as its own."""
+        self._own = set(threading.enumerate()) - self._others
+
+    def forget(self) -> None:
+        """Puts back the hook that was there before, unless somebody has replaced it since."""
+        if threading.excepthook is self:
+            threading.excepthook = self._before

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ftcli.config.registry import lookup
 from ftcli.config.schema import RunConfig, Weights
-from ftcli.errors import ConfigError, Problem
+from ftcli.errors import ConfigError, DataError, Problem
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -88,7 +88,16 @@ def load_inputs(
         decisions += task.notes if learned is None else []
     if learned is not None:
         task.restore(learned)
+    _require_utf8(labels)
     return RunInputs(config, source, hf_config, tokenizer, task, splits, labels, decisions)
+
+
+def _require_utf8(labels: list[str]) -> None:
+    """Raises DataError for a name that no file of text can hold, that of an export included."""
+    for label in labels:
+        if any("\ud800" <= character <= "\udfff" for character in label):
+            message = f"the label {label!a:.80} holds half of a character, or bytes that are not UTF-8"
+            raise DataError(Problem("labels", message, "give this class another name in the data"))
 
 
 def room_for_rows(config: RunConfig, hf_config: PreTrainedConfig) -> tuple[int | None, list[str]]:

@@ -179,6 +179,7 @@ def continued_session(
     *,
     notes: Notes = no_notes,
     clock: Clock = OFF,
+    with_rows: bool = True,
 ) -> RunSession:
     """Returns the objects of a run that began before, as it began.
 
@@ -188,10 +189,12 @@ def continued_session(
         decided: the decisions of its environment.json.
         notes: is given the decisions of each stage.
         clock: times the stages.
+        with_rows: False where tokenizer and model are enough.
     """
     return RunSession(
         composed.config,
         notes=notes,
+        with_rows=with_rows,
         learned=data.get("task", {}),
         recorded=decided,
         only_cached=names_of_a_run(composed),

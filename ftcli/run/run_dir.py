@@ -16,7 +16,7 @@ from typing import Any
 
 from ftcli.errors import Problem, RunDirError, nearest, typed_words
 from ftcli.run.lock import LOCK, hold, is_held
-from ftcli.storage.atomic import STAGE, disk_error, sweep, write_atomic
+from ftcli.storage.atomic import STAGE, disk_error, sweep, utf8, write_atomic
 from ftcli.storage.new_file import require_writable
 from ftcli.storage.plain_file import links_and_devices
 from ftcli.storage.run_files import read_record
@@ -206,7 +206,7 @@ class RunDir:
         self.write_text(name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        self.seal(name, hashlib.sha256(text.encode("utf-8", errors="surrogateescape")).hexdigest())
+        self.seal(name, hashlib.sha256(utf8(text)).hexdigest())
         write_atomic(self.path / name, text)
 
     def seal(self, name: str, sha256: str) -> None:

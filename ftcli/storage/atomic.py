@@ -118,7 +118,7 @@ def sweep(parent: Path, *, alone: bool = False) -> None:
     for leftover in [*parent.glob(f"{STAGE}*"), *parent.glob(f"{TRASH}*")]:
         owner = leftover.name.rpartition("-")[2]
         # Our own process id is a dead process's too: in a container every run may be process 1.
-        alive = owner.isdigit() and int(owner) != os.getpid() and is_alive(int(owner))
+        alive = owner.isdecimal() and int(owner) != os.getpid() and is_alive(int(owner))
         if alone or leftover.name.startswith(TRASH) or not alive:
             if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -152,6 +152,14 @@ def replace_link(link: Path, target: str) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def utf8(text: str) -> bytes:
+    """Returns the bytes of a text: what UTF-8 cannot hold is an escape such as `\\udce9`, by which JSON and YAML mean the same.
+
+    File names whose bytes are not UTF-8 and JSON's halves of characters make such text; its file stays readable.
+    """
+    return text.encode("utf-8", errors="backslashreplace")
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Writes a file so that readers see the old text or the new one, never a part.
 
@@ -159,8 +167,7 @@ def write_atomic(path: Path, text: str) -> None:
         RunDirError: the file cannot be written.
     """
     temporary = _temporary(path)
-    # Words of the shell may hold bytes that are no UTF-8; they are written as they came.
-    content = text.encode("utf-8", errors="surrogateescape")
+    content = utf8(text)
     try:
         with explained(path, len(content)):
             temporary.unlink(missing_ok=True)

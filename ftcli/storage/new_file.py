@@ -18,6 +18,14 @@ def require_writable(path: Path, *, folder: bool = False) -> None:
         raise RunDirError(
             Problem(str(path), f"has a name of more than {MAX_NAME_BYTES} bytes", "choose another place")
         )
+    if folder and not _is_utf8(target):
+        raise RunDirError(
+            Problem(
+                str(path),
+                "has a path that is not UTF-8, and files of weights cannot be read there",
+                "choose another place",
+            )
+        )
     place = next(p for p in (target, *target.parents) if os.path.lexists(p))
     overwritten = place == target and place.is_file() and not folder
     if not (overwritten or place.is_dir()):
@@ -34,3 +42,11 @@ def require_writable(path: Path, *, folder: bool = False) -> None:
         )
     if place == target and place.is_dir() and not folder:
         raise RunDirError(Problem(str(path), "is a folder", "name a file"))
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # Python keeps such bytes of a name as halves of characters
+        return False
+    return True

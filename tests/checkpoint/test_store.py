@@ -157,3 +157,15 @@ def test_a_manifest_that_names_other_places_is_refused(store):
     (store.folder / "secret").write_text("x")
     with pytest.raises(CheckpointError, match="no plain file"):
         verify(folder)
+
+
+def test_a_manifest_that_agrees_with_a_file_without_tensors_is_no_traceback(store):
+    from ftcli.storage.atomic import MANIFEST, _seal
+
+    save(store, 1, best_step=1)
+    folder = store.folder / "step-000001"
+    (folder / MANIFEST).unlink()
+    (folder / "model.safetensors").write_bytes(b"no tensors")
+    _seal(folder, {"step": 1})
+    with pytest.raises(CheckpointError, match="model.safetensors: cannot be read as tensors"):
+        store.find("last").load("model")

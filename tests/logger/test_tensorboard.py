@@ -1,6 +1,8 @@
 """TensorBoard's own reader finds the scalars, and after a resume only those that count."""
 
 import math
+import os
+import threading
 
 import pytest
 
@@ -53,3 +55,43 @@ def test_a_resume_purges_what_came_after_its_step(tmp_path):
     log.close()
     expected = [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0), (5, 5.0), (6, 106.0), (7, 107.0)]
     assert read(tmp_path)["train/loss"] == expected
+
+
+def test_a_folder_whose_name_is_not_utf8_ends_no_run(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    log = open_log(folder)
+    log.log({"event": "train", "step": 1, "loss": 0.5})
+    log.flush()
+    log.close()
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 1
+    (message,) = log.messages
+    assert "caf\\udce9" in message and message.endswith(
+        "is a name that is not UTF-8: TensorBoard gets no more events of this run"
+    )
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_errors_of_other_threads_are_reported_as_before(tmp_path, monkeypatch):
+    """The hook is there while the log is open, silent for TensorBoard's own threads alone, and gone afterwards."""
+    reported = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_value))
+    before = threading.excepthook
+
+    def fail():
+        raise OSError("another thread")
+
+    log = open_log(tmp_path)
+    hook = threading.excepthook
+    assert hook is not before
+    other = threading.Thread(target=fail)
+    other.start()
+    other.join()
+    assert [str(error) for error in reported] == ["another thread"]
+    (own,) = (thread for thread in threading.enumerate() if type(thread).__name__ == "_AsyncWriterThread")
+    hook(threading.ExceptHookArgs((OSError, OSError("full"), None, own)))
+    assert len(reported) == 1
+    hook(threading.ExceptHookArgs((ValueError, ValueError("a defect"), None, own)))
+    assert len(reported) == 2
+    log.close()
+    assert threading.excepthook is before

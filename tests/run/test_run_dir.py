@@ -16,7 +16,9 @@ from ftcli.run.run_dir import (
     LEFTOVERS,
     RunDir,
 )
+from ftcli.storage.atomic import file_sha256
 from ftcli.storage.new_file import require_writable
+from ftcli.storage.run_files import read_record, read_text
 
 # Python 3.12 and later warn of every fork beside torch's threads; the children here start none.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -344,3 +346,27 @@ def test_a_link_that_was_left_while_last_was_replaced_is_swept_and_others_are_re
     with pytest.raises(RunDirError, match="is a link"), run.locked():
         pass
     assert (here / "elsewhere" / ".stage-mine").exists()
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.csv", "\ud800", "a\u2028b\x1b[31m\0", "\ud83d and \ude00"])
+def test_json_with_bytes_that_are_not_utf8_or_halves_of_characters_is_read_back(here, name):
+    """Names of files may hold any bytes, and JSON any half of a character."""
+    run = make(Path("given"))
+    values = {"labels": [name], "parts": {"train": {"origin": name, "sha256": "0", "rows": 1}}, "task": {},
+              "tokenizer": {"fingerprint": "0"}, "model": {"origin": name, "fingerprint": "0"}}  # fmt: skip
+    run.write_json("data.json", values)
+    assert read_record(run.data_json) == values
+    assert file_sha256(run.data_json) in read_record(run.hashes_json)["data.json"]
+    run.write_text("command.txt", f"ftcli train {name}\n")
+    assert read_text(run.command_txt) == f"ftcli train {name}\n".encode(errors="backslashreplace").decode()
+
+
+def test_a_folder_whose_path_is_not_utf8_holds_no_run(here):
+    """Weights could be written there and never be read: safetensors takes no such path."""
+    for path in (Path(os.fsdecode(b"caf\xe9")), Path(os.fsdecode(b"caf\xe9")) / "run"):
+        with pytest.raises(RunDirError, match="has a path that is not UTF-8"):
+            RunDir.probe("own", run_dir=path)
+    (here / os.fsdecode(b"caf\xe9")).mkdir()
+    os.chdir(os.fsencode(here) + b"/caf\xe9")
+    with pytest.raises(RunDirError, match="has a path that is not UTF-8"):
+        RunDir.probe("own", run_dir=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import tiny_models
 
@@ -50,3 +52,17 @@ def test_recorded_decisions_win(tmp_path):
     config = config_of(tmp_path, "bert")
     assert RunSession(config).runtime.attention == "eager"
     assert RunSession(config, recorded={"attention": "sdpa"}).runtime.attention == "sdpa"
+
+
+@pytest.mark.parametrize("label", ["\\ud800", "\\udce9"])
+def test_a_label_that_no_file_can_hold_is_refused(ftcli, tiny, tmp_path, label):
+    for part in ("train", "validation"):
+        lines = [
+            f'{{"text": "the film {part} {n}", "label": "{label if n % 2 else "ok"}"}}' for n in range(6)
+        ]
+        (tmp_path / f"{part}.jsonl").write_text("\n".join(lines) + "\n")
+    words = [word for word in tiny if not word.startswith("data.path")]
+    done = ftcli("check-data", *words, f"data.path={tmp_path}")
+    assert done.code == 3 and "Traceback" not in done.err
+    assert "holds half of a character, or bytes that are not UTF-8" in done.out
+    assert ascii(json.loads(f'"{label}"'))[1:-1] in done.out

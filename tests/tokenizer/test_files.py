@@ -139,7 +139,9 @@ def test_a_package_that_is_missing_is_named_with_the_line_that_installs_it(
     tmp_path: Path, models: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_unigram(tmp_path)
-    monkeypatch.setitem(sys.modules, "sentencepiece", None)  # importing it fails, as where it is not installed
+    monkeypatch.setitem(
+        sys.modules, "sentencepiece", None
+    )  # importing it fails, as where it is not installed
     with pytest.raises(SourceError) as error:
         read(tmp_path, models, "albert")
     [problem] = error.value.problems
