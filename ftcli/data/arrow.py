@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from ftcli.data.content import Content, ReadOptions
+from ftcli.data.bounds import require_room_for_columns, require_room_for_parquet
+from ftcli.data.content import WHOLE_ROWS, Content, ReadOptions
 from ftcli.data.opening import DAMAGE, Source
 from ftcli.errors import DataError, Problem
 
@@ -103,6 +104,9 @@ def content_of(table: pyarrow.Table, origin: str) -> Content:
         DataError: a text that is not UTF-8, or two columns of one name.
     """
     columns: dict[str, Any] = {}
+    require_room_for_columns(
+        [column.type for column in table.columns if is_plain(column.type)], len(table), origin
+    )
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name in columns:
             raise DataError(Problem(origin, f"has two columns named {name!r:.80}", "name each column once"))
@@ -124,7 +128,10 @@ def parquet_pieces(source: Source, options: ReadOptions, rows: int) -> Iterator[
     start = 1
     with damage_said(source.origin), source.open() as stream:
         file = parquet.ParquetFile(stream)
-        if rows >= file.metadata.num_rows:
+        whole = rows >= file.metadata.num_rows
+        if whole or rows >= WHOLE_ROWS:
+            require_room_for_parquet(file, _plain(file.schema_arrow), source.origin)
+        if whole:
             yield _whole(source, file)
             return
         for batch in file.iter_batches(batch_size=rows):
@@ -144,7 +151,7 @@ def _table(batch: pyarrow.RecordBatch) -> pyarrow.Table:
 def _whole(source: Source, file: parquet.ParquetFile) -> Content:
     """Returns a file's content; columns that may be huge are read when they are asked for."""
     schema = file.schema_arrow
-    plain = [name for name in schema.names if is_plain(schema.field(name).type)] if _once(schema) else None
+    plain = _plain(schema) if _once(schema) else None
     content = content_of(file.read(columns=plain), source.origin)
     if plain is None or len(plain) == len(schema.names):
         return content
@@ -154,6 +161,10 @@ def _whole(source: Source, file: parquet.ParquetFile) -> Content:
         for name in schema.names
     }
     return content
+
+
+def _plain(schema: pyarrow.Schema) -> list[str]:
+    return [field.name for field in schema if is_plain(field.type)]
 
 
 def _once(schema: pyarrow.Schema) -> bool:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+WHOLE_ROWS = 1 << 17
+"""Rows of a piece where a file is read whole."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 
+from ftcli.data.bounds import LONGEST_ROW, row_without_end
 from ftcli.data.opening import Source, compressed_as
 from ftcli.errors import ConfigError, DataError, Problem, did_you_mean
 
@@ -53,23 +54,25 @@ def is_utf8_after_all(source: Source, encoding: str) -> bool:
 
 def text_of(source: Source, encoding: str) -> str:
     """Returns the whole text of a file; see `text_lines`."""
-    return "".join(text_lines(source, encoding))
+    return "".join(text_lines(source, encoding, bounded=False))
 
 
-def text_lines(source: Source, encoding: str) -> Iterator[str]:
+def text_lines(source: Source, encoding: str, *, bounded: bool = True) -> Iterator[str]:
     """Yields lines, which end at a line feed alone: U+2028, form feeds and lone carriage returns are part of a text.
 
     Args:
         source: of the bytes.
         encoding: of the text; a byte order mark of UTF-8 is left out.
+        bounded: a line is a row, or a part of one.
 
     Raises:
-        DataError: bytes that are not of the encoding, or a NUL byte; named with their line.
+        DataError: bytes that are not of the encoding, a NUL byte, or a line without end; named with their line.
     """
     codec = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
     decoder = codecs.getincrementaldecoder(codec)()
     number = 1
     rest: list[str] = []
+    length = 0
     for chunk, last in _with_last(source.chunks()):
         try:
             text = decoder.decode(chunk, last)
@@ -81,11 +84,15 @@ def text_lines(source: Source, encoding: str) -> Iterator[str]:
             raise DataError(Problem(f"{source.origin}:{place}", "holds a NUL byte: not a text file", hint))
         head, sign, tail = text.partition("\n")
         rest.append(head + sign)
+        length += len(head)
+        if bounded and length > LONGEST_ROW:
+            raise row_without_end(source.origin, number)
         if not sign:
             continue
         yield "".join(rest)
         lines = tail.split("\n")
         rest = [lines.pop()]
+        length = len(rest[0])
         for line in lines:
             yield line + "\n"
         number += len(lines) + 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
 from ftcli.config.shell_word import shell_word
+from ftcli.data.bounds import LONGEST_ROW, require_columns, row_without_end
 from ftcli.data.content import Content, ReadOptions
 from ftcli.data.decoding import text_lines
 from ftcli.data.opening import Source
@@ -124,9 +126,10 @@ def _pieces(
 
 def _keys(header: list[str], where: str, *, own: bool) -> tuple[list[str], frozenset[str]]:
     """Returns a key for each column, and which of them have no name in the header."""
-    named = {name for name in header if name}
-    for name in named:
-        if header.count(name) > 1:
+    require_columns(len(header), where)
+    named = Counter(name for name in header if name)
+    for name, count in named.items():
+        if count > 1:
             hint = "name each column once" if own else "name each column once in data.header"
             if own and _like_a_row(header):
                 hint = f"if the file has no header, type {header_word(len(header))} with the names of its columns"
@@ -205,10 +208,12 @@ def _enclosed(lines: Iterator[str], origin: str, dialect: Dialect) -> Records:
     # The module's limit of 128 KiB a field would refuse long documents.
     csv.field_size_limit(sys.maxsize)
     lines = _no_space_before_quotes(lines, origin, dialect)
-    reader = csv.reader(_returns_kept(lines), delimiter=dialect.separator, strict=True)
+    row = _Bounded(origin, dialect.first_line)
+    reader = csv.reader(row.counted(_returns_kept(lines)), delimiter=dialect.separator, strict=True)
     line = dialect.first_line
     try:
         for fields in reader:
+            row.begin(reader.line_num + dialect.first_line)
             yield (
                 line,
                 [field.replace(RETURN, "\r") for field in fields] if RETURN in "".join(fields) else fields,
@@ -217,6 +222,25 @@ def _enclosed(lines: Iterator[str], origin: str, dialect: Dialect) -> Records:
     except csv.Error as error:
         hint = 'a quote in a quoted text is written ""; data.quotes=false: quotes are text'
         raise DataError(Problem(f"{origin}:{line}", f"is not valid csv: {error}", hint)) from error
+
+
+class _Bounded:
+    """Ends a row that a quote holds open over more lines than any row has."""
+
+    def __init__(self, origin: str, line: int) -> None:
+        self.origin, self.line, self.length = origin, line, 0
+
+    def begin(self, line: int) -> None:
+        """A row begins at a line."""
+        self.line, self.length = line, 0
+
+    def counted(self, lines: Iterator[str]) -> Iterator[str]:
+        """Yields the lines."""
+        for line in lines:
+            self.length += len(line)
+            if self.length > LONGEST_ROW:
+                raise row_without_end(self.origin, self.line)
+            yield line
 
 
 def _no_space_before_quotes(lines: Iterator[str], origin: str, dialect: Dialect) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from ftcli.data.bounds import require_columns, require_dense, require_room_for_json
 from ftcli.data.content import Content, ReadOptions, kind_of
 from ftcli.data.decoding import text_lines, text_of
 from ftcli.data.opening import Source
@@ -27,7 +28,7 @@ def json_pieces(source: Source, options: ReadOptions, rows: int) -> Iterator[Con
     for number, row in enumerate(found, 1):
         if not isinstance(row, dict):
             raise DataError(Problem(f"{origin}, row {number}", f"holds {kind_of(row)}", "expected an object"))
-    yield objects(found, None)
+    yield objects(found, None, origin)
 
 
 def squad_pieces(source: Source, options: ReadOptions, rows: int) -> Iterator[Content]:
@@ -39,6 +40,7 @@ def _value(source: Source, options: ReadOptions) -> Any:
     text = text_of(source, options.encoding)
     if not text.strip():
         raise DataError(Problem(source.origin, "the file is empty"))
+    require_room_for_json(text, source.origin)
     try:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
@@ -78,7 +80,7 @@ def jsonl_pieces(source: Source, options: ReadOptions, rows: int) -> Iterator[Co
     filled = ((number, line) for number, line in lines if line.strip())
     while block := list(islice(filled, rows)):
         found = [object_of(line, f"{source.origin}:{number}") for number, line in block]
-        yield objects(found, [number for number, _ in block])
+        yield objects(found, [number for number, _ in block], f"{source.origin}:{block[0][0]}")
 
 
 def jsonl_names(source: Source, options: ReadOptions) -> list[str]:
@@ -87,6 +89,7 @@ def jsonl_names(source: Source, options: ReadOptions) -> list[str]:
     for number, line in enumerate(text_lines(source, options.encoding), 1):
         if line.strip():
             names |= dict.fromkeys(object_of(line, f"{source.origin}:{number}"))
+            require_columns(len(names), f"{source.origin}:{number}")
     return list(names)
 
 
@@ -96,6 +99,7 @@ def object_of(line: str, where: str) -> dict[str, Any]:
     Raises:
         DataError: it is none.
     """
+    require_room_for_json(line, where)
     try:
         row = json.loads(line, object_pairs_hook=_object)
     except _TwiceError as error:
@@ -108,9 +112,16 @@ def object_of(line: str, where: str) -> dict[str, Any]:
     return row
 
 
-def objects(rows: list[dict[str, Any]], numbers: list[int] | None) -> Content:
-    """Turns objects to columns; a key that an object lacks is None there, and said to be absent."""
+def objects(rows: list[dict[str, Any]], numbers: list[int] | None, where: str) -> Content:
+    """Turns objects to columns; a key that an object lacks is None there, and said to be absent.
+
+    Args:
+        rows: the objects.
+        numbers: their lines, or None.
+        where: the first of them stands.
+    """
     names = dict.fromkeys(name for row in rows for name in row)
+    require_dense(rows, len(names), where)
     columns = {name: [row.get(name) for row in rows] for name in names}
     absent: dict[str, frozenset[int]] = {}
     if any(len(row) < len(names) for row in rows):

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from ftcli.config.regular_file import expanded, is_file, is_folder
 from ftcli.config.shell_word import shell_word
+from ftcli.data.bounds import Watch
 from ftcli.errors import DataError, FtcliError, Problem, SourceError, nearest, typed_words
 
 CHUNK_BYTES = 1 << 16
@@ -53,11 +54,13 @@ class Source:
         """Yields its bytes.
 
         Raises:
-            DataError: it cannot be read to its end.
+            DataError: it cannot be read to its end, or not within the bounds of `ftcli.data.bounds`.
         """
         try:
             with self.open() as stream:
+                watch = Watch(self.origin, stream.consumed if isinstance(stream, Unpacking) else None)
                 while chunk := stream.read(CHUNK_BYTES):
+                    watch.add(len(chunk))
                     yield chunk
         except FtcliError:
             raise
@@ -143,22 +146,69 @@ class _Kept(io.RawIOBase):
         return int(self.file.readinto(buffer))
 
 
+class Unpacking(io.RawIOBase):
+    """The bytes of a compressed file.
+
+    Args:
+        packed: the file.
+        stream: what unpacks it.
+    """
+
+    def __init__(self, packed: IO[bytes], stream: Any) -> None:
+        self._packed, self._stream = packed, stream
+
+    def consumed(self) -> int:
+        """Returns how many bytes of the file were read so far."""
+        return self._packed.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seekable(self) -> bool:
+        return bool(self._stream.seekable())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._stream.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+    def close(self) -> None:
+        self._stream.close()
+        self._packed.close()
+        super().close()
+
+
 def _opened(file: Path) -> IO[bytes]:
     """Returns a file's bytes, decompressed as its last suffix says."""
-    if file.suffix == ".gz":
-        return gzip.open(file, "rb")  # type: ignore[return-value]
-    if file.suffix == ".bz2":
-        return bz2.open(file, "rb")
-    if file.suffix == ".xz":
-        return lzma.open(file, "rb")
-    if file.suffix == ".zip":
-        archive = zipfile.ZipFile(file)
-        return archive.open(_only_member(archive, str(file)))
-    if file.suffix == ".zst":
-        import pyarrow
+    packed = file.open("rb")
+    if file.suffix not in COMPRESSIONS:
+        return packed
+    try:
+        return Unpacking(packed, _unpacked(packed, file))  # type: ignore[return-value]
+    except BaseException:
+        packed.close()
+        raise
 
-        return pyarrow.input_stream(str(file), compression="zstd")  # type: ignore[no-any-return]
-    return file.open("rb")
+
+def _unpacked(packed: IO[bytes], file: Path) -> Any:
+    if file.suffix == ".gz":
+        return gzip.GzipFile(fileobj=packed)
+    if file.suffix == ".bz2":
+        return bz2.BZ2File(packed)
+    if file.suffix == ".xz":
+        return lzma.LZMAFile(packed)
+    if file.suffix == ".zip":
+        archive = zipfile.ZipFile(packed)
+        return archive.open(_only_member(archive, str(file)))
+    import pyarrow
+
+    return pyarrow.CompressedInputStream(pyarrow.PythonFile(packed, mode="r"), "zstd")
 
 
 def _only_member(archive: zipfile.ZipFile, origin: str) -> str:

@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Iterator
 
+from ftcli.data.bounds import LONGEST_ROW
 from ftcli.data.content import ReadOptions
 from ftcli.data.decoding import text_lines
 from ftcli.data.opening import Source
@@ -46,7 +47,11 @@ def encloses(source: Source, options: ReadOptions, separator: str) -> bool:
 
 
 def _noted(lines: Iterator[str], raw: list[str]) -> Iterator[str]:
+    length = 0
     for line in lines:
+        length = length + len(line) if raw else len(line)
+        if length > LONGEST_ROW:
+            raise csv.Error("a quote encloses more than any row holds")
         raw.append(line)
         yield line
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ftcli.data.arrow import parquet_pieces
 from ftcli.data.conll import conll_pieces, conllu_pieces
-from ftcli.data.content import Content, ReadOptions, joined
+from ftcli.data.content import WHOLE_ROWS, Content, ReadOptions, joined
 from ftcli.data.decoding import check_encoding, is_utf8_after_all, text_lines
 from ftcli.data.delimited import csv_pieces, tsv_pieces
 from ftcli.data.json_rows import json_pieces, jsonl_names, jsonl_pieces, squad_pieces
@@ -23,8 +23,6 @@ from ftcli.data.opening import Source, expanded, not_rows, source_of, split_name
 from ftcli.errors import DataError, Problem, SourceError
 
 PIECE_ROWS = 4096
-WHOLE_ROWS = 1 << 17
-"""Rows of a piece where a file is read whole."""
 DEFAULTS = ReadOptions()
 Reader = Callable[[Source, ReadOptions, int], Iterator[Content]]
 

@@ -12,10 +12,17 @@ def available_memory() -> int:
     for line in _lines(Path("/proc/meminfo")):
         if line.startswith("MemAvailable:"):
             free = int(line.split()[1]) * 1024
-    limit, used = (_lines(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
-    if limit and used and limit[0].isdigit():
-        free = min(free, int(limit[0]) - int(used[0]))
+    group = Path("/sys/fs/cgroup")
+    limit, used = (_lines(group / name) for name in ("memory.max", "memory.current"))
+    if limit and used and limit[0].isdecimal():
+        free = min(free, int(limit[0]) - int(used[0]) + _cached_files(group / "memory.stat"))
     return max(free, 0)
+
+
+def _cached_files(file: Path) -> int:
+    """Returns the bytes of files that a control group counts as used and that the kernel drops where memory is needed."""
+    words = [line.split() for line in _lines(file)]
+    return sum(int(pair[1]) for pair in words if pair[:1] in (["inactive_file"], ["active_file"]))
 
 
 def _lines(file: Path) -> list[str]:
