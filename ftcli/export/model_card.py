@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ftcli.config.command_line import mask_secret
 from ftcli.config.schema import RunConfig, TrainerConfig
 from ftcli.console.console import CONTROL
 from ftcli.export.facts import Facts
 from ftcli.export.usage_snippet import usage
 from ftcli.plan.from_config import scaled_lr
-from ftcli.runtime.environment import mask_secret
 from ftcli.storage.run_files import read_record, read_text
 
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~$&^])")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.config.check import check
+from ftcli.config.command_line import command_line
 from ftcli.config.compose import Composed
 from ftcli.config.registry import lookup
 from ftcli.config.saved import render_config
@@ -24,7 +25,7 @@ from ftcli.run.session import RunSession
 from ftcli.run.steps import out_of_reach
 from ftcli.run.tables import show_plan
 from ftcli.runtime import garbage_collection
-from ftcli.runtime.environment import command_line, environment
+from ftcli.runtime.environment import environment
 from ftcli.runtime.profile_report import FOLDER, report, require_trace
 from ftcli.runtime.timers import OFF, Clock, RunningClock, Section
 from ftcli.storage.atomic import require_room

@@ -1,19 +1,15 @@
-"""What a run records of where and how it was started: versions, hardware, the overrides, no secrets."""
+"""What a run records of where and how it was started: versions, hardware and decisions, no secrets."""
 
 from __future__ import annotations
 
 import os
 import platform
-import re
-import shlex
 import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-SECRETS = ("token", "password", "passwd", "secret", "apikey", "credentials")
-NO_SECRETS = ("trainer.token_budget",)
 PACKAGES = (
     "torch",
     "transformers",
@@ -25,39 +21,6 @@ PACKAGES = (
     "numpy",
     "safetensors",
 )
-
-
-def command_line(command: str, words: list[str]) -> str:
-    """Returns the command to type again, secrets masked.
-
-    Args:
-        command: such as `train`.
-        words: its arguments.
-    """
-    return shlex.join(["ftcli", command, *(mask_secret(word) for word in words)])
-
-
-def mask_secret(word: str) -> str:
-    """Hides the value of a key that names a secret, and secrets inside addresses.
-
-    A key names a secret by its parts: `hub.hf_token` does, `tokenizer.max_length` does not, nor `trainer.token_budget`.
-    """
-    key, sign, _ = word.partition("=")
-    parts = re.split(r"[^a-z0-9]+", key.lower())
-    if (
-        sign
-        and key not in NO_SECRETS
-        and (
-            any(part.endswith(SECRETS) for part in parts)
-            or re.search(r"(api|access|private)_?key", key.lower())
-        )
-    ):
-        return f"{key}=***"
-    word = re.sub(r"(\w+://)[^/\s]+@", r"\1***@", word)
-    word = re.sub(
-        r"(?i)([?&][^=&\s]*(?:token|secret|password|signature|key)[^=&\s]*=)[^&\s]+", r"\1***", word
-    )
-    return re.sub(r"\bhf_[A-Za-z0-9]{16,}", "hf_***", word)
 
 
 def environment(decisions: dict[str, Any]) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftcli.config.check import check
+from ftcli.config.command_line import command_line
 from ftcli.config.compose import Composed
 from ftcli.config.saved import render_config
 from ftcli.run.resume import require_same_run, resume_as
 from ftcli.run.run_dir import RunDir
 from ftcli.run.tables import next_words
 from ftcli.run.train import start
-from ftcli.runtime.environment import command_line
 from ftcli.storage.run_files import read_text, unreadable
 from ftcli.sweep.ensemble import member_dir, score_ensemble
 
