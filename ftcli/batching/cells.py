@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import warnings
+from collections import Counter
 from typing import Any
 
 LONGEST = 1_000_000
@@ -15,6 +16,31 @@ _SPACED = re.compile(rf"({_SCALAR}|\])(?:(\s+)(?={_SCALAR}|\[))?", re.DOTALL)
 """An item, and the white space to the next one where nothing else separates them; a quoted text is consumed whole."""
 
 
+TWICE = "leave one of them: files with both are read in two ways by different programs"
+"""What to do where an object names a key twice."""
+
+
+class TwiceError(ValueError):
+    """An object names a key twice: of its two values, none is known to be the right one."""
+
+
+def unique_object(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """Returns an object whose keys are all different.
+
+    Args:
+        pairs: (key, value), as they stand in the text.
+
+    Raises:
+        TwiceError: a key is named twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key, count = Counter(key for key, _ in pairs).most_common(1)[0]
+        values = " and ".join(f"{value!r:.60}" for name, value in pairs if name == key)
+        raise TwiceError(f"an object names the key {key!r} {count} times, with {values:.200}")
+    return found
+
+
 def structure_in(text: str) -> list[Any] | dict[str, Any] | None:
     """Returns the list or object that a text is; None where it is neither.
 
@@ -22,6 +48,9 @@ def structure_in(text: str) -> list[Any] | dict[str, Any] | None:
 
     Args:
         text: of a cell.
+
+    Raises:
+        TwiceError: an object in it names a key twice.
     """
     text = text.strip()
     if (
@@ -31,7 +60,9 @@ def structure_in(text: str) -> list[Any] | dict[str, Any] | None:
     ):
         return None
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=unique_object)
+    except TwiceError:
+        raise
     except (ValueError, RecursionError):
         found = _literal(text)
     if isinstance(found, set):
@@ -48,9 +79,31 @@ def _literal(text: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of backslashes and missing commas: this is a text, not our code
-            return ast.literal_eval(separated)
+            tree = ast.parse(separated, mode="eval")
+            _require_unique(tree)
+            return ast.literal_eval(tree)
+    except TwiceError:
+        raise
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
+
+
+def _require_unique(tree: ast.AST) -> None:
+    """Raises TwiceError where an object in a constant names a key twice."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            keys = [None if key is None else ast.literal_eval(key) for key in node.keys]
+            if len(set(keys)) < len(keys):
+                unique_object(list(zip(keys, map(ast.unparse, node.values), strict=True)))
+
+
+def _list_in(text: str) -> list[Any] | None:
+    """Returns the list that a text is; one with objects that name a key twice is no list of names."""
+    try:
+        found = structure_in(text)
+    except TwiceError:
+        return None
+    return found if isinstance(found, list) else None
 
 
 def quoted_list(value: Any) -> Any:
@@ -61,8 +114,8 @@ def quoted_list(value: Any) -> Any:
     """
     if not isinstance(value, str) or not value.lstrip().startswith(("[", "(")):
         return value
-    found = structure_in(value)
-    quoted = isinstance(found, list) and found and all(isinstance(one, str) for one in found)
+    found = _list_in(value)
+    quoted = found and all(isinstance(one, str) for one in found)
     return found if quoted else value
 
 
@@ -73,8 +126,8 @@ def label_list(value: str, separator: str) -> list[Any] | None:
         value: of a cell.
         separator: between the names where they have no quotes, as in `[a, b]`.
     """
-    found = structure_in(value)
-    if isinstance(found, list):
+    found = _list_in(value)
+    if found is not None:
         return found
     inner = value.strip()
     if not (inner.startswith("[") and inner.endswith("]")) or re.search(r"[\[\](){}'\"]", inner[1:-1]):

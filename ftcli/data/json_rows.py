@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from ftcli.batching.cells import TWICE, TwiceError, unique_object
 from ftcli.data.bounds import require_columns, require_dense, require_room_for_json
 from ftcli.data.content import Content, ReadOptions, kind_of
 from ftcli.data.decoding import text_lines, text_of
@@ -42,36 +42,15 @@ def _value(source: Source, options: ReadOptions) -> Any:
         raise DataError(Problem(source.origin, "the file is empty"))
     require_room_for_json(text, source.origin)
     try:
-        return json.loads(text, object_pairs_hook=_object)
+        return json.loads(text, object_pairs_hook=unique_object)
     except json.JSONDecodeError as error:
         hint = "rows one a line are jsonl: type data.format=jsonl" if error.msg == "Extra data" else ""
         message = f"is not valid JSON: {error.msg}"
         raise DataError(Problem(f"{source.origin}:{error.lineno}", message, hint)) from error
-    except _TwiceError as error:
+    except TwiceError as error:
         raise DataError(Problem(source.origin, str(error), TWICE)) from error
     except (ValueError, RecursionError) as error:
         raise DataError(Problem(source.origin, f"is not valid JSON: {error}")) from error
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Returns an object whose keys are all different: of two values under one key, none is known to be the right one.
-
-    Raises:
-        _TwiceError: a key is named twice.
-    """
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        key, count = Counter(key for key, _ in pairs).most_common(1)[0]
-        values = " and ".join(f"{value!r:.60}" for name, value in pairs if name == key)
-        raise _TwiceError(f"an object names the key {key!r} {count} times, with {values:.200}")
-    return found
-
-
-class _TwiceError(ValueError):
-    """An object names a key twice."""
-
-
-TWICE = "leave one of them: files with both are read in two ways by different programs"
 
 
 def jsonl_pieces(source: Source, options: ReadOptions, rows: int) -> Iterator[Content]:
@@ -101,8 +80,8 @@ def object_of(line: str, where: str) -> dict[str, Any]:
     """
     require_room_for_json(line, where)
     try:
-        row = json.loads(line, object_pairs_hook=_object)
-    except _TwiceError as error:
+        row = json.loads(line, object_pairs_hook=unique_object)
+    except TwiceError as error:
         raise DataError(Problem(where, str(error), TWICE)) from error
     except (ValueError, RecursionError) as error:
         message = f"is not valid JSON: {getattr(error, 'msg', error)}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftcli.batching.cells import structure_in
+from ftcli.batching.cells import TWICE, TwiceError, structure_in
 from ftcli.batching.rows import Rows
+from ftcli.errors import DataError, Problem
 
 
 def add_nested(rows: Rows, paths: list[str]) -> Rows:
@@ -23,9 +24,23 @@ def add_nested(rows: Rows, paths: list[str]) -> Rows:
         if path in rows.columns or column not in rows.columns or (not rest and head == column):
             continue
         steps = [head.removeprefix(column), *rest]
-        rows.columns[path] = [_follow(value, steps) for value in rows.columns[column]]
+        rows.columns[path] = [
+            _value(value, steps, rows, row) for row, value in enumerate(rows.columns[column])
+        ]
         rows.derived |= {path}
     return rows
+
+
+def _value(value: Any, steps: list[str], rows: Rows, row: int) -> Any:
+    """Returns what stands at the end of the steps in one row.
+
+    Raises:
+        DataError: a cell of text holds an object that names a key twice.
+    """
+    try:
+        return _follow(value, steps)
+    except TwiceError as error:
+        raise DataError(Problem(rows.where(row), str(error), TWICE)) from error
 
 
 def _follow(value: Any, steps: list[str]) -> Any:

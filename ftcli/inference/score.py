@@ -15,6 +15,7 @@ from ftcli.inference.error_analysis import (
 )
 from ftcli.inference.output_file import drawing
 from ftcli.report.plots import draw_confusion
+from ftcli.task.label_ids import assumed_base
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,6 +55,8 @@ def evaluate_part(
         _draw(loaded, counts, picture)
     worst = worst_errors(task, table, rows, scores.records, num_errors)
     _show_figures(screen, f"{part} of {loaded.origin}", scores.figures, rows)
+    if task.label_counts(table) is not None and task.config.labels_from is None:
+        screen.notes(filter(None, [assumed_base(rows, task.columns.label, inputs.labels)]))
     if scores.collapsed:
         screen.note(scores.collapsed)
     show_confusion(screen, counts, inputs.labels)

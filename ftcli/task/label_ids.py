@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ftcli.batching.cells import label_list
 from ftcli.batching.rows import Rows
 from ftcli.config.same_names import places_of
 from ftcli.config.shell_word import shell_word
@@ -122,6 +123,29 @@ def are_ids(found: Iterable[str | None], names: list[str], train: Rows, learned:
     if train.class_names:
         return False
     return (learned and names[0] in ("0", "1")) or not set(found) <= set(names)
+
+
+def assumed_base(rows: Rows, column: str, names: list[str]) -> str:
+    """Returns a line where the labels of rows to score are ids of which none is 0, so that they may count from 1; else ''.
+
+    Args:
+        rows: of a part that was not trained on.
+        column: of the labels.
+        names: of the labels, by id.
+    """
+    if rows.class_names or not names or any(WHOLE_NUMBER.fullmatch(name) for name in names):
+        return ""
+    found: set[str] = set()
+    for value in rows.columns.get(column, []):
+        listed = label_list(value, ",") if isinstance(value, str) and value[:1] in ("[", "(") else value
+        found.update(str(one) for one in (listed if isinstance(listed, list) else [value]) if one is not None)
+    ids = {whole[1] if (whole := WHOLE_FLOAT.fullmatch(name)) else name for name in found} - {""}
+    if not ids or "0" in ids or not all(WHOLE_NUMBER.fullmatch(one) for one in ids):
+        return ""
+    return (
+        f"the labels of {rows.origin} are read as ids from 0, and none is 0 ({names[0]}): type task.labels_from=1 where the file "
+        "counts from 1, task.labels_from=0 where it does not"
+    )
 
 
 def best_reading(

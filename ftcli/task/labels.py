@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ftcli.batching.cells import structure_in
+from ftcli.batching.cells import TWICE, TwiceError, structure_in
 from ftcli.batching.rows import Rows
 from ftcli.errors import ConfigError, DataError, Problem
 
@@ -38,8 +38,13 @@ def names_in(rows: Rows, column: str) -> list[str | None]:
 
 def _text_name(value: str, rows: Rows, row: int, column: str) -> str | None:
     """Returns a text as the name it is; None for one without a visible character."""
-    if value[:1] in ("[", "{", "(") and (found := structure_in(value)) is not None:
-        raise _no_class(found, rows, row, column)
+    if value[:1] in ("[", "{", "("):
+        try:
+            found = structure_in(value)
+        except TwiceError as error:
+            raise DataError(Problem(rows.where(row), f"the label: {error}", TWICE)) from error
+        if found is not None:
+            raise _no_class(found, rows, row, column)
     return value if value and not value.isspace() else None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ftcli.batching.cells import structure_in
+from ftcli.batching.cells import TWICE, TwiceError, structure_in
 from ftcli.batching.rows import Rows
 from ftcli.errors import DataError, Problem
 
@@ -38,7 +38,10 @@ def read_answers(rows: Rows, column: str, context_column: str) -> list[list[Span
 def _pairs(value: Any, rows: Rows, row: int) -> list[tuple[Any, Any]]:
     """Returns (text, answer_start) of each answer."""
     if isinstance(value, str):  # csv and tsv have no objects: their text in their place
-        found = structure_in(value)
+        try:
+            found = structure_in(value)
+        except TwiceError as error:
+            raise DataError(Problem(rows.where(row), f"the answers: {error}", TWICE)) from error
         if found is None:
             raise _formless(value, rows, row)
         value = found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftcli.batching.cells import label_list, quoted_list, structure_in
+from ftcli.batching.cells import TwiceError, label_list, quoted_list, structure_in
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,19 @@ def test_words_need_quotes_and_labels_do_not():
     assert [quoted_list(value) for value in ("[ 12 ]", "[1, 2]", "[laughs]", ["a"], 3)] == ["[ 12 ]", "[1, 2]", "[laughs]", ["a"], 3]  # fmt: skip
     assert label_list("[O, B-geo]", ",") == label_list("[O B-geo]", ",") == ["O", "B-geo"]
     assert label_list("[toxic]", ",") == ["toxic"] and label_list("['a', b]", ",") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '[{"x": {"a": 1, "a": 2}}]',
+        "{'a': 1, 'a': 2}",
+        "[{'x': {'a': 1, 'b': 0, 'a': 2}}]",
+    ],
+)
+def test_an_object_that_names_a_key_twice_is_refused(text):
+    with pytest.raises(TwiceError, match="an object names the key 'a' 2 times, with '?1'? and '?2'?"):
+        structure_in(text)
+    assert quoted_list(text) == text  # no list of names
+    assert structure_in("{'a': {'b': 1}, 'c': {'b': 1}}") == {"a": {"b": 1}, "c": {"b": 1}}

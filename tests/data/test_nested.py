@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 
+import numpy as np
 import pytest
 
 from ftcli.batching.rows import Rows
@@ -33,6 +34,13 @@ def test_paths(path, expected):
 def test_paths_into_objects_written_as_text(text):
     rows = add_nested(Rows("train", {"q": [text, "no object"]}, "f", "00"), ["q.stem", "q.choices[].text"])
     assert rows.columns["q.stem"] == ["why", None] and rows.columns["q.choices[].text"] == [["a", "b"], None]
+
+
+@pytest.mark.parametrize("text", ['{"stem": "why", "stem": "how"}', "{'stem': 'why', 'stem': 'how'}"])
+def test_a_cell_that_names_a_key_twice_is_refused_with_its_line(text):
+    rows = Rows("train", {"q": ["{}", text]}, "f.csv", "00", np.array([2, 5]))
+    with pytest.raises(DataError, match=r"f\.csv:5: an object names the key 'stem' 2 times"):
+        add_nested(rows, ["q.stem"])
 
 
 def test_a_column_of_that_very_name_wins_and_an_unknown_one_adds_nothing():

@@ -111,3 +111,19 @@ def test_a_head_in_another_order_is_scored_by_its_names(ftcli, folder, tmp_path)
     done = ftcli(*words, "data.label_names=[positive,negative]")
     assert json.loads(done.out)["metrics"] == pytest.approx(plain)
     assert json.loads(done.out)["labels"] == ["positive", "negative"]
+
+
+def test_ids_of_rows_that_may_count_from_one_are_said(ftcli, folder, tmp_path):
+    """Both of two evaluations: the second takes its tokens from the cache."""
+    words = ["evaluate", str(folder), "data=text"]
+    for labels, said in (((1,), True), ((0, 1), False)):
+        file = tmp_path / f"ids{len(labels)}.csv"
+        lines = [f"the film was good {n},{labels[n % len(labels)]}" for n in range(4)]
+        file.write_text("text,label\n" + "\n".join(lines) + "\n")
+        for _ in range(2):
+            done = ftcli(*words, f"data.files.validation={file}")
+            assert done.code == 0, done.err
+            line = f"the labels of {file} are read as ids from 0, and none is 0 (negative): type task.labels_from=1"
+            assert (line in done.out) == said, done.out
+    done = ftcli(*words, f"data.files.validation={tmp_path / 'ids1.csv'}", "task.labels_from=1")
+    assert done.code == 0 and "read as ids from 0" not in done.out

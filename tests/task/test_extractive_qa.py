@@ -220,6 +220,7 @@ def test_forms_of_answers(answers, words):
     ([{"text": "good"}], "None", "expected"),
     ({"text": ["good"], "answer_start": []}, "the answers are", "expected"),
     ("good", "'good'", "expected"),
+    ('{"text": "good", "text": "bad", "answer_start": 0}', "an object names the key 'text' 2 times", "leave one of them"),
     (7, "7", "expected"),
     (None, "missing", "empty list"),
 ])  # fmt: skip
