@@ -19,7 +19,8 @@ from ftcli.batching.rows import Rows
 from ftcli.batching.token_table import TokenTable
 from ftcli.config.regular_file import expanded
 from ftcli.errors import CheckpointError, ConfigError, DataError, FtcliError, Problem
-from ftcli.storage.atomic import commit, discard, verify
+from ftcli.storage.atomic import commit, discard
+from ftcli.storage.manifest import verify
 
 FORMAT = 5
 """Goes up whenever the meaning of an entry's bytes changes."""

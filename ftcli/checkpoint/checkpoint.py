@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import CheckpointError, Problem, RunDirError, did_you_mean
-from ftcli.storage.atomic import verify, verify_file
+from ftcli.storage.manifest import verify, verify_file
 from ftcli.storage.run_files import read_record
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def open_checkpoint(path: Path, *, hashes: bool = True) -> Checkpoint:
 
     Args:
         path: the folder.
-        hashes: False for one that was committed just now (see `storage.atomic.verify`).
+        hashes: False for one that was committed just now (see `storage.manifest.verify`).
 
     Raises:
         CheckpointError: there is none, or it is damaged.

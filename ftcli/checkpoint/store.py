@@ -15,16 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.checkpoint.checkpoint import NAME, STATE, Checkpoint, open_checkpoint, order_of, step_of
 from ftcli.errors import CheckpointError, Problem, did_you_mean
-from ftcli.storage.atomic import (
-    TRASH,
-    UnknownFormatError,
-    commit,
-    explained,
-    fsync,
-    replace_link,
-    sweep,
-)
+from ftcli.storage.atomic import commit, replace_link
 from ftcli.storage.crash_points import crash_point
+from ftcli.storage.disk import explained, fsync
+from ftcli.storage.manifest import UnknownFormatError
+from ftcli.storage.temporary import TRASH, sweep
 
 if TYPE_CHECKING:
     import torch

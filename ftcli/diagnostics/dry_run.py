@@ -15,7 +15,7 @@ from ftcli.run.run_dir import RunDir
 from ftcli.run.session import RunSession
 from ftcli.run.steps import out_of_reach
 from ftcli.runtime.decide import decide_runtime
-from ftcli.storage.atomic import require_room
+from ftcli.storage.disk import require_room
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen

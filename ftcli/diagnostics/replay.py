@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.run.run_dir import RunDir
 from ftcli.run.session import RunSession
-from ftcli.storage.atomic import MANIFEST
 from ftcli.storage.event_lines import LOST, strict
+from ftcli.storage.manifest import MANIFEST
 from ftcli.storage.run_files import read_record
 from ftcli.trainer.signals import Interrupted, StopFlag
 

@@ -16,10 +16,11 @@ from ftcli.config.saved import restored
 from ftcli.errors import FtcliError
 from ftcli.run.lock import LOCK
 from ftcli.run.run_dir import LINKS, RunDir
-from ftcli.storage.atomic import MANIFEST, STAGE, TRASH, file_sha256, verify
 from ftcli.storage.event_lines import LOST, bounded_lines
+from ftcli.storage.manifest import MANIFEST, file_sha256, verify
 from ftcli.storage.plain_file import links_and_devices, open_plain, refuse_special
 from ftcli.storage.run_files import FILES, read_record, read_text
+from ftcli.storage.temporary import STAGE, TRASH
 
 if TYPE_CHECKING:
     from ftcli.checkpoint.checkpoint import Checkpoint

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +10,10 @@ from pathlib import Path
 
 from ftcli.errors import Problem, RunDirError
 from ftcli.run.run_dir import expanded
-from ftcli.storage.atomic import STAGE, explained, fsync, is_alive, share
+from ftcli.storage.atomic import share
+from ftcli.storage.disk import explained, fsync
 from ftcli.storage.new_file import require_writable
+from ftcli.storage.temporary import STAGE, has_owner, stage_of
 
 
 def vacant(folder: Path) -> Path:
@@ -37,11 +38,12 @@ def staged(target: Path) -> Iterator[Path]:
     Raises:
         RunDirError: the disk is full or cannot be written; nothing is left behind.
     """
-    stage = target.parent / f"{STAGE}{target.name}-{os.getpid()}"
+    stage = stage_of(target)
     try:
         with _reworded(target):
             for leftover in target.parent.glob(f"{STAGE}{glob.escape(target.name)}-*"):
-                _sweep(leftover)
+                if leftover.name.rpartition("-")[2].isdecimal() and not has_owner(leftover):
+                    shutil.rmtree(leftover, ignore_errors=True)
             stage.mkdir(parents=True)
             yield stage
             share(path for path in stage.rglob("*") if path.is_file())
@@ -52,13 +54,6 @@ def staged(target: Path) -> Iterator[Path]:
             fsync(target.parent)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-
-
-def _sweep(leftover: Path) -> None:
-    """Removes what a killed export to the same place left."""
-    owner = leftover.name.rpartition("-")[2]
-    if owner.isdecimal() and (int(owner) == os.getpid() or not is_alive(int(owner))):
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextmanager

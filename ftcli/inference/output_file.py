@@ -14,9 +14,11 @@ from typing import TextIO
 from ftcli.console.console import utf8_stdout
 from ftcli.errors import ConfigError, Problem, typed_words
 from ftcli.run.run_dir import RunDir
-from ftcli.storage.atomic import disk_error, is_alive, write_atomic
+from ftcli.storage.atomic import write_atomic
+from ftcli.storage.disk import disk_error
 from ftcli.storage.new_file import require_writable
 from ftcli.storage.plain_file import open_plain
+from ftcli.storage.temporary import is_alive
 
 TEMPORARY = ".output-"
 LEFTOVER = re.compile(r"\.output-(\d{1,10})-[0-9a-f]{8}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ftcli.config.registry import register
 from ftcli.config.schema import LoggerConfig
-from ftcli.storage.atomic import explained
+from ftcli.storage.disk import explained
 from ftcli.storage.event_lines import cut_after, strict
 from ftcli.storage.plain_file import open_to_append, write_all
 

@@ -43,7 +43,7 @@ class TensorboardLog:
         from torch.utils.tensorboard import SummaryWriter
 
         from ftcli.logger.jsonl import JsonlLog
-        from ftcli.storage.atomic import explained
+        from ftcli.storage.disk import explained
 
         self._explained = partial(explained, tensorboard_dir)
         self._lines = JsonlLog(metrics_path, resume_events)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ftcli.errors import Problem, RunDirError
-from ftcli.storage.atomic import disk_error
+from ftcli.storage.disk import disk_error
 from ftcli.storage.plain_file import open_lock, open_plain
 
 LOCK = ".lock"

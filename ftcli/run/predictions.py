@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ftcli.console.console import json_text
 from ftcli.errors import CheckpointError, Problem
-from ftcli.storage.atomic import explained, write_atomic
+from ftcli.storage.atomic import write_atomic
+from ftcli.storage.disk import explained
 
 if TYPE_CHECKING:
     import numpy as np

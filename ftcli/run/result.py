@@ -10,7 +10,7 @@ from ftcli.errors import CheckpointError, Problem
 from ftcli.run.predictions import save_predictions
 from ftcli.run.run_dir import RunDir
 from ftcli.run.session import RunSession
-from ftcli.storage.atomic import file_sha256
+from ftcli.storage.manifest import file_sha256
 
 if TYPE_CHECKING:
     from ftcli.console.console import Screen

@@ -18,7 +18,7 @@ from ftcli.run.run_dir import RunDir
 from ftcli.run.session import Notes, RunSession, no_notes
 from ftcli.run.train import finish, record_plan, training
 from ftcli.runtime.timers import OFF, Clock
-from ftcli.storage.atomic import explained, require_room
+from ftcli.storage.disk import explained, require_room
 from ftcli.storage.run_files import read_record
 
 if TYPE_CHECKING:

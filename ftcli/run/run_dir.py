@@ -16,10 +16,12 @@ from typing import Any
 
 from ftcli.errors import Problem, RunDirError, nearest, typed_words
 from ftcli.run.lock import LOCK, hold, is_held
-from ftcli.storage.atomic import STAGE, disk_error, sweep, utf8, write_atomic
+from ftcli.storage.atomic import utf8, write_atomic
+from ftcli.storage.disk import disk_error
 from ftcli.storage.new_file import require_writable
 from ftcli.storage.plain_file import links_and_devices
 from ftcli.storage.run_files import read_record
+from ftcli.storage.temporary import STAGE, sweep
 
 ROOT = Path("runs")
 MARK = "config.yaml"

@@ -28,7 +28,7 @@ from ftcli.runtime import garbage_collection
 from ftcli.runtime.environment import environment
 from ftcli.runtime.profile_report import FOLDER, report, require_trace
 from ftcli.runtime.timers import OFF, Clock, RunningClock, Section
-from ftcli.storage.atomic import require_room
+from ftcli.storage.disk import require_room
 from ftcli.storage.event_lines import repair
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ftcli.errors import RunDirError
-from ftcli.storage.atomic import explained
+from ftcli.storage.disk import explained
 
 WAIT, WARMUP, ACTIVE = 10, 1, 5
 """Steps before the window, steps in which the profiler itself warms up, steps of the trace."""

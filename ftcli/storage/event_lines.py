@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ftcli.storage.atomic import explained
+from ftcli.storage.disk import explained
 from ftcli.storage.plain_file import open_plain, open_to_append
+from ftcli.storage.temporary import stage_of
 
 LOST = "lost"
 """Event that stands for `events` events which were lost to damage."""
@@ -92,7 +93,7 @@ def _sound_lines(path: Path, known: int) -> list[bytes | None]:
 
 def _replace(path: Path, lines: list[bytes]) -> None:
     """Writes the lines in the place of a file that may not be readable as text."""
-    temporary = path.with_name(f".stage-{path.name}-{os.getpid()}")
+    temporary = stage_of(path)
     try:
         temporary.write_bytes(b"".join(lines))
         temporary.replace(path)

@@ -12,6 +12,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from ftcli.storage.temporary import stage_of
+
 KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"),
          (stat.S_ISBLK, "a device"))  # fmt: skip
 
@@ -120,7 +122,7 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 
 def _separate(path: Path) -> None:
-    copy = path.with_name(f".stage-{path.name}-{os.getpid()}")
+    copy = stage_of(path)
     try:
         copy.unlink(missing_ok=True)
         shutil.copy2(path, copy)

@@ -7,7 +7,7 @@ import torch
 
 from ftcli.checkpoint.store import CheckpointStore
 from ftcli.errors import CheckpointError
-from ftcli.storage.atomic import verify
+from ftcli.storage.manifest import verify
 
 PAGE = 4096
 ROUNDS = 100

@@ -11,7 +11,7 @@ import torch
 
 from ftcli.checkpoint.store import CheckpointStore
 from ftcli.errors import CheckpointError, RunDirError
-from ftcli.storage.atomic import UnknownFormatError
+from ftcli.storage.manifest import UnknownFormatError
 
 
 def link(path: Path) -> str:

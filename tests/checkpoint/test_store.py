@@ -9,7 +9,8 @@ import torch
 
 from ftcli.checkpoint.store import CheckpointStore
 from ftcli.errors import CheckpointError, RunDirError
-from ftcli.storage.atomic import commit, verify
+from ftcli.storage.atomic import commit
+from ftcli.storage.manifest import verify
 
 POINTS = ["staged-file", "before-manifest", "after-manifest", "before-rename", "after-rename", "before-link",
           "after-link", "before-delete", "in-delete"]  # fmt: skip
@@ -160,12 +161,12 @@ def test_a_manifest_that_names_other_places_is_refused(store):
 
 
 def test_a_manifest_that_agrees_with_a_file_without_tensors_is_no_traceback(store):
-    from ftcli.storage.atomic import MANIFEST, _seal
+    from ftcli.storage.manifest import MANIFEST, seal
 
     save(store, 1, best_step=1)
     folder = store.folder / "step-000001"
     (folder / MANIFEST).unlink()
     (folder / "model.safetensors").write_bytes(b"no tensors")
-    _seal(folder, {"step": 1})
+    seal(folder, {"step": 1})
     with pytest.raises(CheckpointError, match="model.safetensors: cannot be read as tensors"):
         store.find("last").load("model")

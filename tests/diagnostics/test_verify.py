@@ -163,7 +163,7 @@ def test_numbers_that_hashes_agree_with_are_found_by_the_steps(ftcli, trained, t
     """A run directory made to look right: the checkpoint's manifest and the hash of metrics.jsonl are those of the changed bytes."""
     from safetensors.torch import load_file, save_file
 
-    from ftcli.storage.atomic import MANIFEST, _seal, verify
+    from ftcli.storage.manifest import MANIFEST, seal, verify
 
     run = tmp_path / "run"
     shutil.copytree(trained / "run", run, symlinks=True)
@@ -174,7 +174,7 @@ def test_numbers_that_hashes_agree_with_are_found_by_the_steps(ftcli, trained, t
     name = min(tensors)
     tensors[name].view(-1)[0] += 1e-3
     save_file(tensors, folder / "model.safetensors")
-    _seal(folder, about)
+    seal(folder, about)
     code, runs = verified(ftcli, run)
     (line,) = differing(runs)
     assert (

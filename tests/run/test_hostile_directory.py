@@ -11,7 +11,7 @@ import pytest
 
 from ftcli.errors import CheckpointError
 from ftcli.storage import plain_file
-from ftcli.storage.atomic import verify
+from ftcli.storage.manifest import verify
 
 GOLDEN = Path(__file__).parents[1] / "golden/0.1"
 
@@ -217,7 +217,7 @@ def test_a_lock_of_a_dead_process_is_taken_over_and_one_on_a_full_disk_holds(run
 )  # fmt: skip
 def test_a_checkpoint_made_by_hand_is_no_traceback(run, ftcli, change):
     """The manifest agrees with the bytes: somebody wrote both."""
-    from ftcli.storage.atomic import MANIFEST, _seal
+    from ftcli.storage.manifest import MANIFEST, seal
 
     folder = run / "checkpoints/step-000003"
     state = json.loads((folder / "state.json").read_text())
@@ -227,7 +227,7 @@ def test_a_checkpoint_made_by_hand_is_no_traceback(run, ftcli, change):
         json.dumps(state | change | ({} if inner is None else {"train": both}))
     )
     (folder / MANIFEST).unlink()
-    _seal(folder, {"step": 3})
+    seal(folder, {"step": 3})
     for command in ("verify", "evaluate", "resume"):
         done = ftcli(command, str(run), *(["--checkpoint", "step-000003"] if command == "evaluate" else []))
         assert done.code in (0, 2, 3) and "Traceback" not in text_of(done), text_of(done)

@@ -23,7 +23,7 @@ PLACES = {
     "evaluation": ("ftcli.trainer.evaluation.Evaluator.score", 2),
     "optimizer": ("torch.optim.AdamW.step", 8),
     "save": ("ftcli.checkpoint.store._storable", 3),
-    "seal": ("ftcli.storage.atomic._seal", 5),
+    "seal": ("ftcli.storage.atomic.seal", 5),
     "state": ("ftcli.trainer.checkpointing.named_state", 3),
 }
 """Where it happens, and at which call."""

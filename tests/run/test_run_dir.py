@@ -16,7 +16,7 @@ from ftcli.run.run_dir import (
     LEFTOVERS,
     RunDir,
 )
-from ftcli.storage.atomic import file_sha256
+from ftcli.storage.manifest import file_sha256
 from ftcli.storage.new_file import require_writable
 from ftcli.storage.run_files import read_record, read_text
 

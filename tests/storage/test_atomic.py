@@ -13,16 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from ftcli.errors import CheckpointError, RunDirError
-from ftcli.storage.atomic import (
-    MANIFEST,
-    UnknownFormatError,
-    commit,
-    explained,
-    replace_link,
-    sweep,
-    verify,
-    write_atomic,
-)
+from ftcli.storage.atomic import commit, replace_link, write_atomic
+from ftcli.storage.disk import explained
+from ftcli.storage.manifest import MANIFEST, UnknownFormatError, verify
+from ftcli.storage.temporary import sweep
 
 # Python 3.12 and later warn of every fork beside torch's threads; those of the children end before they do.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")

@@ -22,8 +22,11 @@ import torch
 from ftcli.batching.token_table import TokenTable
 from ftcli.console.units import size_text
 from ftcli.errors import CheckpointError
-from ftcli.storage.atomic import STAGE, TRASH, commit, discard, explained, sweep, verify
+from ftcli.storage.atomic import commit, discard
 from ftcli.storage.crash_points import crash_point
+from ftcli.storage.disk import explained
+from ftcli.storage.manifest import verify
+from ftcli.storage.temporary import STAGE, TRASH, sweep
 from ftcli.trainer.activation_cache.states import Shape, States
 
 FILE = "states.bin"

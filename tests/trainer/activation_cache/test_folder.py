@@ -184,7 +184,7 @@ def test_a_full_disk_costs_one_line_and_not_the_run(make, monkeypatch, tmp_path,
 
 
 def test_a_disk_that_fills_up_while_the_manifest_is_written(make, monkeypatch, tmp_path):
-    monkeypatch.setattr("ftcli.storage.atomic.fsync", full)
+    monkeypatch.setattr("ftcli.storage.manifest.fsync", full)
     trainer = make(*LOWEST, "trainer.prefix_cache=disk")
     trainer._enter_activation_cache()
     assert trainer.context.activation_cache.depth == 1
