@@ -15,7 +15,8 @@ from ftcli.export import adapter, folder
 from ftcli.export.facts import Facts
 from ftcli.export.inputs import inputs_of
 from ftcli.export.model_card import card
-from ftcli.export.parity import Folder, expected, prove
+from ftcli.export.parity import expected, prove
+from ftcli.export.passes import Folder
 from ftcli.export.stage import staged, vacant
 from ftcli.inference.load import LoadedModel, load_run
 from ftcli.run.model import unscale_head

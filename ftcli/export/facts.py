@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ftcli.export.parity import Folder
+    from ftcli.export.passes import Folder
     from ftcli.inference.load import LoadedModel
     from ftcli.run.run_dir import RunDir
 

@@ -165,7 +165,7 @@ def test_the_proof_reads_special_tokens_as_plain_transformers_does(
 def test_the_tolerance_grows_with_the_square_root_of_depth(layers, factor):
     from transformers import BartConfig, BertConfig
 
-    from ftcli.export.parity import depth_factor
+    from ftcli.export.passes import depth_factor
 
     assert depth_factor(BertConfig(num_hidden_layers=layers)) == pytest.approx(factor)
     assert depth_factor(BartConfig(encoder_layers=12, decoder_layers=12)) == pytest.approx(12**0.5)
@@ -192,10 +192,12 @@ def test_later_passes_take_a_part_of_each_batch_and_are_compared_with_its_own_ro
 def test_a_small_logit_beside_a_large_one_is_measured_by_the_large_one():
     import numpy as np
 
-    from ftcli.export.parity import Pass, compare
+    from ftcli.batching.label_scale import LabelScale
+    from ftcli.export.differences import compare
+    from ftcli.export.passes import Pass
 
     right = np.array([[100.0, 0.5]], np.float32), np.array([1])
     way = Pass("eager", "padded", 1e-5)
     outputs = {"eager/padded": np.array([[100.0, 0.5005]], np.float32), "eager/padded/counts": np.array([1])}
-    compare(way, outputs, right, ["row 1"], ["a", "b"])
+    compare(way, outputs, right, ["row 1"], ["a", "b"], LabelScale())
     assert way.worst == pytest.approx(5e-6, rel=1e-3)
