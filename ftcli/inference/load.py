@@ -1,21 +1,18 @@
-"""Loads a trained model: from a run directory, a Hugging Face folder or a hub id."""
+"""Loads a trained model from a run directory."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ftcli.config.check import check
-from ftcli.config.compose import Composed, load, names_of_a_run
-from ftcli.config.regular_file import exists, expanded, is_file, is_folder
+from ftcli.config.compose import Composed, names_of_a_run
 from ftcli.config.same_names import places_of
 from ftcli.config.saved import restored
-from ftcli.config.shell_word import shell_word
-from ftcli.errors import ConfigError, Problem, RunDirError, typed_words
-from ftcli.model.shared import SharedWeights, current, shared_weights
-from ftcli.run.inputs import RunInputs, build_task
-from ftcli.run.model import ModelAndPlan, build_base_model
+from ftcli.errors import ConfigError, Problem, RunDirError
+from ftcli.model.shared import current
+from ftcli.run.inputs import RunInputs
+from ftcli.run.model import ModelAndPlan
 from ftcli.run.run_dir import RunDir
 from ftcli.run.session import RunSession
 from ftcli.runtime.decide import Runtime
@@ -29,10 +26,6 @@ if TYPE_CHECKING:
 CHANGEABLE = ("data.", "task.metrics", "task.answers_", "task.labels_from", "trainer.device", "trainer.precision",
               "trainer.eval_batch_size", "trainer.threads", "tokenizer.max_length", "model.path", "model.id", "seed")  # fmt: skip
 """Keys that may change when a finished run is scored: other rows, other metrics, another machine."""
-ROWS = ("recipe=", "data=", "data.path=", "data.files.", "data.id=", "data.bundled=")
-"""Words that name rows."""
-STAMPED = re.compile(r"\d{8}-\d{6}-([0-9a-f]{6})")
-"""Name of a run's folder: when it started, and its id."""
 
 
 @dataclass(slots=True)
@@ -201,129 +194,3 @@ def _load_ensemble(
     model = torch.nn.ModuleList([one.model for one in members])
     origin = f"{run.path} ({len(members)} members, {checkpoint})"
     return replace(first, model=model, origin=origin, built=None)
-
-
-def load_folder(spec: str, overrides: list[str], *, with_rows: bool = True) -> LoadedModel:
-    """Loads a Hugging Face folder or hub id that has a trained head; data and task come from overrides.
-
-    Args:
-        spec: the folder or hub id.
-        overrides: as for training.
-        with_rows: False where rows come from elsewhere.
-
-    Raises:
-        ConfigError: no rows are named, or label names that do not fit the head.
-        SourceError: the model has no trained head for the task.
-    """
-    from ftcli.model.precise_head import run_head_in_fp32
-
-    if with_rows:
-        _require_rows_named(spec, overrides)
-    composed = load([*_folder_words(overrides), *_source_words(spec, overrides)])
-    # One part is enough to score, where training asks for a source of rows.
-    parts = [composed.config.data.files.validation, composed.config.data.files.test]
-    check(composed, with_data=with_rows and not any(parts))
-    names = composed.config.data.label_names
-    session = RunSession(composed.config, labels=names or [], with_rows=with_rows)
-    inputs = session.inputs
-    own = [str(name) for _, name in sorted((inputs.hf_config.id2label or {}).items())]
-    if names is None or inputs.task.alternatives:  # of choices, the names are those of places, not of outputs
-        session.inputs = inputs = replace(inputs, labels=own, task=build_task(composed.config, own))
-        inputs.task.names_of_head = True
-    elif len(names) != len(own):
-        message = f"{len(names)} label names for a head of {len(own)}: {', '.join(own)}"
-        raise ConfigError(Problem("data.label_names", message, f"type {shell_word('data.label_names', own)}"))
-    runtime = session.runtime
-    built = build_base_model(inputs, attention=runtime.attention, require_head=True)
-    runtime.attention = built.attention
-    run_head_in_fp32(built.model, runtime.precision)
-    model = built.model.to(runtime.device).eval()
-    return LoadedModel(composed, inputs, runtime, model, session.evaluator, inputs.source.origin)
-
-
-def _source_words(spec: str, overrides: list[str]) -> list[str]:
-    """Returns the words that choose the folder or hub id as the model."""
-    source = f"model.path={spec}" if is_folder(expanded(spec)) else f"model.id={spec}"
-    return [source] if any(word.startswith("model=") for word in overrides) else ["model=local", source]
-
-
-def _folder_words(overrides: list[str]) -> list[str]:
-    """Returns the overrides; without a recipe, rows may be as long as the model takes, not as the quickstart's."""
-    stated = any(word.startswith(("recipe=", "tokenizer.max_length=")) for word in overrides)
-    return overrides if stated else ["tokenizer.max_length=null", *overrides]
-
-
-def _require_rows_named(spec: str, overrides: list[str]) -> None:
-    """Raises ConfigError where the rows would be those of the quickstart, which say nothing about this model."""
-    if any(word.lstrip("+-").startswith(ROWS) for word in overrides):
-        return
-    folder = typed_words(spec)
-    hint = f"type ftcli evaluate {folder} data=text data.path=DIR, or data.files.validation=FILE; data=reviews are the reviews that come with ftcli"
-    raise ConfigError(Problem("data", f"{spec} is no run, so that no rows are known to score it on", hint))
-
-
-def open_predictor(spec: str, checkpoint: str, overrides: list[str], *, with_rows: bool) -> LoadedModel:
-    """Opens what `ftcli evaluate` is given: a run, a folder with a model, or a hub id.
-
-    Args:
-        spec: path of a run, a part of its id or `last`; a folder with config.json; or a hub id such as OWNER/NAME.
-        checkpoint: of a run: `best`, `last` or a name.
-        overrides: other rows, metrics or hardware; for a folder or hub id also the task.
-        with_rows: False where rows come from elsewhere, as in `ftcli predict`.
-
-    Raises:
-        RunDirError: no run matches, and `spec` cannot be a hub id.
-        ConfigError: an override that would change the model.
-    """
-    path = expanded(spec)
-    if is_file(path / "config.json"):
-        return load_folder(spec, overrides, with_rows=with_rows)
-    try:
-        run = RunDir.find(spec)
-    except RunDirError:
-        if exists(path) or "/" not in spec.strip("/") or spec.startswith((".", "/", "~", "runs")):
-            raise
-        return load_folder(spec, overrides, with_rows=with_rows)
-    return load_run(run, checkpoint, overrides, with_rows=with_rows)
-
-
-def open_predictors(
-    specs: list[str], checkpoint: str, overrides: list[str], *, with_rows: bool
-) -> tuple[dict[str, LoadedModel], SharedWeights]:
-    """Opens several models; of those with the same base model the weights are read and kept in memory once.
-
-    Args:
-        specs: as `open_predictor` takes them.
-        checkpoint: of the runs: `best`, `last` or a name.
-        overrides: for all of them.
-        with_rows: False where rows come from elsewhere.
-
-    Returns:
-        name -> model, in the order of `specs`; a name is the last part of a run's path or of an id.
-        The weights they share.
-
-    Raises:
-        ConfigError: two have the same name.
-    """
-    opened: dict[str, LoadedModel] = {}
-    with shared_weights() as shared:
-        for spec in specs:
-            loaded = open_predictor(spec, checkpoint, overrides, with_rows=with_rows)
-            name = _name(spec)
-            if name in opened:
-                hint = "name each run once, and give folders different names"
-                raise ConfigError(Problem("RUN", f"{name} is the name of two of them", hint))
-            opened[name] = loaded
-    shared.release()
-    return opened, shared
-
-
-def _name(spec: str) -> str:
-    """Returns the name of a model for columns and rows of a table: of a run `<time>-<id>` the id."""
-    path = expanded(spec)
-    try:
-        name = path.resolve().name if is_folder(path) else RunDir.find(spec).path.resolve().name
-    except RunDirError:
-        name = spec.rstrip("/").rpartition("/")[2]
-    stamped = STAMPED.fullmatch(name)
-    return stamped.group(1) if stamped else name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.console.console import Screen
 from ftcli.errors import ConfigError, Problem
-from ftcli.inference.load import open_predictor, open_predictors
+from ftcli.inference.open import open_predictor, open_predictors
 from ftcli.inference.output_file import require_picture
 from ftcli.inference.score import evaluate_part
 from ftcli.model.shared import sharing_line

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.config.regular_file import exists, expanded, is_folder
 from ftcli.errors import ConfigError, Problem, typed_words
-from ftcli.inference.load import open_predictor, open_predictors
 from ftcli.inference.new_rows import read_new_rows
+from ftcli.inference.open import open_predictor, open_predictors
 from ftcli.inference.output_file import format_of, opened, refuse_existing
 from ftcli.inference.row_writer import RowWriter
 from ftcli.model.shared import sharing_line

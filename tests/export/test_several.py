@@ -17,7 +17,7 @@ def runs(train):
 
 
 def test_the_base_is_one_storage_and_what_was_trained_is_each_runs_own(runs):
-    from ftcli.inference.load import open_predictors
+    from ftcli.inference.open import open_predictors
 
     opened, shared = open_predictors(runs, "best", [], with_rows=False)
     assert shared.reads == 1
@@ -39,7 +39,7 @@ def test_the_base_is_one_storage_and_what_was_trained_is_each_runs_own(runs):
 def test_a_method_that_changes_the_base_in_place_spoils_no_other_run(runs, monkeypatch):
     import torch
 
-    from ftcli.inference.load import open_predictors
+    from ftcli.inference.open import open_predictors
     from ftcli.run import session
 
     alone = open_predictors(runs[1:2], "best", [], with_rows=False)[0].popitem()[1]
@@ -101,7 +101,7 @@ def test_predict_puts_the_columns_side_by_side(runs, ftcli, tmp_path):
 
 
 def test_the_id_of_a_run_names_its_columns(tmp_path):
-    from ftcli.inference.load import _name
+    from ftcli.inference.open import _name
 
     for name in ("20260101-120000-abc123", "mine", "20260101-120000-notanid"):
         (tmp_path / name).mkdir()
