@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ftcli.config.dotted import leaves
-from ftcli.config.foreign.choices import Typed
+from ftcli.config.foreign.answer import Typed
 from ftcli.config.foreign.words import typed_pairs
 from ftcli.config.overrides import Override, join_flags, parse_overrides, split_swaps
 from ftcli.config.recipes import Defaults, Recipe, compose_choices, compose_recipe, find_recipe, run_name

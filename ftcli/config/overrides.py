@@ -15,7 +15,8 @@ from hydra.errors import HydraException
 from ftcli.config.choice import choices_of
 from ftcli.config.dotted import REFERENCE
 from ftcli.config.fields import MAX_TEXT, wrong_text
-from ftcli.config.foreign.choices import Typed, answer_choice
+from ftcli.config.foreign.answer import Typed
+from ftcli.config.foreign.choices import answer_choice
 from ftcli.config.foreign.words import answer_bare, answer_key, choice_hint, typed_pairs
 from ftcli.config.own_keys import TOP_LEVEL, keys_under
 from ftcli.config.recipes import recipes

@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ftcli.config.dotted import REFERENCE, holds_reference, texts_in
 from ftcli.config.fields import LARGEST_SEED, wrong_text, wrong_value
-from ftcli.config.foreign.choices import Typed
+from ftcli.config.foreign.answer import Typed
 from ftcli.config.foreign.words import answer_key
 from ftcli.config.overrides import Override, parse_value
 from ftcli.config.own_keys import schema_keys, types_of

@@ -12,12 +12,11 @@ import pytest
 
 from ftcli.config.choice import choices_of
 from ftcli.config.compose import load
+from ftcli.config.foreign.table import RULES
 from ftcli.config.foreign.words import (
-    _RULES,
     answer_key,
     command_hint,
     field_hint,
-    foreign_keys,
     metric_hint,
     plain,
     typed_pairs,
@@ -30,6 +29,7 @@ from ftcli.config.validate import problems_of
 from ftcli.errors import ConfigError, PlanError
 from ftcli.plan.written import parse_schedule
 
+KEYS = [name for names, _ in RULES for name in names.split()]
 CONVERTED = """
 lr=5e-5                                             -> optimizer.lr=5e-5
 --lr 1e-4                                           -> optimizer.lr=1e-4
@@ -462,7 +462,7 @@ def wrong_words(words: tuple[str, ...]) -> list[str]:
 
 
 def test_whatever_the_value_what_is_told_composes():
-    firsts = [names.split()[0] for names, _ in _RULES]
+    firsts = [names.split()[0] for names, _ in RULES]
     keys = [*firsts, *(f"model.{name}" for name in firsts if "." not in name)]
     told = {tuple(words.split()) for typed, words in CASES if not own_words_beside(typed, words.split())}
     told = {words for words in told if not words[0].startswith(("--", "recipe="))}
@@ -494,20 +494,20 @@ def test_every_rule_has_a_case():
         plain(key) for line in (*dict(CASES), *ANSWERED) for key in typed_pairs(join_flags(line.split()))
     }
     tails = typed | {key.rpartition(".")[2] for key in typed}
-    untested = [names for names, _ in _RULES if not tails & set(names.split())]
+    untested = [names for names, _ in RULES if not tails & set(names.split())]
     assert not untested
 
 
 def test_every_name_of_a_rule_is_answered():
-    assert len(foreign_keys()) == len(set(foreign_keys())) >= 200
-    for name in foreign_keys():
+    assert len(KEYS) == len(set(KEYS)) >= 200
+    for name in KEYS:
         answer = answer_key(name, "", {name: ""})
         assert answer is not None and answer.hint(), name
 
 
 def test_no_name_hides_one_of_ours():
-    assert not base_keys() & set(foreign_keys())
-    assert not set(ROLES) & set(foreign_keys())
+    assert not base_keys() & set(KEYS)
+    assert not set(ROLES) & set(KEYS)
 
 
 def test_several_words_are_answered_at_once():

@@ -6,7 +6,7 @@ split. One word says nothing alone: what it becomes depends on the others, their
 
 from __future__ import annotations
 
-from ftcli.config.foreign.choices import Answer, Typed
+from ftcli.config.foreign.answer import Answer, Typed
 from ftcli.config.foreign.values import COUNT, Rule, is_none, is_on, refused, renamed, whole
 
 ROWS = ("per_device_train_batch_size", "per_gpu_train_batch_size", "per_gpu_batch_size", "micro_batch_size",

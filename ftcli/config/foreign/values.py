@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftcli.config.bundled import conf_files
-from ftcli.config.foreign.choices import Answer, Typed, answer_choice, slug
+from ftcli.config.foreign.answer import Answer, Typed
+from ftcli.config.foreign.choices import answer_choice, slug
 from ftcli.errors import did_you_mean
 
 Rule = Callable[[str, Typed], Answer]
@@ -96,7 +97,7 @@ def as_list(items: list[str]) -> str:
 
 
 def refused(key: str, what: str, *, none: str = "", why: str = "") -> Answer:
-    """Returns what a key takes, where a value does not fit and no word can be told."""
+    """Returns what a key takes, where a value does not fit and there is no word to type."""
     null = ", or null" if none == "null" else ""
     return Answer(note=f"{key} takes {what}{null}" + (f": {why}" if why else ""))
 

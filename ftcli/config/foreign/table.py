@@ -1,0 +1,193 @@
+"""The settings that people know from other tools, and the rule by which each becomes one of ours.
+
+The Hugging Face Trainer (TrainingArguments and the example scripts), peft, TRL, LLaMA-Factory, axolotl, Lightning,
+finetuning-scheduler, AutoGluon, Keras and spaCy. What does not exist here is said so, with what there is instead.
+"""
+
+from __future__ import annotations
+
+from ftcli.config.foreign import adapters, evaluation, inputs, training
+from ftcli.config.foreign.answer import Answer
+from ftcli.config.foreign.batch import accumulation, batch, micro_batch, token_budget
+from ftcli.config.foreign.values import (
+    COUNT,
+    INDEX,
+    NOT_NEGATIVE,
+    POSITIVE,
+    PROBABILITY,
+    SHARE,
+    Rule,
+    absent,
+    boolean,
+    choice,
+    names,
+    renamed,
+    steps,
+    switch,
+)
+
+_ALWAYS_BEST = "leave it out: the best checkpoint is always kept and scored at the end"
+_ONE_PROCESS = "training is one process on one device"
+_NO_QUANTIZATION = "there is no quantized training; peft=lora trains adapters on the unquantized base"
+_NO_WORKERS = "leave it out: rows are tokenized once into a table in memory, there are no worker processes"
+_PUSH = "after the run type ftcli export RUN DIR --push ID"
+_HEAD = "leave it out: the new head trains beside the adapters and is saved with them"
+_SCHEDULE = "type recipe=head-then-all, or write phases: ftcli generate-schedule -o FILE, then freezing=schedule freezing.file=FILE"
+_FROZEN = """freezing freeze_backbone freeze_encoder freeze_base freeze_base_model freeze_embeddings gradual_unfreezing
+    freeze_trainable_layers freeze_layers num_frozen_layers unfrozen_parameters ft_schedule"""
+_HEAD_ONLY, _ALL_TRAIN = Answer(("freezing=head-only",)), Answer(("freezing=none",))
+
+RULES: list[tuple[str, Rule]] = [
+    # optimizer and scheduler
+    ("lr learning_rate learn_rate max_lr peak_lr base_lr base_max_lr initial_lr", renamed("optimizer.lr", POSITIVE)),
+    ("weight_decay wd", renamed("optimizer.weight_decay", NOT_NEGATIVE, none="0")),
+    ("adam_beta1 adam_beta2", training.single_beta),
+    ("betas adam_betas", training.betas),
+    ("eps epsilon adam_eps adam_epsilon", renamed("optimizer.eps", POSITIVE, needs="optimizer=adamw")),
+    ("momentum sgd_momentum", renamed("optimizer.momentum", PROBABILITY, needs="optimizer=sgd", none="0")),
+    ("optim optim_type optimizer_type optimizer_name optimizer.name opt", choice("optimizer")),
+    ("lr_scheduler_type lr_scheduler lr_schedule scheduler_type scheduler_name", choice("scheduler")),
+    ("warmup_ratio warmup_proportion warmup_fraction", renamed("scheduler.warmup", SHARE, none="0")),
+    ("warmup_steps num_warmup_steps warmup", training.warmup),
+    ("warmup_epochs", training.warmup_epochs),
+    ("scheduler.patience scheduler.early_stopping_patience", renamed("scheduler.patience", INDEX, needs="scheduler=plateau")),
+    ("num_training_steps scheduler.max_steps scheduler.num_steps", renamed("scheduler.total_steps", COUNT, none="null", off_below=1)),
+    ("max_grad_norm gradient_clip_val grad_clip clip_grad_norm gradient_clipping clipnorm global_clipnorm",
+     renamed("trainer.max_grad_norm", POSITIVE, none="null", off_below=1e-12)),
+    ("layerwise_lr_decay layer_wise_lr_decay layer_decay lr_layer_decay llrd lr_decay", training.layerwise),
+    ("head_lr head_learning_rate classifier_lr lr_mult",
+     absent("optimizer.layerwise.head_multiplier=M makes the head's rate M times optimizer.lr")),
+    ("lora_plus_ratio loraplus_lr_ratio", renamed("peft.lora_plus_ratio", POSITIVE, needs="peft=lora-plus", none="null")),
+    ("use_galore use_badam use_apollo", absent("there are the optimizers adamw and sgd")),
+    # length of a run, batches
+    ("epochs epoch num_epochs n_epochs max_epochs num_train_epochs", renamed("trainer.epochs", POSITIVE)),
+    ("max_steps max_iters total_steps num_steps", renamed("trainer.max_steps", COUNT, none="null", off_below=1)),
+    ("per_device_train_batch_size per_gpu_train_batch_size per_gpu_batch_size train_batch_size batch_size bs", batch),
+    ("gradient_accumulation_steps gradient_accumulation grad_accumulation_steps accumulation_steps accumulate_grad_batches", accumulation),
+    ("micro_batch_size", micro_batch),
+    ("per_device_eval_batch_size per_gpu_eval_batch_size val_batch_size", renamed("trainer.eval_batch_size", COUNT)),
+    ("auto_find_batch_size auto_scale_batch_size", switch(Answer(("trainer.micro_batch_size=auto",)))),
+    ("max_tokens tokens_per_batch", token_budget),
+    ("group_by_length train_sampling_strategy", absent("leave it out: a batch always holds rows of like length")),
+    ("packing sample_packing neat_packing", absent("rows are not packed; trainer.token_budget=N limits the padded tokens of a batch")),
+    ("pad_to_max_length padding pad_to_sequence_len", absent("leave it out: rows are padded to the longest of their batch")),
+    # precision, device, kernels
+    ("fp16 use_fp16 use_amp amp", training.half_precision("fp16")),
+    ("bf16 use_bf16 pure_bf16", training.half_precision("bf16")),
+    ("precision mixed_precision torch_dtype dtype", training.precision),
+    ("model.torch_dtype model.precision", training.dtype),
+    ("tf32", absent("there is no such setting; trainer.precision is auto, fp32, bf16 or fp16")),
+    ("device accelerator gpu_id", training.device),
+    ("no_cuda use_cpu",
+     switch(Answer(("trainer.device=cpu",)), Answer(("trainer.device=auto",)),
+            rivals="device accelerator gpu_id use_mps_device trainer.device")),
+    ("use_mps_device", switch(Answer(("trainer.device=mps",)))),
+    ("num_threads", renamed("trainer.threads", COUNT, none="null")),
+    ("gradient_checkpointing use_gradient_checkpointing activation_checkpointing", boolean("trainer.gradient_checkpointing")),
+    ("torch_compile compile", absent("there is no such setting: models are not compiled")),
+    ("attn_implementation flash_attn flash_attention use_flash_attention_2", training.attention),
+    ("sdp_attention xformers_attention", switch(Answer(("model.attention=sdpa",)))),
+    ("dataloader_num_workers num_workers preprocessing_num_workers dataset_processes dataloader_pin_memory", absent(_NO_WORKERS)),
+    ("deepspeed fsdp ddp strategy local_rank num_gpus gpus devices nproc_per_node num_nodes", absent(_ONE_PROCESS)),
+    ("load_in_4bit load_in_8bit 4bit 8bit quantization quantization_bit bnb_4bit_quant_type qlora", absent(_NO_QUANTIZATION)),
+    ("use_liger_kernel use_unsloth", absent("there are no such kernels; trainer.fast_paths is on by default")),
+    ("neftune_noise_alpha", absent("there is no noise on embeddings; model.dropout=P sets the dropout")),
+    # evaluation, checkpoints, logs
+    ("eval_strategy evaluation_strategy", evaluation.when_evaluated),
+    ("eval_steps eval_frequency", steps("trainer.eval_every_n_steps", none="null")),
+    ("val_check_interval", evaluation.val_check_interval),
+    ("save_strategy", evaluation.when_saved),
+    ("save_steps every_n_train_steps", steps("trainer.save_every_n_steps", none="null")),
+    ("save_total_limit save_top_k", renamed("trainer.keep_checkpoints", COUNT, why="a large number keeps all; the best is kept besides")),
+    ("logging_steps log_steps", steps("trainer.log_every_n_steps")),
+    ("metric_for_best_model eval_metric validation_metric monitor", evaluation.best_metric),
+    ("metric metrics compute_metrics", evaluation.metric_list),
+    ("greater_is_better", switch(Answer(("trainer.mode=max",)), Answer(("trainer.mode=min",)))),
+    ("load_best_model_at_end restore_best_weights save_best_only restore_best", absent(_ALWAYS_BEST)),
+    ("patience early_stopping_patience early_stopping_rounds", renamed("trainer.patience", COUNT, none="null")),
+    ("min_delta early_stopping_threshold early_stopping_min_delta", renamed("trainer.min_delta", NOT_NEGATIVE, none="0")),
+    ("early_stopping", evaluation.early_stopping),
+    ("report_to", evaluation.reported),
+    ("wandb wandb_project use_wandb use_swanlab mlflow_tracking_uri", absent("there is no such logger: logger=tensorboard, or metrics.jsonl of the run")),
+    ("output_dir out_dir output save_dir default_root_dir logging_dir", evaluation.run_dir),
+    ("run_name experiment_name", evaluation.run_name),
+    ("overwrite_output_dir", absent("leave it out: each run has a directory of its own")),
+    ("resume_from_checkpoint ckpt_path", evaluation.resumed),
+    ("disable_tqdm", switch(Answer(("--quiet",)))),
+    ("do_train", absent("leave it out: ftcli train trains")),
+    ("do_eval", absent("leave it out: a run is evaluated as it trains; ftcli evaluate RUN scores it again")),
+    ("do_predict", absent("after the run type ftcli predict RUN --input FILE --output FILE")),
+    ("push_to_hub hub_model_id hub_token hub_private_repo", absent(_PUSH)),
+    ("fast_dev_run", absent("type ftcli train --dry-run: it checks everything and trains nothing")),
+    ("overfit_batches", absent("type ftcli overfit-batch with the same words")),
+    # seeds
+    ("random_seed random_state manual_seed", renamed("seed", INDEX)),
+    ("data_seed", absent("leave it out: seed decides the order of the rows too")),
+    ("full_determinism deterministic", absent("leave it out: on a CPU the same seed gives the same bytes")),
+    # model and tokenizer
+    ("model_name_or_path pretrained_model_name_or_path model_name base_model model_id checkpoint_name model_path", inputs.model),
+    ("model_revision", renamed("model.revision", none="null")),
+    ("tokenizer_name tokenizer_name_or_path", absent("leave it out: the model's own tokenizer is used")),
+    ("trust_remote_code", absent("code of a model or data set is never run")),
+    ("use_auth_token", absent("log in once: hf auth login")),
+    ("cache_dir", absent("set the environment variable HF_HOME; ftcli's own files lie under FTCLI_CACHE")),
+    ("max_seq_length max_seq_len max_length cutoff_len sequence_len max_text_len model_max_length max_source_length",
+     renamed("tokenizer.max_length", COUNT, none="null", off_below=1)),
+    ("truncation", switch(Answer(("tokenizer.overlength=truncate",)), Answer(("tokenizer.overlength=error",)))),
+    ("dropout hidden_dropout hidden_dropout_prob attention_probs_dropout_prob classifier_dropout dropout_rate", renamed("model.dropout", PROBABILITY, none="null")),
+    ("from_scratch train_from_scratch", switch(Answer(("model.weights=random",)))),
+    # rows
+    ("dataset dataset_name datasets train_data", inputs.data_set),
+    ("dataset_config_name dataset_config", inputs.subset),
+    ("train_file training_file train_path paths.train", renamed("data.files.train", needs="data=text", none="null")),
+    ("validation_file valid_file val_file eval_file dev_file paths.dev tuning_data", renamed("data.files.validation", needs="data=text", none="null")),
+    ("test_file predict_file", renamed("data.files.test", needs="data=text", none="null")),
+    ("data_dir dataset_dir data_path dataset_path", inputs.folder_of_rows),
+    ("text_column text_column_name text_field dataset_text_field sentence1_key text_col", renamed("data.columns.text")),
+    ("text_pair_column sentence2_key", renamed("data.columns.text_pair", none="null")),
+    ("label_column label_column_name label_field target_column label label_col", renamed("data.columns.label")),
+    ("max_train_samples max_samples num_train_samples", renamed("data.limit_train", COUNT, none="null", off_below=0)),
+    ("max_eval_samples max_val_samples", renamed("data.limit_validation", COUNT, none="null", off_below=0)),
+    ("val_size val_set_size validation_split holdout_frac", inputs.validation_share),
+    ("validation_split_percentage", inputs.validation_percentage),
+    # task
+    ("task_name", inputs.task_name),
+    ("task_type problem_type", choice("task")),
+    ("stage", absent("tasks have a label a row (ftcli list task); there is no language-model training")),
+    ("num_labels num_classes n_classes", inputs.num_labels),
+    ("label_smoothing label_smoothing_factor", renamed("task.label_smoothing", PROBABILITY, none="0")),
+    ("label_columns", names("task.label_columns", needs="task=multi-label")),
+    ("class_weights class_weight focal_loss", absent("there are no class weights; 'task.metrics=[f1]' judges every class alike")),
+    ("doc_stride", renamed("task.doc_stride", COUNT, needs="task=extractive-qa")),
+    ("max_answer_length", renamed("task.max_answer_tokens", COUNT, needs="task=extractive-qa")),
+    ("version_2_with_negative", switch(Answer(("task.null_threshold=0",), needs="task=extractive-qa"))),
+    # adapters
+    ("adapter peft_type peft_method finetuning_type tuner_type efficient_finetune", choice("peft")),
+    ("use_lora use_peft", switch(Answer(("peft=lora",)))),
+    ("r lora_r lora_rank", renamed("peft.r", COUNT, needs="peft=lora")),
+    ("lora_alpha", renamed("peft.lora_alpha", COUNT, needs="peft=lora")),
+    ("lora_dropout peft.dropout", renamed("peft.lora_dropout", PROBABILITY, needs="peft=lora", none="0")),
+    ("lora_target lora_target_modules target_modules", adapters.target_modules),
+    ("lora_target_linear", switch(Answer(("peft.target_modules=[all-linear]",), needs="peft=lora"))),
+    ("modules_to_save lora_modules_to_save additional_target", absent(_HEAD)),
+    ("layers_to_transform", adapters.block_range),
+    ("use_dora peft_use_dora", switch(Answer(("peft.use_dora=true",), needs="peft=lora"))),
+    ("use_rslora peft_use_rslora", switch(Answer(("peft.use_rslora=true",), needs="peft=lora"))),
+    ("pissa_init", switch(Answer(("peft=pissa",)))),
+    ("init_lora_weights", adapters.init_lora_weights),
+    ("num_virtual_tokens", renamed("peft.num_virtual_tokens", COUNT, needs="peft=prompt-tuning")),
+    # freezing
+    ("freeze_trainable_layers", adapters.top_layers),
+    ("freeze_layers num_frozen_layers", adapters.frozen_layers),
+    ("freeze_backbone freeze_encoder freeze_base freeze_base_model", switch(_HEAD_ONLY, _ALL_TRAIN, rivals=_FROZEN)),
+    ("freeze_embeddings", switch(Answer(("freezing=embeddings",)), _ALL_TRAIN, rivals=_FROZEN)),
+    ("gradual_unfreezing", switch(Answer(("freezing=gradual",)), _ALL_TRAIN, rivals=_FROZEN)),
+    ("unfreeze_backbone_at_epoch", absent(_SCHEDULE)),
+    ("unfrozen_parameters", names("freezing.train", needs="freezing=patterns")),
+    ("ft_schedule", renamed("freezing.file", needs="freezing=schedule")),
+    ("epoch_transitions_only", boolean("freezing.epoch_transitions_only", needs="freezing=gradual")),
+    ("max_depth num_phases", renamed("freezing.num_phases", COUNT, needs="freezing=gradual", none="null", off_below=0)),
+    ("gen_ft_sched_only", absent("type ftcli generate-schedule -o FILE with the same words")),
+    ("config config_file", renamed("recipe")),
+]  # fmt: skip
+"""(names, how their value is converted); names as `plain` makes them, a dotted one only where it is the whole key."""
