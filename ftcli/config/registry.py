@@ -26,8 +26,6 @@ T = TypeVar("T", bound=Callable[..., Any])
 class Entry:
     """A registered choice: its config class and the function or class that builds it."""
 
-    role: str
-    name: str
     config_class: Any
     """Dataclass of its fields; None where the role has none, as metrics."""
     build: Any
@@ -52,7 +50,7 @@ def register(role: str, config_class: Any = None, *, entry: str = "") -> Callabl
     def enter(build: T) -> T:
         name = build.__module__.rpartition(".")[2].replace("_", "-")
         name = f"{name}.{entry}" if entry else name
-        _ENTRIES[role, name] = Entry(role, name, config_class, build)
+        _ENTRIES[role, name] = Entry(config_class, build)
         return build
 
     return enter

@@ -70,10 +70,6 @@ class Source:
             message = f"cannot be read: {_reason(error)}"
             raise DataError(Problem(self.origin, message, hint if packed else "")) from error
 
-    def content(self) -> bytes:
-        """Returns all its bytes."""
-        return b"".join(self.chunks())
-
 
 def split_name(file: Path) -> tuple[str, str, str]:
     """Returns (stem, suffix of the format, suffix of the compression or ''): `train.csv.gz` -> train, .csv, .gz."""

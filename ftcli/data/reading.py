@@ -8,7 +8,6 @@ the same code.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -160,30 +159,6 @@ def read_shards(files: Sequence[Path], key: str, options: ReadOptions = DEFAULTS
     whole.files = [(str(file), len(content)) for file, content in zip(files, contents, strict=True)]
     whole.sha256 = hashlib.sha256("".join(content.sha256 for content in contents).encode()).hexdigest()
     return whole
-
-
-def parse(
-    data: bytes, suffix: str, origin: str, key: str = "data.path", options: ReadOptions = DEFAULTS
-) -> Content:
-    """Reads bytes.
-
-    Args:
-        data: the bytes.
-        suffix: of the format (`.tsv`, ...).
-        origin: how messages name the file.
-        key: what the user typed to name it, for messages.
-        options: what the user says about it.
-
-    Raises:
-        SourceError, DataError, ConfigError: as `read_file`.
-    """
-    reader, _ = _reader_of(Path(f"x{suffix}"), origin, key, options)
-    source = Source(origin, lambda: io.BytesIO(data))
-    options, notes = _settled(source, reader, options)
-    content = joined(list(_read(source, reader, options, WHOLE_ROWS)))
-    content.notes = [*notes, *content.notes]
-    content.sha256 = hashlib.sha256(data).hexdigest()
-    return content
 
 
 def _reader_of(file: Path, origin: str, key: str, options: ReadOptions) -> tuple[Reader, list[str]]:

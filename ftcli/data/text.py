@@ -20,7 +20,7 @@ from ftcli.data.decoding import check_encoding
 from ftcli.data.delimited import separator_of
 from ftcli.data.nested import add_nested
 from ftcli.data.opening import expanded, folder_at
-from ftcli.data.reading import DEFAULTS, read_file
+from ftcli.data.reading import read_file
 from ftcli.data.saved import is_saved, read_saved
 from ftcli.data.splits import NAMES, files_hint, find_parts, match_splits, read_part
 from ftcli.data.splitting import ensure_validation, limit_parts
@@ -145,47 +145,17 @@ def build(
     return DatasetSplits(parts.get("train"), parts.get("validation"), parts.get("test"), decisions)
 
 
-def read_rows(
-    file: str | Path,
-    fields: Sequence[Field],
-    *,
-    name: str = "predict",
-    needs_label: bool = False,
-    key: str = "data.path",
-    options: ReadOptions = DEFAULTS,
-) -> Rows:
-    """Reads one file from outside a run, all of its columns in their order, and checks texts and columns.
-
-    Args:
-        file: its path.
-        fields: what the task reads.
-        name: of the part.
-        needs_label: whether the column of the label must be there.
-        key: what the user typed to name the file, for messages.
-        options: what the user says about the file.
-
-    Raises:
-        SourceError, DataError: as `build`.
-    """
-    path = expanded(file)
-    rows = as_rows(read_file(path, key, options), str(path), fields, name)
-    check_columns(rows, fields, needs_label=needs_label)
-    check_texts(rows, fields)
-    return rows
-
-
-def as_rows(content: Content, origin: str, fields: Sequence[Field], name: str = "predict") -> Rows:
-    """Returns a file's content as rows, with the nested columns that a task reads.
+def as_rows(content: Content, origin: str, fields: Sequence[Field]) -> Rows:
+    """Returns the content of a file to predict as rows, with the nested columns that a task reads.
 
     Args:
         content: of the file.
         origin: how messages name it.
         fields: what the task reads.
-        name: of the part.
     """
     columns = {field.key: field.column for field in fields}
     own = ColumnsConfig(text=columns.get("text", "text"), label=columns.get("label", "label"))
-    return add_nested(_rows(name, content, origin, own), [field.column for field in fields])
+    return add_nested(_rows("predict", content, origin, own), [field.column for field in fields])
 
 
 def _read_parts(config: TextConfig, decisions: list[str], needs_train: bool) -> dict[str, Rows]:

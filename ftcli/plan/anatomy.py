@@ -31,8 +31,6 @@ class TensorInfo:
     numel: int
     dtype: str
     """Such as `float32`."""
-    owner: str
-    """Class name of the module that holds it."""
     unit: str
     is_bias: bool
     is_norm: bool
@@ -176,7 +174,6 @@ def _tensor_info(model: nn.Module, names: list[str], parameter: nn.Parameter, un
         shape=tuple(parameter.shape),
         numel=parameter.numel(),
         dtype=str(parameter.dtype).removeprefix("torch."),
-        owner=type(holder).__name__,
         unit=unit,
         is_bias=leaf == "bias" or leaf.endswith("_bias"),
         is_norm=is_norm(holder),

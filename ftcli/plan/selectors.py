@@ -15,7 +15,6 @@ from ftcli.plan.anatomy import Anatomy
 from ftcli.plan.patterns import Hit, hit_of, known_names, match_patterns
 from ftcli.plan.safe_regex import MAX_LENGTH
 
-GROUPS = ("head", "final", "embeddings", "layers", "adapters", "norms", "biases", "all", "rest")
 _LAYERS = re.compile(r"(layers|adapters)(?:\[\s*(-?\d+)?\s*(:)?\s*(-?\d+)?\s*\])?")
 _MODULE_ATTRIBUTE = re.compile(r"model\\?\.")
 

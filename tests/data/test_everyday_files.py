@@ -1,6 +1,5 @@
 """Files as people have them: without a header, with odd names, other encodings, of other tools; read right, or answered by a word."""
 
-import csv
 import datetime
 import gzip
 import json
@@ -17,10 +16,9 @@ from pyarrow import parquet
 from ftcli.batching.rows import Field, Kind
 from ftcli.config.overrides import parse_overrides, parse_value
 from ftcli.config.schema import ColumnsConfig, FilesConfig
-from ftcli.data.content import ReadOptions
 from ftcli.data.images import ImagesConfig
 from ftcli.data.images import build as build_images
-from ftcli.data.reading import parse, read_file
+from ftcli.data.reading import read_file
 from ftcli.data.text import FileFormat, TextConfig, build
 from ftcli.errors import FtcliError
 
@@ -129,17 +127,6 @@ def test_a_blank_line_is_called_one(tmp_path):
     assert found.key.endswith("train.csv:3") and found.message == "is a blank line, where the header has 4"
 
 
-@pytest.mark.parametrize(("data", "encoding"), [("text\tlabel\ncafé\t1\n".encode("cp1252"), "cp1252"),
-                                                ("text\tlabel\ncafé\t1\n".encode("utf-16"), "utf-16"),
-                                                (b"text\tlabel\ncaf\x81\t1\n", "latin-1")])  # fmt: skip
-def test_another_encoding_is_answered_by_its_word(data, encoding):
-    with pytest.raises(FtcliError) as caught:
-        parse(data, ".tsv", "f.tsv")
-    assert f"type data.encoding={encoding}" in caught.value.problems[0].hint
-    text = parse(data, ".tsv", "f.tsv", options=ReadOptions(encoding=encoding)).columns["text"]
-    assert text == [data.decode(encoding).split("\n")[1].split("\t")[0]]
-
-
 def test_a_utf8_file_is_not_read_as_another_encoding(tmp_path):
     path = folder_of(
         tmp_path, train__csv="text,label\ncafé,1\nthé,0\n".encode("cp1252"), dev__csv="text,label\ncafé,1\n"
@@ -158,85 +145,6 @@ def test_words_that_no_file_can_be_read_by_are_refused_before_reading(tmp_path):
     ]  # fmt: skip
     assert config.problems()[0].hint == "did you mean utf-8?"
     assert TextConfig(path="x", encoding="rot13").problems()[0].key == "data.encoding"
-
-
-def test_quotes_of_a_tsv_are_text_unless_the_file_was_written_with_them():
-    written = b'text\tlabel\n"a\t""b"""\t1\nc\t0\n'
-    content = parse(written, ".tsv", "f.tsv")
-    assert content.columns["text"] == ['a\t"b"', "c"]
-    assert content.notes == ["f.tsv was written with quotes around fields (data.quotes=false: they are text)"]
-    plain = b'text\tlabel\n"all of it"\t1\nan "open quote\t0\n'
-    assert parse(plain, ".tsv", "f.tsv").columns["text"] == ['"all of it"', 'an "open quote']
-    # Quotes around whole texts prove nothing: a program that quotes would not have quoted these.
-    whole = b'text\tlabel\n"all of it"\t1\nb\t0\n'
-    assert parse(whole, ".tsv", "f.tsv").columns["text"] == ['"all of it"', "b"]
-    assert parse(whole, ".tsv", "f.tsv", options=ReadOptions(quotes=True)).columns["text"] == [
-        "all of it",
-        "b",
-    ]
-
-
-def test_a_long_document_is_no_proof_against_quotes():
-    """The csv module's limit of 128 KiB a field made the reading of a tsv depend on what was read before it."""
-    before = csv.field_size_limit(131_072)
-    try:
-        content = parse(b'text\tlabel\n"a\tb"\t1\n' + b"x" * 200_000 + b"\t0\n", ".tsv", "f.tsv")
-    finally:
-        csv.field_size_limit(before)
-    assert content.columns["text"] == ["a\tb", "x" * 200_000]
-
-
-CONLL = "-DOCSTART- -DOCSTART- O\r\n \r\n# id 7f domain=en\r\nParis NN B-LOC \r\ntalks NN O\t\r\n  \r\n\r\n# NN O\r\n#tag NN O\r\n"
-
-
-def test_conll_with_trailing_spaces_comments_and_hash_words():
-    content = parse(CONLL.encode(), ".conll", "f.conll")
-    assert content.columns == {
-        "words": [["Paris", "talks"], ["#", "#tag"]],
-        "tags": [["B-LOC", "O"], ["O", "O"]],
-    }
-    assert content.line_numbers == [4, 8]
-    chosen = parse(CONLL.encode(), ".conll", "f.conll", options=ReadOptions(tag_field=2))
-    assert chosen.columns["tags"] == [["NN", "NN"], ["NN", "NN"]]
-
-
-UNIVERSAL = """# sent_id = 1
-# text = Vámonos al mar.
-1-2\tVámonos\t_\t_\t_\t_\t_\t_\t_\t_
-1\tVamos\tir\tVERB\tV\t_\t0\troot\t_\t_
-2\tnos\tnosotros\tPRON\tP\t_\t1\tobj\t_\t_
-2.1\tvoy\t_\tVERB\t_\t_\t_\t_\t_\t_
-
-"""
-
-
-def test_conllu_has_its_own_fields():
-    content = parse(UNIVERSAL.encode(), ".conllu", "f.conllu")
-    assert content.columns == {"words": [["Vamos", "nos"]], "tags": [["VERB", "PRON"]]}
-    lemmas = parse(UNIVERSAL.encode(), ".conllu", "f.conllu", options=ReadOptions(word_field=3, tag_field=5))
-    assert lemmas.columns == {"words": [["ir", "nosotros"]], "tags": [["V", "P"]]}
-    with pytest.raises(FtcliError) as caught:
-        parse(UNIVERSAL.replace("1-2", "1").encode(), ".conll", "f.conll")
-    assert caught.value.problems[0].hint.startswith("type data.format=conllu")
-    with pytest.raises(FtcliError, match=r"data.tag_field: is 11; f.conllu:4 has 10 fields"):
-        parse(UNIVERSAL.encode(), ".conllu", "f.conllu", options=ReadOptions(tag_field=11))
-
-
-def test_conllu_takes_no_line_without_a_number():
-    with pytest.raises(
-        FtcliError, match=r"f.conllu:1: its first field is 'Paris', where CoNLL-U has a number"
-    ):
-        parse(b"Paris\tB-LOC\n", ".conllu", "f.conllu")
-
-
-def test_conll_fields_may_be_aligned_by_spaces():
-    content = parse(b"Paris     NN  B-LOC\nis VBZ         O\n", ".conll", "f.conll")
-    assert content.columns == {"words": [["Paris", "is"]], "tags": [["B-LOC", "O"]]}
-
-
-def test_a_sentence_with_a_line_of_other_fields_is_refused():
-    with pytest.raises(FtcliError, match=r"f.conll:2: 3 fields, where the lines before have 2"):
-        parse(b"a O\nb c O\n", ".conll", "f.conll")
 
 
 def test_data_format_does_not_override_a_name_that_says_otherwise(tmp_path):

@@ -7,7 +7,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from ftcli.data.reading import parse, read_file, read_shards
+from ftcli.data.reading import read_file, read_shards
 from ftcli.errors import DataError, SourceError
 
 
@@ -17,13 +17,9 @@ def problem(function, *arguments):
     return caught.value.problems[0]
 
 
-def columns(data, suffix):
-    return parse(data.encode() if isinstance(data, str) else data, suffix, "f" + suffix).columns
-
-
-def test_tsv_takes_quotes_and_odd_line_breaks_as_text():
+def test_tsv_takes_quotes_and_odd_line_breaks_as_text(read):
     text = 'text\tlabel\n"open quote\t1\nNA\tnull\na\u2028b\x0cc\x85d\t0\n\t\n'
-    content = parse(text.encode(), ".tsv", "f.tsv")
+    content = read(text.encode(), "f.tsv")
     assert content.columns == {
         "text": ['"open quote', "NA", "a\u2028b\x0cc\x85d", ""],
         "label": ["1", "null", "0", ""],
@@ -32,15 +28,15 @@ def test_tsv_takes_quotes_and_odd_line_breaks_as_text():
     assert content.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_csv_follows_rfc_4180():
+def test_csv_follows_rfc_4180(read):
     text = 'text,label\r\n"a, ""b""\r\nc",1\r\nNaN,null\r\n"",0\r\n'
-    content = parse(text.encode(), ".csv", "f.csv")
+    content = read(text.encode(), "f.csv")
     assert content.columns == {"text": ['a, "b"\r\nc', "NaN", ""], "label": ["1", "null", "0"]}
     assert content.line_numbers == [2, 4, 5]
 
 
-def test_csv_fields_may_be_long():
-    assert columns(f"text,label\n{'x' * 200_000},1\n", ".csv")["text"] == ["x" * 200_000]
+def test_csv_fields_may_be_long(read):
+    assert read(f"text,label\n{'x' * 200_000},1\n".encode(), "f.csv").columns["text"] == ["x" * 200_000]
 
 
 @pytest.mark.parametrize(
@@ -48,22 +44,25 @@ def test_csv_fields_may_be_long():
     [(".tsv", "text\tlabel\r\na\t1\r\nb\t0\r\n\r\n"), (".csv", "text,label\r\na,1\r\nb,0"),
      (".jsonl", '{"text": "a", "label": "1"}\r\n{"text": "b", "label": "0"}\r\n\r\n')],
 )  # fmt: skip
-def test_byte_order_marks_and_crlf(suffix, text):
-    assert columns(b"\xef\xbb\xbf" + text.encode(), suffix) == {"text": ["a", "b"], "label": ["1", "0"]}
+def test_byte_order_marks_and_crlf(read, suffix, text):
+    assert read(b"\xef\xbb\xbf" + text.encode(), "f" + suffix).columns == {
+        "text": ["a", "b"],
+        "label": ["1", "0"],
+    }
 
 
-def test_json_and_jsonl_keep_values_as_they_are():
+def test_json_and_jsonl_keep_values_as_they_are(read):
     rows = [{"text": "NA", "label": 1}, {"label": None, "text": "null", "more": [1]}, {"text": 3.5}]
     expected = {"text": ["NA", "null", 3.5], "label": [1, None, None], "more": [None, [1], None]}
-    assert columns(json.dumps(rows), ".json") == expected
+    assert read(json.dumps(rows).encode(), "f.json").columns == expected
     lines = "\n\n".join(map(json.dumps, rows))
-    content = parse(lines.encode(), ".jsonl", "f.jsonl")
+    content = read(lines.encode(), "f.jsonl")
     assert (content.columns, content.line_numbers) == (expected, [1, 3, 5])
 
 
-def test_one_column_may_hold_empty_texts():
-    assert columns("text\na\n\nb\n", ".tsv") == {"text": ["a", "", "b"]}
-    assert columns("text\na\n\nb\n", ".csv") == {"text": ["a", "", "b"]}
+def test_one_column_may_hold_empty_texts(read):
+    assert read(b"text\na\n\nb\n", "f.tsv").columns == {"text": ["a", "", "b"]}
+    assert read(b"text\na\n\nb\n", "f.csv").columns == {"text": ["a", "", "b"]}
 
 
 @pytest.mark.parametrize(
@@ -114,8 +113,8 @@ def test_one_column_may_hold_empty_texts():
         (".doc", b"a\n", "data.path", "f.doc is in no known format: '.doc' is its suffix"),
     ],
 )
-def test_mistakes_are_named_with_their_line(suffix, data, where, message):
-    found = problem(parse, data, suffix, "f" + suffix)
+def test_mistakes_are_named_with_their_line(read, suffix, data, where, message):
+    found = problem(read, data, "f" + suffix)
     assert found.key == where
     assert found.message.startswith(message)
 

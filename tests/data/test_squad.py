@@ -6,8 +6,8 @@ import pytest
 
 from ftcli.batching.rows import Field, Kind
 from ftcli.data.content import ReadOptions
-from ftcli.data.reading import parse, read_file
-from ftcli.data.text import read_rows
+from ftcli.data.reading import read_file
+from ftcli.data.text import as_rows
 from ftcli.errors import DataError
 
 FIELDS = [Field("text", "question"), Field("text_pair", "context"), Field("label", "answers", Kind.label)]
@@ -22,9 +22,8 @@ FILE = {"version": "v2.0", "data": [
 ]}  # fmt: skip
 
 
-def test_a_row_for_each_question():
-    data = json.dumps(FILE).encode()
-    content = parse(data, ".squad", "dev.json")
+def test_a_row_for_each_question(read):
+    content = read(json.dumps(FILE).encode(), "dev.squad")
     assert content.columns == {
         "id": ["1", "2", None],
         "title": ["Zoë", "Zoë", None],
@@ -41,7 +40,8 @@ def test_a_file_is_read_by_its_format_whatever_its_name(tmp_path):
         len(read_file(tmp_path / "dev-v1.1.json", "--input", ReadOptions(suffix=".squad")).columns["id"]) == 3
     )
     (tmp_path / "dev.squad").write_text(json.dumps(FILE))
-    assert read_rows(tmp_path / "dev.squad", FIELDS).where(2).endswith("dev.squad, row 3")
+    rows = as_rows(read_file(tmp_path / "dev.squad", "--input"), "dev.squad", FIELDS)
+    assert rows.where(2) == "dev.squad, row 3"
     with pytest.raises(DataError) as caught:
         read_file(tmp_path / "dev-v1.1.json", "--input")
     assert "data.format=squad" in caught.value.problems[0].hint
@@ -56,8 +56,8 @@ def test_a_file_is_read_by_its_format_whatever_its_name(tmp_path):
     ({"data": [{"paragraphs": [{"context": "c", "qas": [{"id": 1}]}]}]}, "f.json, data[0].paragraphs[0].qas[0].question", "holds null"),
     ({"data": []}, "f.json", "no rows"),
 ])  # fmt: skip
-def test_what_is_no_file_of_squad(value, place, said):
+def test_what_is_no_file_of_squad(read, value, place, said):
     with pytest.raises(DataError) as caught:
-        parse(json.dumps(value).encode(), ".squad", "f.json")
+        read(json.dumps(value).encode(), "f.json", ReadOptions(suffix=".squad"))
     (problem,) = caught.value.problems
     assert problem.key == place and said in problem.message, problem

@@ -6,7 +6,8 @@ import pytest
 
 from ftcli.batching.rows import text_fields
 from ftcli.config.schema import ColumnsConfig, FilesConfig
-from ftcli.data.text import TextConfig, build, read_rows
+from ftcli.data.reading import read_file
+from ftcli.data.text import TextConfig, as_rows, build
 from ftcli.errors import ConfigError, DataError, FtcliError, SourceError
 
 
@@ -214,8 +215,7 @@ def test_bundled_rows_are_found_by_name():
 
 def test_rows_from_outside_keep_all_columns_in_order(tmp_path):
     (tmp_path / "new.csv").write_text("id,text,note\n7,NA,x\n")
-    rows = read_rows(tmp_path / "new.csv", text_fields(ColumnsConfig()))
+    content = read_file(tmp_path / "new.csv", "--input")
+    rows = as_rows(content, "new.csv", text_fields(ColumnsConfig()))
     assert list(rows.columns.items()) == [("id", ["7"]), ("text", ["NA"]), ("note", ["x"])]
     assert rows.name == "predict"
-    with pytest.raises(DataError):
-        read_rows(tmp_path / "new.csv", text_fields(ColumnsConfig(text="body")))

@@ -94,17 +94,11 @@ def test_parallel_lists_of_one_parent_are_one_block_a_layer():
     assert all(name.split(".")[2] == "1" for name in anatomy.blocks[1].tensors)
 
 
-def test_norms_and_biases_are_told_by_owner_and_name():
+def test_norms_and_biases_are_known_by_module_and_name():
     tensors = {t.name: t for t in read_anatomy(meta(GPT2)).tensors}
     assert tensors["transformer.h.0.ln_1.bias"].is_norm and tensors["transformer.h.0.ln_1.bias"].is_bias
     conv = tensors["transformer.h.0.attn.c_attn.bias"]
-    assert (conv.owner, conv.is_bias, conv.is_norm, conv.shape, conv.dtype) == (
-        "Conv1D",
-        True,
-        False,
-        (96,),
-        "float32",
-    )
+    assert (conv.is_bias, conv.is_norm, conv.shape, conv.dtype) == (True, False, (96,), "float32")
     config = transformers.LlamaConfig(**SMALL, intermediate_size=48)
     norms = {t.name for t in read_anatomy(meta(config)).tensors if t.is_norm}
     assert norms == {"model.norm.weight"} | {
