@@ -166,7 +166,7 @@ def _split(text: str, typed: Typed) -> Override | Problem:
 def _bare_hint(text: str, typed: Typed) -> str:
     if text in recipes():
         return f"type recipe={text}"
-    answer = answer_bare(text, typed, ROLES)
+    answer = answer_bare(text, typed)
     return answer.hint(typed=typed) if answer else "type key=value, such as optimizer.lr=1e-4"
 
 

@@ -112,7 +112,7 @@ BoundedLoader.yaml_implicit_resolvers = {
 }
 
 
-def compose_yaml(text: str, origin: str, error: type[FtcliError] = ConfigError) -> yaml.Node | None:
+def compose_yaml(text: str, origin: str, error: type[FtcliError]) -> yaml.Node | None:
     """Returns the root node of a text; None of an empty one.
 
     Args:
@@ -131,13 +131,13 @@ def parse_yaml(text: str, origin: str, error: type[FtcliError] = ConfigError) ->
     return _bounded(text, origin, error, lambda loader: loader.get_single_data())
 
 
-def read_yaml(path: Path, error: type[FtcliError] = ConfigError) -> Any:
+def read_yaml(path: Path) -> Any:
     """Returns a file as plain values.
 
     Raises:
-        FtcliError: of the class `error`: it cannot be read, is no regular file, too large, not UTF-8 or not YAML.
+        ConfigError: it cannot be read, is no regular file, too large, not UTF-8 or not YAML.
     """
-    return parse_yaml(read_text(path, MAX_BYTES, key=str(path), error=error), str(path), error)
+    return parse_yaml(read_text(path, MAX_BYTES, key=str(path), error=ConfigError), str(path))
 
 
 def refuse_references(node: Any, origin: str) -> None:

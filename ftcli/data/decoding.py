@@ -125,16 +125,16 @@ def _undecodable(source: Source, error: UnicodeError, chunk: bytes, encoding: st
         if data[:2] in BOMS:
             hint = f"save the file as UTF-8, or type data.encoding={BOMS[data[:2]]}"
     elif encoding == "utf-8":
-        other = "cp1252" if _decodes(chunk, "cp1252") else "latin-1"
+        other = "cp1252" if _is_cp1252(chunk) else "latin-1"
         hint = (
             f"save the file as UTF-8, or type data.encoding={other} if it is of that (or the name of another)"
         )
     return Problem(f"{source.origin}:{line}", message, hint)
 
 
-def _decodes(data: bytes, encoding: str) -> bool:
+def _is_cp1252(data: bytes) -> bool:
     try:
-        data.decode(encoding)
+        data.decode("cp1252")
     except UnicodeDecodeError:
         return False
     return True

@@ -15,7 +15,7 @@ SENTENCE_WORDS = 5
 """Words from which the name of a column may be a text."""
 
 
-def without_header(rows: Rows, read: Sequence[str] = ()) -> bool:
+def without_header(rows: Rows, read: Sequence[str]) -> bool:
     """Returns whether the first line of a file is a row, and not the names of its columns.
 
     It is one where a cell is a number, or stands among the values of its own column; or where all cells are

@@ -24,7 +24,7 @@ SHARD = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
 """As Hugging Face names them: train-00000-of-00002.parquet."""
 
 
-def find_parts(path: str, subset: str | None = None, key: str = "data.path") -> dict[str, list[Path]]:
+def find_parts(path: str, subset: str | None = None) -> dict[str, list[Path]]:
     """Returns part -> its file, or its shards in order.
 
     Looks into the folder, then its `data/`, then `<subset>/`, as data sets on the hub are laid out;
@@ -33,17 +33,16 @@ def find_parts(path: str, subset: str | None = None, key: str = "data.path") -> 
     Args:
         path: of the folder.
         subset: of a data set that has several.
-        key: what the user typed to name the folder, for messages.
 
     Raises:
         SourceError: no such folder, or nothing in it is named like a part.
         DataError: two files for one part, or shards that are missing.
     """
-    folder = folder_at(path, key)
+    folder = folder_at(path, "data.path")
     for place in (folder, folder / "data", *([folder / subset] if subset else [])):
         if is_folder(place) and (found := _parts_in(place)):
             return found
-    raise SourceError(_nothing_found(folder, key))
+    raise SourceError(_nothing_found(folder))
 
 
 def _parts_in(folder: Path) -> dict[str, list[Path]]:
@@ -77,11 +76,11 @@ def _whole(shards: list[Path]) -> list[Path]:
     return shards
 
 
-def _nothing_found(folder: Path, key: str) -> Problem:
+def _nothing_found(folder: Path) -> Problem:
     held = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     shown = ", ".join(held[:8]) + (", ..." if len(held) > 8 else "") if held else "nothing"
     message = f"no train, validation, dev or test file ({', '.join(SUFFIXES)}) in {folder}; it holds {shown}"
-    return Problem(key, message, files_hint(folder))
+    return Problem("data.path", message, files_hint(folder))
 
 
 def files_hint(folder: Path) -> str:

@@ -8,17 +8,16 @@ from pathlib import Path
 from ftcli.diagnostics.overfit import Verdict
 
 BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 60
 
 
-def spark(values: list[float], width: int = 60) -> str:
+def spark(values: list[float]) -> str:
     """Returns one line of block characters, `▁` for the lowest value and `█` for the highest; NaN counts as the lowest.
 
-    Args:
-        values: in their order.
-        width: most characters; more values than that are sampled evenly.
+    More than `WIDTH` values are sampled evenly.
     """
-    if len(values) > width:
-        values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
+    if len(values) > WIDTH:
+        values = [values[round(i * (len(values) - 1) / (WIDTH - 1))] for i in range(WIDTH)]
     known = [v for v in values if not math.isnan(v)] or [0.0]
     low, high = min(known), max(known)
     values = [low if math.isnan(v) else v for v in values]

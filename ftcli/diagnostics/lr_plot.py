@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftcli.diagnostics.timeline import PhaseSpan, RunLength, column_widths
+from ftcli.diagnostics.timeline import PhaseSpan, RunLength
 
 BARS = " ▁▂▃▄▅▆▇█"
 WIDTH, HEIGHT = 72, 6
@@ -18,7 +18,7 @@ def terminal_lines(timeline: Sequence[PhaseSpan], length: RunLength) -> list[str
         timeline: of `build_timeline`.
         length: of the run.
     """
-    widths = column_widths(timeline, WIDTH)
+    widths = _column_widths(timeline)
     columns: list[float] = []
     scale = ""
     for span, width in zip(timeline, widths, strict=True):
@@ -31,6 +31,12 @@ def terminal_lines(timeline: Sequence[PhaseSpan], length: RunLength) -> list[str
         f"{'phase':>8} {scale.rstrip()}",
         f"{'':>8} highest lr of the phase, 0 to {end:.4g} epochs",
     ]
+
+
+def _column_widths(timeline: Sequence[PhaseSpan]) -> list[int]:
+    """Returns how many of `WIDTH` characters each phase gets, at least one where it has steps."""
+    total = sum(s.steps for s in timeline) or 1
+    return [max(round(WIDTH * s.steps / total), 1) if s.steps else 0 for s in timeline]
 
 
 def _highest_rates(span: PhaseSpan, width: int) -> list[float]:

@@ -91,7 +91,7 @@ def _report(verdict: Verdict, output: Path, screen: Screen) -> Verdict:
     return verdict
 
 
-def schedule_text(composed: Composed, *, by: str = "block", phases: int | None = None) -> str:
+def schedule_text(composed: Composed, *, by: str, phases: int | None) -> str:
     """Returns the default unfreezing schedule as YAML, from config.json alone.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftcli.plan.plan import Phase, Plan
@@ -108,9 +108,3 @@ def _curve(
         else range(steps)
     )
     return tuple((start + k, min(rates) * lr_lambda(k), max(rates) * lr_lambda(k)) for k in samples)
-
-
-def column_widths(timeline: Sequence[PhaseSpan], width: int) -> list[int]:
-    """Returns how many of `width` characters each phase gets, at least one where it has steps."""
-    total = sum(s.steps for s in timeline) or 1
-    return [max(round(width * s.steps / total), 1) if s.steps else 0 for s in timeline]

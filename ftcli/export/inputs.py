@@ -48,7 +48,7 @@ class Inputs:
         save_file(flat, file)
 
 
-def inputs_of(finished: LoadedModel, missing: str = "") -> Inputs:
+def inputs_of(finished: LoadedModel, missing: str) -> Inputs:
     """Returns rows of the validation part, evenly spaced, of up to 256 sequences, or drawn ones.
 
     Args:

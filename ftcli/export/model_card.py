@@ -167,7 +167,7 @@ def _training(facts: Facts, result: dict[str, Any]) -> str:
         f"- Precision {plain(decisions.get('precision', '?'))}, attention {plain(decisions.get('attention', '?'))}, device {plain(decisions.get('device', '?'))}",
         f"- Versions: ftcli {plain(recorded.get('ftcli', '?'))}, {versions}",
     ]
-    return "\n".join(lines) + f"\n\n{_code(mask_secret(_without_paths(command)), 'sh')}"
+    return "\n".join(lines) + f"\n\n{_code(mask_secret(_without_paths(command)))}"
 
 
 def _without_paths(command: str) -> str:
@@ -198,12 +198,12 @@ def _batch(trainer: TrainerConfig) -> str:
     return f"batch {trainer.batch_size}"
 
 
-def _code(text: str, language: str) -> str:
-    """Returns a fenced block; the fence is longer than any run of backticks inside."""
+def _code(text: str) -> str:
+    """Returns a fenced block of shell words; the fence is longer than any run of backticks inside."""
     text = BREAKS.sub(" ", text)
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}"
+    return f"{fence}sh\n{text}\n{fence}"
 
 
 def _count(value: Any) -> str:

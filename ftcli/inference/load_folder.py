@@ -18,7 +18,7 @@ ROWS = ("recipe=", "data=", "data.path=", "data.files.", "data.id=", "data.bundl
 """Words that name rows."""
 
 
-def load_folder(spec: str, overrides: list[str], *, with_rows: bool = True) -> LoadedModel:
+def load_folder(spec: str, overrides: list[str], *, with_rows: bool) -> LoadedModel:
     """Loads a Hugging Face folder or hub id that has a trained head; data and task come from overrides.
 
     Args:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_part(
-    loaded: LoadedModel, part: str, screen: Screen, *, num_errors: int = 5, picture: Path | None = None
+    loaded: LoadedModel, part: str, screen: Screen, *, num_errors: int, picture: Path | None = None
 ) -> dict[str, Any]:
     """Scores one labelled part, prints the figures and the worst errors, and returns both.
 

@@ -33,6 +33,7 @@ def scheduler_problems(config: SchedulerConfig) -> list[Problem]:
     return problems
 
 
-def share_problems(key: str, value: float) -> list[Problem]:
-    """Returns a problem where a share is not in [0, 1)."""
+def min_factor_problems(value: float) -> list[Problem]:
+    """Returns a problem where the share of the lr that is left in the end is not in [0, 1)."""
+    key = "scheduler.min_factor"
     return [] if 0 <= value < 1 else [Problem(key, f"{value} is not in [0, 1)", f"{key}=0.1")]

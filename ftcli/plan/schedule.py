@@ -18,6 +18,7 @@ from ftcli.errors import PlanError, Problem
 from ftcli.plan.anatomy import Anatomy, Unit
 
 LR_DECAY = 0.8
+"""Factor on the lr from a block to the one below, whatever is merged: a phase has the lr of its uppermost block."""
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
 
 
@@ -49,7 +50,6 @@ def default_schedule(
     *,
     by: str = "block",
     phases: int | None = None,
-    lr_decay: float = LR_DECAY,
 ) -> tuple[ScheduledPhase, ...]:
     """Returns phases from the head down; every tensor is in one of them, under its first name when tied.
 
@@ -64,8 +64,6 @@ def default_schedule(
         lr: learning rate of the head.
         by: `block`, `depth` or `pair`.
         phases: merge neighbours evenly into this many, the head alone in the first, unless 1; None: no merging.
-        lr_decay: factor on the lr from a block to the one below, whatever is merged: a phase has the lr of
-            its uppermost block.
 
     Raises:
         PlanError: fewer than 1 phase, or more than there are.
@@ -77,7 +75,7 @@ def default_schedule(
     for number, group in enumerate(groups, start=1):
         params = tuple(name for part in group for name in part.params)
         level = min(part.level for part in group)
-        own = lr * lr_decay**level
+        own = lr * LR_DECAY**level
         found.append(
             ScheduledPhase(
                 units=tuple(dict.fromkeys(unit for part in group for unit in part.units)),
@@ -97,19 +95,18 @@ def write_schedule(
     *,
     by: str = "block",
     phases: int | None = None,
-    lr_decay: float = LR_DECAY,
 ) -> str:
     """Returns `default_schedule` as YAML that reads back as `{index: {params, max_transition_epoch, lr}}`.
 
     Args and errors are those of `default_schedule`.
     """
-    found = default_schedule(anatomy, lr, by=by, phases=phases, lr_decay=lr_decay)
+    found = default_schedule(anatomy, lr, by=by, phases=phases)
     lines = [
         f"# Unfreezing schedule for {_comment(anatomy.model_type or 'this model')}: {len(found)} phases, "
         f"{anatomy.num_parameters:,} parameters.",
         "# A phase adds its params to those of the phases before it and ends after the epoch",
         "# max_transition_epoch of the run; the last one by early stopping, or with the run.",
-        f"# lr: {_number(lr)} for the head, times {lr_decay:g} a block (layer-wise decay as in ELECTRA).",
+        f"# lr: {_number(lr)} for the head, times {LR_DECAY:g} a block (layer-wise decay as in ELECTRA).",
     ]
     if phases is not None:
         lines.append("# A phase of several blocks has the lr of its uppermost one.")

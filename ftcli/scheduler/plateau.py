@@ -9,7 +9,7 @@ from enum import Enum
 from ftcli.config.registry import register
 from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import Problem
-from ftcli.plan.checks import scheduler_problems, share_problems
+from ftcli.plan.checks import min_factor_problems, scheduler_problems
 from ftcli.plan.duration import warmup_steps
 
 
@@ -35,7 +35,7 @@ class PlateauConfig(SchedulerConfig):
 
     def problems(self) -> list[Problem]:
         """Returns what is wrong before the run's length is known."""
-        problems = [*scheduler_problems(self), *share_problems("scheduler.min_factor", self.min_factor)]
+        problems = [*scheduler_problems(self), *min_factor_problems(self.min_factor)]
         if not 0 < self.factor < 1:
             problems.append(
                 Problem("scheduler.factor", f"{self.factor} is not in (0, 1)", "scheduler.factor=0.5")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ftcli.config.registry import register
 from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import Problem
-from ftcli.plan.checks import scheduler_problems, share_problems
+from ftcli.plan.checks import min_factor_problems, scheduler_problems
 from ftcli.plan.curve import LrLambda, warmed_up
 
 
@@ -21,7 +21,7 @@ class PolynomialConfig(SchedulerConfig):
 
     def problems(self) -> list[Problem]:
         """Returns what is wrong before the run's length is known."""
-        problems = [*scheduler_problems(self), *share_problems("scheduler.min_factor", self.min_factor)]
+        problems = [*scheduler_problems(self), *min_factor_problems(self.min_factor)]
         if not (self.power > 0 and math.isfinite(self.power)):
             problems.append(
                 Problem("scheduler.power", f"{self.power} is not a number above 0", "scheduler.power=2")

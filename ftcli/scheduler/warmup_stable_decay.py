@@ -10,7 +10,7 @@ from enum import Enum
 from ftcli.config.registry import register
 from ftcli.config.schema import SchedulerConfig
 from ftcli.errors import ConfigError, Problem
-from ftcli.plan.checks import scheduler_problems, share_problems
+from ftcli.plan.checks import min_factor_problems, scheduler_problems
 from ftcli.plan.curve import LrLambda, warmed_up
 from ftcli.plan.duration import parse_duration, warmup_steps
 
@@ -32,7 +32,7 @@ class WarmupStableDecayConfig(SchedulerConfig):
 
     def problems(self) -> list[Problem]:
         """Returns what is wrong before the run's length is known."""
-        problems = [*scheduler_problems(self), *share_problems("scheduler.min_factor", self.min_factor)]
+        problems = [*scheduler_problems(self), *min_factor_problems(self.min_factor)]
         try:
             if not parse_duration(self.decay, key="scheduler.decay").value and self.min_factor:
                 message = f"{self.min_factor} is never reached: scheduler.decay={self.decay} ends at the peak"

@@ -71,7 +71,7 @@ class Evaluator:
         return self.score_outputs(self.outputs(model, table), len(table), keep=keep)
 
     def score_outputs(
-        self, outputs: Iterable[tuple[np.ndarray, Batch, StepOutput]], num_rows: int, *, keep: bool = False
+        self, outputs: Iterable[tuple[np.ndarray, Batch, StepOutput]], num_rows: int, *, keep: bool
     ) -> Scores:
         """Returns loss and metrics of what a model gave, or of what was saved of it.
 

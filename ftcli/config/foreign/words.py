@@ -110,19 +110,18 @@ def _beside_own(
     return replace(answer, note="; ".join(filter(None, [answer.note, f"or did you mean {hidden[0]}?"])))
 
 
-def answer_bare(text: str, typed: Typed, roles: Iterable[str]) -> Answer | None:
+def answer_bare(text: str, typed: Typed) -> Answer | None:
     """Returns what to type for a word without `=`: a choice, a file, or another tool's switch such as `fp16`.
 
     Args:
         text: as typed.
         typed: all words of the command.
-        roles: the groups whose choices it may name, in order.
     """
     if Path(text).suffix in (".yaml", ".yml"):
         return Answer((f"recipe={text}",), "a recipe of ftcli; other tools' files are not read")
     if is_data_file(text):
         return answer_choice("data", text, typed)
-    role = next((role for role in roles if is_choice(role, text)), None)
+    role = next((role for role in ROLES if is_choice(role, text)), None)
     return answer_choice(role, text, typed) if role else answer_key(text, "", typed)
 
 
