@@ -58,6 +58,41 @@ def label_ids(
     raise DataError(unknown_label(str(found[lost]), names, rows, lost, found, base, of_head=of_head))
 
 
+def list_ids(
+    rows: Rows,
+    found: Sequence[Sequence[str]],
+    names: list[str],
+    *,
+    declared: bool,
+    base: int,
+    own_names: Sequence[str] | None,
+    of_head: bool,
+    noun: str = "label",
+) -> list[list[int]]:
+    """Returns the ids of each row's labels where a row has any number of them.
+
+    Args:
+        rows: of one part.
+        found: the labels of each row.
+        names: of the labels, by id.
+        declared: as in `label_ids`, like those below.
+        base: the first id of a file that counts from it.
+        own_names: data.label_names.
+        of_head: whether the names are those of a model's config.json.
+        noun: what the task calls a label.
+
+    Raises:
+        DataError: a label that is not among `names`; named with its line.
+    """
+    flat = [name for own in found for name in own]
+    ids = best_reading(flat, names, None, declared=declared, base=base, own_names=own_names)
+    for row, own in enumerate(found):
+        lost = next((name for name in own if name not in ids), None)
+        if lost is not None:
+            raise DataError(unknown_label(lost, names, rows, row, flat, base, noun, of_head=of_head))
+    return [[ids[name] for name in own] for own in found]
+
+
 def unknown_label(
     name: str,
     names: list[str],
@@ -67,7 +102,7 @@ def unknown_label(
     base: int,
     noun: str = "label",
     *,
-    of_head: bool = False,
+    of_head: bool,
 ) -> Problem:
     """Returns the problem of a label that is none of those known.
 
@@ -154,8 +189,8 @@ def best_reading(
     class_names: list[str] | None,
     *,
     declared: bool,
-    base: int = 0,
-    own_names: Sequence[str] | None = None,
+    base: int,
+    own_names: Sequence[str] | None,
 ) -> dict[str | None, int]:
     """Returns label as it stands in a part -> id, of the ways to read it the one that knows the most labels.
 

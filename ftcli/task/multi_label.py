@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ftcli.config.schema import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.task._label_lists import flag_names, flag_width, flags_of, lists_of
 from ftcli.task.base import Task, unused_fields
-from ftcli.task.label_ids import are_ids, best_reading, unknown_label
+from ftcli.task.label_ids import are_ids, list_ids
 from ftcli.task.labels import named, order_names
 
 if TYPE_CHECKING:
@@ -150,23 +151,20 @@ class MultiLabel(Task):
 
     def _from_names(self, rows: Rows, found: list[list[str]]) -> np.ndarray:
         assert self.label_names is not None
-        base = self.config.labels_from or 0
-        flat = [name for names in found for name in names]
-        ids = best_reading(
-            flat, self.label_names, None, declared=self.declared, base=base, own_names=self.declared_names
+        ids = list_ids(
+            rows,
+            found,
+            self.label_names,
+            declared=self.declared,
+            base=self.config.labels_from or 0,
+            own_names=self.declared_names,
+            of_head=self.names_of_head,
         )
         if rows.name == "train":
-            self.reads_ids = are_ids(flat, self.label_names, rows, learned=False)
+            self.reads_ids = are_ids(chain.from_iterable(found), self.label_names, rows, learned=False)
         labels = np.zeros((len(rows), len(self.label_names)), dtype=np.float32)
-        for row, names in enumerate(found):
-            for name in names:
-                if name not in ids:
-                    raise DataError(
-                        unknown_label(
-                            name, self.label_names, rows, row, flat, base, of_head=self.names_of_head
-                        )
-                    )
-                labels[row, ids[name]] = 1
+        for row, own in enumerate(ids):
+            labels[row, own] = 1
         return labels
 
     def _lists(self, rows: Rows) -> list[list[Any]]:

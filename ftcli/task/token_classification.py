@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ftcli.config.schema import TaskConfig
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.task._usage import MOST_PROBABLE
 from ftcli.task.base import Task, TokenMark, require_two, unused_fields
-from ftcli.task.label_ids import are_ids, best_reading, unknown_label
+from ftcli.task.label_ids import are_ids, list_ids
 from ftcli.task.labels import named, order_names
 
 if TYPE_CHECKING:
@@ -127,24 +128,19 @@ class TokenClassification(Task):
         if self.unlabelled(rows):
             return None
         tags = [self.tags(rows, row) for row in range(len(rows))]
-        base = self.config.labels_from or 0
-        flat = [tag for own in tags for tag in own]
-        ids = best_reading(
-            flat, self.label_names, None, declared=self.declared, base=base, own_names=self.declared_names
+        ids = list_ids(
+            rows,
+            tags,
+            self.label_names,
+            declared=self.declared,
+            base=self.config.labels_from or 0,
+            own_names=self.declared_names,
+            of_head=self.names_of_head,
+            noun="tag",
         )
         if rows.name == "train":
-            self.reads_ids = are_ids(flat, self.label_names, rows, learned=False)
-        found = []
-        for row, own in enumerate(tags):
-            lost = next((tag for tag in own if tag not in ids), None)
-            if lost is not None:
-                raise DataError(
-                    unknown_label(
-                        lost, self.label_names, rows, row, flat, base, "tag", of_head=self.names_of_head
-                    )
-                )
-            found.append(np.array([ids[tag] for tag in own], dtype=np.int64))
-        return found
+            self.reads_ids = are_ids(chain.from_iterable(tags), self.label_names, rows, learned=False)
+        return [np.array(own, dtype=np.int64) for own in ids]
 
     def plain_texts(self, rows: Rows, row: int) -> list[tuple[str, ...]]:
         """Returns the words with a space between them."""
