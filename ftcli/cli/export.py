@@ -50,15 +50,15 @@ def export(
     Example: ftcli export last my-model          ftcli export 3f2a91 DIR --merge --dtype bfloat16
     """
     from ftcli.console.console import Screen
-    from ftcli.export.export import Wish
+    from ftcli.export.export import ExportOptions
     from ftcli.export.export import export as write_folder
 
     screen = Screen(quiet=quiet, as_json=as_json)
-    wish = Wish(
+    options = ExportOptions(
         merge=merge,
         dtype=None if dtype is None else dtype.value,
         checkpoint=checkpoint,
         base=base,
         push=push,
     )
-    screen.result(write_folder(run, folder, wish, screen))
+    screen.result(write_folder(run, folder, options, screen))

@@ -173,7 +173,7 @@ def _compose(
             initialize_config_dir(str(folder), version_base="1.3"),
         ):
             without_resolvers()
-            # Hydra's warnings are about its own history.
+            # Hydra warns of changes between its own versions.
             warnings.simplefilter("ignore", UserWarning)
             tree = hydra_compose(name, [f"hydra.searchpath=[{quoted}]", *overrides], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, RecursionError, ValueError) as error:

@@ -155,6 +155,6 @@ def _section(name: str, value: Any, origins: dict[str, str], key: str, depth: in
 def _scalar(value: Any) -> str:
     text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=2**31)
     if not text.replace("\n", "").isprintable():
-        # Marks that turn the direction of writing, and their kin, would reach the terminal: they are escaped.
+        # Characters that change the direction of writing, and the like, would reach the terminal: they are escaped.
         text = yaml.safe_dump(value, default_flow_style=True, width=2**31)
     return text.removesuffix("\n...\n").strip()

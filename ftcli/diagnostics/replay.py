@@ -31,7 +31,7 @@ FIGURES = ("train", "eval")
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class ReplaySpan:
     """Steps to take again: from a checkpoint, or from the beginning, to a step."""
 
     begin: Checkpoint | None
@@ -58,8 +58,8 @@ class Replayed:
     """Why the steps could not be compared."""
 
 
-def choose_stretch(checkpoints: list[Checkpoint], events: list[dict[str, Any]], steps: int) -> Stretch | None:
-    """Returns the latest stretch of at most so many steps with something recorded in it; a checkpoint at its end is best.
+def choose_span(checkpoints: list[Checkpoint], events: list[dict[str, Any]], steps: int) -> ReplaySpan | None:
+    """Returns the latest span of at most so many steps with something recorded in it; a checkpoint at its end is best.
 
     Args:
         checkpoints: that are intact, oldest first.
@@ -69,46 +69,46 @@ def choose_stretch(checkpoints: list[Checkpoint], events: list[dict[str, Any]], 
     begins: list[Checkpoint | None] = [None, *checkpoints]
     for begin, target in reversed(list(zip(begins, checkpoints, strict=False))):
         if 0 < target.step - (begin.step if begin else 0) <= steps:
-            return Stretch(begin, target.step, target)
+            return ReplaySpan(begin, target.step, target)
     for begin in reversed(begins):
         start = begin.step if begin else 0
         found = [e["step"] for e in events if e.get("event") in FIGURES and start < _step(e) <= start + steps]
         if found:
-            return Stretch(begin, max(found), None)
+            return ReplaySpan(begin, max(found), None)
     return None
 
 
-def replay(run: RunDir, session: RunSession, stretch: Stretch, events: list[dict[str, Any]]) -> Replayed:
+def replay(run: RunDir, session: RunSession, span: ReplaySpan, events: list[dict[str, Any]]) -> Replayed:
     """Takes the steps again in a temporary folder and compares checkpoint and events bit for bit.
 
     Args:
         run: only read.
         session: built as a resume builds it.
-        stretch: the steps.
+        span: the steps.
         events: of metrics.jsonl.
     """
     with tempfile.TemporaryDirectory(prefix="ftcli-verify-") as name:
-        room = Path(name)
+        folder = Path(name)
         log = _Collected()
-        trainer = _trainer(run, session, stretch, room, log)
-        if stretch.begin is not None:
-            trainer.restore(stretch.begin)
-            before, now = stretch.begin.counter("curve_steps"), trainer.position.curve_steps
+        trainer = _trainer(run, session, span, folder, log)
+        if span.begin is not None:
+            trainer.restore(span.begin)
+            before, now = span.begin.counter("curve_steps"), trainer.position.curve_steps
             if before != now:
                 reason = f"the run was lengthened: the lr curve was {before} steps long then and is {now} now"
                 return Replayed([], [], reason)
             log.events.clear()
-        trainer.stop = _StopAt(stretch.end, trainer.state)
+        trainer.stop = _StopAt(span.end, trainer.state)
         try:
             trainer.fit()
         except Interrupted as stopped:
-            if trainer.state.step < stretch.end:
+            if trainer.state.step < span.end:
                 raise
             assert stopped.signum == signal.SIGTERM
-        begun = stretch.begin.counter("events") if stretch.begin else 0
-        result = _compare_events(events[begun:], log.events, stretch.end)
-        if stretch.target is not None:
-            _compare_checkpoints(stretch.target, room / "checkpoints", result)
+        begun = span.begin.counter("events") if span.begin else 0
+        result = _compare_events(events[begun:], log.events, span.end)
+        if span.target is not None:
+            _compare_checkpoints(span.target, folder / "checkpoints", result)
         return result
 
 
@@ -150,7 +150,7 @@ class _Collected:
         """Prints nothing."""
 
 
-def _trainer(run: RunDir, session: RunSession, stretch: Stretch, room: Path, log: _Collected) -> Trainer:
+def _trainer(run: RunDir, session: RunSession, span: ReplaySpan, folder: Path, log: _Collected) -> Trainer:
     """Returns a trainer at step 0 that writes into a temporary folder, which has the checkpoints that the steps need."""
     from ftcli.checkpoint.store import CheckpointStore
     from ftcli.trainer.micro_batch_search import find_micro_batch_size
@@ -158,14 +158,14 @@ def _trainer(run: RunDir, session: RunSession, stretch: Stretch, room: Path, log
 
     if os.path.lexists(run.pieces_json):
         read_record(run.pieces_json)
-        shutil.copyfile(run.pieces_json, room / "pieces.json")
-    store = CheckpointStore(room / "checkpoints", keep=2**31)
-    for checkpoint in _needed(run, stretch.begin):
+        shutil.copyfile(run.pieces_json, folder / "pieces.json")
+    store = CheckpointStore(folder / "checkpoints", keep=2**31)
+    for checkpoint in _needed(run, span.begin):
         copied = store.folder / checkpoint.name
         copied.mkdir()
         for name in (MANIFEST, *checkpoint.files):  # whatever else lies in the folder may be anything
             shutil.copyfile(checkpoint.path / name, copied / name)
-    splits = recorded_micro_batching(session.config.trainer, room / "pieces.json")
+    splits = recorded_micro_batching(session.config.trainer, folder / "pieces.json")
     trainer = session.trainer(store=store, events=log, reporter=log, stop=StopFlag(), micro_batching=splits)
     find_micro_batch_size(trainer)
     return trainer

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftcli.config.check import check
 from ftcli.config.saved import restored
-from ftcli.diagnostics.replay import choose_stretch, replay
+from ftcli.diagnostics.replay import choose_span, replay
 from ftcli.diagnostics.verify_files import (
     Check,
     Outcome,
@@ -124,8 +124,8 @@ def _replayed(
         return [Check(what, Outcome.unchecked, f"not comparable bit for bit: {reason}")]
     events = read_events(run)
     most = steps if steps is not None else max(session.config.trainer.log_every_n_steps, 10)
-    stretch = choose_stretch(intact, events, most)
-    if stretch is None:
+    span = choose_span(intact, events, most)
+    if span is None:
         return [
             Check(
                 what,
@@ -133,13 +133,13 @@ def _replayed(
                 f"nothing is recorded within {most} steps of a checkpoint: type --steps N",
             )
         ]
-    if stretch.begin is None and session.built.start_from is not None:
+    if span.begin is None and session.built.start_from is not None:
         return [Check(what, Outcome.unchecked, "the run began from another run's weights")]
     try:
-        result = replay(run, session, stretch, events)
+        result = replay(run, session, span, events)
     except FtcliError as error:
         return [Check(what, Outcome.differs, in_one_line(error))]
-    taken = f"steps {stretch.step + 1} to {stretch.end}"
+    taken = f"steps {span.step + 1} to {span.end}"
     if result.different:
         return [Check(what, Outcome.differs, f"{taken}: {one}") for one in result.different[:5]]
     if result.impossible or not result.compared:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True, slots=True)
-class Wish:
+class ExportOptions:
     """How a run is exported."""
 
     merge: bool = False
@@ -42,13 +42,13 @@ class Wish:
     """Hub repository that gets the folder afterwards."""
 
 
-def export(name: str, target: Path, wish: Wish, screen: Screen) -> dict[str, Any]:
+def export(name: str, target: Path, options: ExportOptions, screen: Screen) -> dict[str, Any]:
     """Writes a run as a Hugging Face or PEFT folder; returns what was written and compared.
 
     Args:
         name: of the run, or its folder.
         target: the new folder.
-        wish: how it is exported.
+        options: how it is exported.
         screen: where it is printed.
 
     Raises:
@@ -58,34 +58,34 @@ def export(name: str, target: Path, wish: Wish, screen: Screen) -> dict[str, Any
     """
     final = vacant(target)
     run = RunDir.find(name)
-    if wish.push is not None:
+    if options.push is not None:
         from ftcli.export.push import require_hub
 
-        require_hub(wish.push)
+        require_hub(options.push)
     if os.path.lexists(run.result_json):
         read_record(run.result_json)  # the card needs it in the end
-    finished, missing = _open(run, wish.checkpoint)
+    finished, missing = _open(run, options.checkpoint)
     screen.notes(finished.inputs.decisions)
     inputs = inputs_of(finished, missing)
     right = expected(finished, inputs)
     predicted = (
         expected(finished, inputs, as_predicted=True) if finished.runtime.precision != "fp32" else None
     )
-    kind = _kind(finished, wish)
+    kind = _kind(finished, options)
     with staged(final) as stage:
-        made = _write(finished, stage, kind, wish)
+        made = _write(finished, stage, kind, options)
         screen.note(f"reloading it in a fresh process: {inputs.origin}")
         proved = prove(made, finished, inputs, right, predicted)
-        place = wish.push or f"./{final.name}"
-        base = _base_name(finished, wish)
-        facts = Facts(run, finished, kind, made, proved, base, _base_id(finished, wish), final, place)
+        place = options.push or f"./{final.name}"
+        base = _base_name(finished, options)
+        facts = Facts(run, finished, kind, made, proved, base, _base_id(finished, options), final, place)
         (stage / "README.md").write_bytes(utf8(card(facts)))
     result = _result(finished, final, kind, made, proved)
     _show(result, screen)
-    if wish.push is not None:
+    if options.push is not None:
         from ftcli.export.push import push
 
-        result["pushed"] = push(final, wish.push)
+        result["pushed"] = push(final, options.push)
         screen.note(f"pushed to {result['pushed']}")
     return result
 
@@ -110,31 +110,36 @@ def _without_rows(run: RunDir, checkpoint: str, error: FtcliError) -> LoadedMode
         raise other from error
 
 
-def _kind(finished: LoadedModel, wish: Wish) -> str:
+def _kind(finished: LoadedModel, options: ExportOptions) -> str:
     """Returns `plain`, `adapter` or `merged`."""
     assert finished.built is not None
     adapted = bool(finished.built.peft.adapter_names)
-    if wish.merge and not adapted:
+    if options.merge and not adapted:
         message = "the run has no adapters to merge"
         raise ConfigError(Problem("--merge", message, "leave --merge out: its folder is plain already"))
-    if wish.base is not None and (wish.merge or not adapted):
+    if options.base is not None and (options.merge or not adapted):
         raise ConfigError(Problem("--base", "is for folders of adapters; this one holds all weights"))
-    if wish.push and adapted and not wish.merge and _base_id(finished, wish) != _base_name(finished, wish):
-        message = f"the adapters' base is {_base_name(finished, wish)}, which nobody else has"
+    if (
+        options.push
+        and adapted
+        and not options.merge
+        and _base_id(finished, options) != _base_name(finished, options)
+    ):
+        message = f"the adapters' base is {_base_name(finished, options)}, which nobody else has"
         raise ConfigError(Problem("--push", message, "type --base ID with its name on the hub, or --merge"))
     if not adapted:
         return "plain"
-    if not wish.merge and not finished.inputs.source.weight_files:
+    if not options.merge and not finished.inputs.source.weight_files:
         message = "the base was drawn at random, so that no folder has its weights"
         raise ConfigError(Problem("RUN", message, "type --merge for a folder that holds all weights"))
-    return "merged" if wish.merge else "adapter"
+    return "merged" if options.merge else "adapter"
 
 
-def _write(finished: LoadedModel, stage: Path, kind: str, wish: Wish) -> Folder:
+def _write(finished: LoadedModel, stage: Path, kind: str, options: ExportOptions) -> Folder:
     """Writes weights, config and preprocessing; the run's own model is not used again."""
     held = finished.composed.config.model.dtype.value
     head, scale = finished.inputs.task.head_of(finished.model), finished.inputs.task.label_scale
-    made = Folder(stage, head, wish.dtype or held, exact=kind != "merged" and scale.is_identity)
+    made = Folder(stage, head, options.dtype or held, exact=kind != "merged" and scale.is_identity)
     if not scale.is_identity:
         # Plain libraries know nothing of standardised labels: the folder gives the user's own numbers.
         unscale_head(scale, finished.model)
@@ -148,10 +153,10 @@ def _write(finished: LoadedModel, stage: Path, kind: str, wish: Wish) -> Folder:
         folder.write_plain(plain, stage, made.dtype)
         return made
     source = finished.inputs.source
-    revision = source.folder.name if source.key == "model.id" and wish.base is None else None
+    revision = source.folder.name if source.key == "model.id" and options.base is None else None
     made.base = str(source.folder)
     made.last_column = _reads_last_column(model, finished)
-    folder.write_adapter(model, stage, made.dtype, base=_base_name(finished, wish), revision=revision)
+    folder.write_adapter(model, stage, made.dtype, base=_base_name(finished, options), revision=revision)
     return made
 
 
@@ -166,20 +171,20 @@ def _reads_last_column(model: Any, finished: LoadedModel) -> bool:
     return config.is_prompt_learning and config.peft_type != "PREFIX_TUNING" and decoder
 
 
-def _base_name(finished: LoadedModel, wish: Wish) -> str:
+def _base_name(finished: LoadedModel, options: ExportOptions) -> str:
     """Returns what the folder calls its base: a name on the hub, or a path that nothing takes for one.
 
     peft itself reads it only where it opens the base too (AutoPeftModel); the proof and the card's code hand over
     the base. A bare folder name would be looked up on the hub, where it may be another's model; an absolute
     path would reveal the exporter's disk and be of no use elsewhere.
     """
-    return wish.base or _base_id(finished, wish) or f"./{finished.inputs.source.folder.resolve().name}"
+    return options.base or _base_id(finished, options) or f"./{finished.inputs.source.folder.resolve().name}"
 
 
-def _base_id(finished: LoadedModel, wish: Wish) -> str | None:
+def _base_id(finished: LoadedModel, options: ExportOptions) -> str | None:
     """Returns the base's name on the hub; None where it was read from a folder of the user's."""
-    if wish.base is not None:
-        return None if wish.base.startswith((".", "/", "~")) or is_folder(wish.base) else wish.base
+    if options.base is not None:
+        return None if options.base.startswith((".", "/", "~")) or is_folder(options.base) else options.base
     return None if finished.inputs.source.key == "model.path" else finished.composed.config.model.id
 
 

@@ -136,11 +136,11 @@ def in_fresh_process(
     from safetensors.numpy import load_file
 
     with tempfile.TemporaryDirectory() as place:
-        room = Path(place)
-        inputs.save(room / "inputs.safetensors")
-        entry = entry_of(folder, finished, inputs, ways, room / "inputs.safetensors")
-        (room / "job.json").write_text(json.dumps([entry]), encoding="utf-8")
-        command = [sys.executable, "-I", str(SCRIPT), str(room / "job.json"), str(room)]
+        temporary = Path(place)
+        inputs.save(temporary / "inputs.safetensors")
+        entry = entry_of(folder, finished, inputs, ways, temporary / "inputs.safetensors")
+        (temporary / "job.json").write_text(json.dumps([entry]), encoding="utf-8")
+        command = [sys.executable, "-I", str(SCRIPT), str(temporary / "job.json"), str(temporary)]
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)  # fmt: skip
         if done.returncode:
@@ -148,8 +148,8 @@ def in_fresh_process(
             raise ExportError(
                 Problem(str(folder.path.name), f"plain libraries cannot load or run it: {said}")
             )
-        report = json.loads((room / "reports.json").read_text(encoding="utf-8"))[0]
-        return load_file(room / "0.safetensors"), report
+        report = json.loads((temporary / "reports.json").read_text(encoding="utf-8"))[0]
+        return load_file(temporary / "0.safetensors"), report
 
 
 def entry_of(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ftcli.errors import Problem, RunDirError
-from ftcli.run.run_dir import expanded
+from ftcli.run.run_dir import expanded_strictly
 from ftcli.storage.atomic import share
 from ftcli.storage.disk import explained, fsync
 from ftcli.storage.new_file import require_writable
@@ -22,7 +22,7 @@ def vacant(folder: Path) -> Path:
     Raises:
         RunDirError: something is there, or nothing can be written there.
     """
-    target = expanded(folder).absolute()
+    target = expanded_strictly(folder).absolute()
     require_writable(target, folder=True)
     if target.is_symlink():
         raise RunDirError(Problem(str(folder), "is a link", "name the folder itself"))

@@ -62,7 +62,7 @@ class RunDir:
             stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
             target = ROOT / recipe / f"{stamp}-{secrets.token_hex(3)}"
         else:
-            target = expanded(run_dir)
+            target = expanded_strictly(run_dir)
         require_writable(target, folder=True)
         if cls.existing(target) is not None:
             hint = f"add --resume, or type ftcli resume {typed_words(target)}"
@@ -111,7 +111,7 @@ class RunDir:
         Raises:
             RunDirError: the directory may not be looked into.
         """
-        run = cls(expanded(path))
+        run = cls(expanded_strictly(path))
         try:
             # What is there but no plain file is the reader's to refuse, with words of its own.
             run.config_yaml.lstat()
@@ -229,7 +229,7 @@ class RunDir:
         write_atomic(self.hashes_json, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
 
 
-def expanded(path: Path) -> Path:
+def expanded_strictly(path: Path) -> Path:
     """Returns a path with `~` replaced.
 
     Raises:
