@@ -26,6 +26,11 @@ from ftcli.runtime import garbage_collection as collector
 from ftcli.runtime.stopping import Stopped, raising_stopped
 from ftcli.runtime.timers import process_began
 
+NO_MEMORY = (
+    "close other programs, or type a smaller trainer.micro_batch_size or trainer.eval_batch_size; "
+    "ftcli resume RUN goes on from the newest checkpoint"
+)
+
 
 class Commands(TyperGroup):
     """The commands; one of another tool, such as `finetune`, is answered with ours."""
@@ -92,12 +97,6 @@ def _root(
     ] = False,
 ) -> None:
     """Options before the command's name."""
-
-
-NO_MEMORY = (
-    "close other programs, or type a smaller trainer.micro_batch_size or trainer.eval_batch_size; "
-    "ftcli resume RUN goes on from the newest checkpoint"
-)
 
 
 def main() -> None:

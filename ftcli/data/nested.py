@@ -44,7 +44,7 @@ def _value(value: Any, steps: list[str], rows: Rows, row: int) -> Any:
 
 
 def _follow(value: Any, steps: list[str]) -> Any:
-    """Returns what stands at the end of the steps; the first is `` or `[]`, the others NAME or NAME[]."""
+    """Returns what stands at the end of the steps; the first is '' or `[]`, the others NAME or NAME[]."""
     for place, step in enumerate(steps):
         name = step.removesuffix("[]")
         if step and isinstance(value, str):  # csv and tsv have no objects: their text in their place

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+HINT = "type task.standardize=false and give labels near 0 (subtract their mean), or choose a model with such a bias, such as BERT or GPT-2"
 PROBE_IDS = (5, 6, 7)
 """Tokens that are run to see which layer the head reads; any would do."""
 
@@ -55,9 +56,6 @@ def unfold(model: nn.Module, mean: float, std: float) -> None:
         ConfigError: no layer has a bias that could hold the mean.
     """
     fold(model, -mean / std, 1 / std)
-
-
-HINT = "type task.standardize=false and give labels near 0 (subtract their mean), or choose a model with such a bias, such as BERT or GPT-2"
 
 
 def no_place(model: nn.Module) -> str:

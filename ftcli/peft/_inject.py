@@ -12,6 +12,7 @@ from ftcli.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from torch import nn
+WIDTHS = "ranks and block sizes must fit the widths of the targets: type smaller ones, or other peft.target_modules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,6 @@ class Added:
 
     names: frozenset[str]
     numel: int
-
-
-WIDTHS = "ranks and block sizes must fit the widths of the targets: type smaller ones, or other peft.target_modules"
 
 
 def inject(peft_config: Any, model: nn.Module, *, seed: int) -> Added:

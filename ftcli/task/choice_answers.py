@@ -21,6 +21,7 @@ class Answers(Enum):
 
 Reading = list[int | None]
 """Place of each row's answer; None for one that cannot be read so."""
+PLACES = ("place 0", "place 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,6 @@ class AnswerReader:
         if self.kind in (Answers.auto, Answers.text):
             found["text"] = [_at([t.strip() for t in own], a) for own, a in zip(texts, answers, strict=True)]
         return found
-
-
-PLACES = ("place 0", "place 1")
 
 
 def _one_way(whole: dict[str, Reading], origin: str) -> None:

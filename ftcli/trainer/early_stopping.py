@@ -56,7 +56,7 @@ class Monitor:
         return scores.get("loss", math.inf) < state.best_eval.get("loss", math.inf)
 
     def reason(self, state: TrainState) -> str:
-        """Returns why the scores end the phase, or ``."""
+        """Returns why the scores end the phase, or ''."""
         patience, slope = self.trigger.patience, self.trigger.plateau_slope
         if patience is not None and state.bad_evaluations >= patience:
             return "early stopping"

@@ -59,7 +59,7 @@ def _hint(facts: StepFacts, source: str) -> str:
 
 
 def first_of(kind: str, tensors: Iterable[tuple[str, torch.Tensor | None]]) -> str:
-    """Returns `KIND NAME holds NaN` for the first tensor that is not finite, or ``.
+    """Returns `KIND NAME holds NaN` for the first tensor that is not finite, or ''.
 
     Args:
         kind: of the tensors, such as `the input`.

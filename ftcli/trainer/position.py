@@ -57,7 +57,7 @@ class Position:
         return self.state.step >= self.total_steps or (last and bool(self.state.phase_ended))
 
     def phase_end(self, monitor: Monitor) -> str:
-        """Returns what ends the phase at this step, or ``; a score decides only right after its evaluation."""
+        """Returns what ends the phase at this step, or ''; a score decides only right after its evaluation."""
         state = self.state
         if not state.phase_step:
             return ""
@@ -65,7 +65,7 @@ class Position:
         return scored or self._counted_end()
 
     def _counted_end(self) -> str:
-        """Returns which count of steps or epochs ends the phase at this step, or ``."""
+        """Returns which count of steps or epochs ends the phase at this step, or ''."""
         return self.phase.trigger.reason(
             start=self.state.phase_start, step=self.state.step, steps_per_epoch=self.steps_per_epoch
         )

@@ -22,7 +22,7 @@ UNLIKE = 1e3
 
 
 def obstacle(model: nn.Module, frame: Frame, depth: int, trained: list[nn.Parameter], side: str) -> str:
-    """Returns what forbids to cache activations at a boundary, or ``.
+    """Returns what forbids to cache activations at a boundary, or ''.
 
     Args:
         model: with train modes as in training.
@@ -98,7 +98,7 @@ class Trial:
     def run(
         self, depths: list[int], trained: list[nn.Parameter]
     ) -> tuple[str, dict[int, dict[str, torch.Tensor]]]:
-        """Returns what must be stored at the first of the depths (`` where nothing agrees) and what was caught at each.
+        """Returns what must be stored at the first of the depths ('' where nothing agrees) and what was caught at each.
 
         Args:
             depths: boundaries; the first one is tried. What is caught has the shape (num_sequences, seq_len, hidden).
