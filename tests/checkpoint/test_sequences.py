@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from children import in_child
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,16 +39,13 @@ def write(folder: Path, keep: int, step: int, best_step: int | None) -> None:
 
 def write_and_die(folder: Path, keep: int, step: int, best_step: int | None, point: str) -> bool:
     """Saves in a forked process that dies at the point; returns whether it came by it."""
-    pid = os.fork()
-    if pid == 0:
+
+    def work() -> int:
         os.environ["FTCLI_CRASH_AT"] = f"{point}:1"
-        code = 1
-        try:
-            write(folder, keep, step, best_step)
-            code = 0
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        write(folder, keep, step, best_step)
+        return 0
+
+    code = in_child(work)
     assert code in (0, -signal.SIGKILL)
     return code != 0
 

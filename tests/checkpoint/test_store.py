@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import torch
+from children import in_child
 
 from ftcli.checkpoint.store import CheckpointStore
 from ftcli.errors import CheckpointError, RunDirError
@@ -94,15 +95,15 @@ def test_no_intact_checkpoint_is_said(store):
 def test_a_kill_at_any_point_leaves_a_valid_latest_and_the_right_best(tmp_path, point, passing):
     """The child saves steps 1-6, best at 1, 3 and 5, and dies at the n-th passing of a point."""
     folder = tmp_path / "checkpoints"
-    pid = os.fork()
-    if pid == 0:
+
+    def work() -> int:
         os.environ["FTCLI_CRASH_AT"] = f"{point}:{passing}"
         child = CheckpointStore(folder, keep=2)
         for step in range(1, 7):
             save(child, step, best_step=step if step % 2 else step - 1)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) in (-signal.SIGKILL, 0)
+        return 0
+
+    assert in_child(work) in (-signal.SIGKILL, 0)
     reopened = CheckpointStore(folder, keep=2)
     newest = reopened.latest()
     if newest is None:
@@ -130,19 +131,17 @@ def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path):
 
     folder = tmp_path / "checkpoints"
     save(CheckpointStore(folder, keep=1), 1, best_step=1)
-    pid = os.fork()
-    if pid == 0:
+
+    def work() -> int:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
         try:
             save(CheckpointStore(folder, keep=1), 2, best_step=2)
         except RunDirError as error:
-            os._exit(0 if "step-000002" in str(error) else 4)
-        except BaseException:
-            os._exit(5)
-        os._exit(6)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+            return 0 if "step-000002" in str(error) else 4
+        return 6
+
+    assert in_child(work) == 0
     assert CheckpointStore(folder, keep=1).latest().step == 1
 
 

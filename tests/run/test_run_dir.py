@@ -1,21 +1,18 @@
-"""Where runs go, who may write them, how they are found."""
+"""Where runs go and how they are found."""
 
 import json
-import multiprocessing
 import os
 import signal
-import socket
 import stat
 from pathlib import Path
 
 import pytest
+from children import in_child
+from run_dirs import make_run
 
 from ftcli.errors import RunDirError
 from ftcli.inference.output_file import write_new_text
-from ftcli.run.run_dir import (
-    LEFTOVERS,
-    RunDir,
-)
+from ftcli.run.run_dir import LEFTOVERS, RunDir
 from ftcli.storage.manifest import file_sha256
 from ftcli.storage.new_file import require_writable
 from ftcli.storage.run_files import read_record, read_text
@@ -28,27 +25,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWa
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def make(path: Path, started_ns: int | None = None) -> RunDir:
-    run = RunDir(path)
-    path.mkdir(parents=True)
-    run.write_json("environment.json", {})
-    run.write_text("config.yaml", "seed: 1\n")
-    if started_ns is not None:
-        os.utime(run.environment_json, ns=(started_ns, started_ns))
-    return run
-
-
-def in_child(work) -> int:
-    pid = os.fork()
-    if pid == 0:
-        code = 99
-        try:
-            code = work()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 # where a run goes
@@ -88,7 +64,7 @@ def test_a_run_that_fails_later_is_kept(here):
 
 
 def test_a_folder_that_holds_a_run_is_refused(here):
-    make(Path("given"))
+    make_run(Path("given"))
     with pytest.raises(RunDirError, match="holds a run already") as caught:
         RunDir.probe("recipe", run_dir=Path("given"))
     assert "ftcli resume given" in caught.value.problems[0].hint and caught.value.exit_code == 2
@@ -183,97 +159,12 @@ def test_files_to_write(here):
         require_writable(Path("a/b/out.yaml/c"))
 
 
-# who writes
-
-
-def hold(path: str, ready, release) -> None:
-    with RunDir(Path(path)).locked():
-        ready.set()
-        release.wait(30)
-
-
-def test_the_second_process_is_refused_with_the_owner(here):
-    make(Path("given"))
-    context = multiprocessing.get_context("spawn")
-    ready, release = context.Event(), context.Event()
-    owner = context.Process(target=hold, args=(str(here / "given"), ready, release))
-    owner.start()
-    assert ready.wait(60)
-    try:
-        with pytest.raises(RunDirError) as caught, RunDir(Path("given")).locked():
-            pytest.fail("two owners")
-        assert f"process {owner.pid} on {socket.gethostname()}" in str(caught.value)
-    finally:
-        os.kill(owner.pid, signal.SIGKILL)
-        owner.join()
-    # A dead owner's lock blocks nobody, whatever its file still says.
-    assert str(owner.pid) in Path("given/.lock").read_text()
-    with RunDir(Path("given")).locked():
-        assert str(os.getpid()) in Path("given/.lock").read_text()
-
-
-def test_the_refused_one_deletes_nothing_of_the_first(here):
-    """Both were told the same new directory; the first has not written its config.yaml yet."""
-    with RunDir.create("recipe", run_dir=Path("given")) as first:
-        first.write_json("plan.json", {"first": True})
-        with (
-            pytest.raises(RunDirError, match="is being written by process"),
-            RunDir.create("recipe", run_dir=Path("given")),
-        ):
-            pytest.fail("two owners")
-        assert json.loads(first.plan_json.read_text()) == {"first": True}
-        first.write_text("config.yaml", "seed: 1\n")
-    assert RunDir.existing(Path("given")) is not None
-
-
-def test_of_many_that_start_at_once_one_wins_and_is_whole(here):
-    def work(number: int) -> int:
-        try:
-            with RunDir.create("recipe", run_dir=Path("given")) as run:
-                for name in ("plan.json", "data.json", "config.yaml"):
-                    run.write_json(name, {"owner": number})
-            return 0
-        except RunDirError:
-            return 1
-
-    pids = []
-    for number in range(12):
-        pid = os.fork()
-        if pid == 0:
-            code = 99
-            try:
-                code = work(number)
-            finally:
-                os._exit(code)
-        pids.append(pid)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
-    assert sorted(codes) == [0] + [1] * 11
-    for name in ("plan.json", "data.json", "config.yaml"):
-        assert json.loads(Path("given", name).read_text()) == {"owner": codes.index(0)}
-
-
-def test_a_lock_whose_file_was_deleted_is_no_lock(here, monkeypatch):
-    """The owner before us gave the directory up between our open and our lock."""
-    import fcntl
-
-    make(Path("given"))
-    real = fcntl.flock
-
-    def lock_after_deletion(file, flags):
-        Path("given/.lock").unlink()
-        real(file, flags)
-
-    monkeypatch.setattr(fcntl, "flock", lock_after_deletion)
-    with pytest.raises(RunDirError, match="given up by another process"), RunDir(Path("given")).locked():
-        pytest.fail("locked nothing")
-
-
 # how runs are found
 
 
 def test_runs_are_found_by_path_prefix_id_and_last(here):
-    first = make(Path("runs/a/20260101-120000-abc123"))
-    second = make(Path("runs/b/20260101-120001-abd456"))
+    first = make_run(Path("runs/a/20260101-120000-abc123"))
+    second = make_run(Path("runs/b/20260101-120001-abd456"))
     for name in (str(first.path), "20260101-120000", "abc", "abc123", "20260101-120000-abc123"):
         assert RunDir.find(name).path == first.path
     assert RunDir.find("last").path == second.path
@@ -281,15 +172,15 @@ def test_runs_are_found_by_path_prefix_id_and_last(here):
 
 
 def test_what_fits_two_runs_lists_both(here):
-    make(Path("runs/a/20260101-120000-abc123"))
-    make(Path("runs/b/20260101-120001-abd456"))
+    make_run(Path("runs/a/20260101-120000-abc123"))
+    make_run(Path("runs/b/20260101-120001-abd456"))
     with pytest.raises(RunDirError) as caught:
         RunDir.find("ab")
     assert "abc123" in str(caught.value) and "abd456" in str(caught.value)
 
 
 def test_an_unknown_run_names_the_nearest(here):
-    make(Path("runs/a/20260101-120000-abc123"))
+    make_run(Path("runs/a/20260101-120000-abc123"))
     with pytest.raises(RunDirError) as caught:
         RunDir.find("abc132")
     assert caught.value.problems[0].hint == "did you mean abc123?"
@@ -306,16 +197,16 @@ def test_without_runs_last_is_unknown(here):
 def test_half_written_folders_are_no_runs(here):
     Path("runs/a/20270101-120000-abc123").mkdir(parents=True)
     Path("runs/a/20270101-120000-abc123/plan.json").write_text("{}")
-    make(Path("runs/a/20260101-120000-abc124"))
+    make_run(Path("runs/a/20260101-120000-abc124"))
     assert [run.path.name for run in RunDir.all()] == ["20260101-120000-abc124"]
 
 
-def test_last_is_told_by_start_not_by_name(here):
+def test_last_is_the_latest_start_whatever_its_name(here):
     """Two of one second, a name given with --run-dir, and a clock that was a day off when files were touched."""
     noon = 1_767_268_800 * 10**9  # 2026-01-01 12:00:00 UTC
-    later = make(Path("runs/a/20260101-120000-000001"), noon + 5)
-    earlier = make(Path("runs/a/20260101-120000-ffffff"), noon + 2)
-    named = make(Path("runs/a/zebra"), noon - 60 * 10**9)
+    later = make_run(Path("runs/a/20260101-120000-000001"), noon + 5)
+    earlier = make_run(Path("runs/a/20260101-120000-ffffff"), noon + 2)
+    named = make_run(Path("runs/a/zebra"), noon - 60 * 10**9)
     assert [run.path for run in RunDir.all()] == [named.path, earlier.path, later.path]
     os.utime(later.config_yaml, ns=(noon - 86_400 * 10**9,) * 2)
     assert RunDir.find("last").path == later.path
@@ -325,7 +216,7 @@ def test_last_is_told_by_start_not_by_name(here):
 
 
 def test_json_is_replaced_whole(here):
-    run = make(Path("given"))
+    run = make_run(Path("given"))
     for value in ({"b": 1, "a": "gr\u00fcn"}, {"b": 2}):
         run.write_json("result.json", value)
         assert json.loads(run.result_json.read_text()) == value
@@ -334,7 +225,7 @@ def test_json_is_replaced_whole(here):
 
 def test_a_link_that_was_left_while_last_was_replaced_is_swept_and_others_are_refused(here):
     """A kill between making the temporary link and renaming it: the run is resumed all the same."""
-    run = make(Path("given"))
+    run = make_run(Path("given"))
     (run.checkpoints / "step-000002").mkdir(parents=True)
     left = run.checkpoints / ".stage-last-99"
     left.symlink_to("step-000002")

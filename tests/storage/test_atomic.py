@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from children import in_child
 from safetensors.torch import save_file
 
 from ftcli.errors import CheckpointError, RunDirError
@@ -20,18 +21,6 @@ from ftcli.storage.temporary import sweep
 
 # Python 3.12 and later warn of every fork beside torch's threads; those of the children end before they do.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-
-
-def in_child(work) -> int:
-    """Runs `work` in a forked process; returns what it returns, or minus the signal that killed it."""
-    pid = os.fork()
-    if pid == 0:
-        code = 99
-        try:
-            code = work()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def rewrite(folder: Path, **changes) -> None:

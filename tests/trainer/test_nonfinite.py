@@ -7,15 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from run_tensors import weights
 
 from ftcli.errors import NonFiniteError
 from ftcli.plan.optimizer_state import named_state
 
 NAN, INF = math.nan, math.inf
-
-
-def weights(trainer):
-    return {name: p.detach().clone() for name, p in trainer.context.model.named_parameters()}
 
 
 def unchanged(before, after):

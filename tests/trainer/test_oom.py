@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from run_tensors import same, weights
 
 from ftcli.errors import NoRoomError, RunDirError, is_out_of_memory
 from ftcli.plan.optimizer_state import named_state
@@ -18,16 +19,8 @@ NO_CPU_MEMORY = (
 )
 
 
-def weights(trainer) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in trainer.context.model.named_parameters()}
-
-
 def moments(trainer) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in named_state(trainer.optimizer).items()}
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def starve(trainer, rows: int, *, steps=range(10**6), error: Exception | None = None) -> list[int]:

@@ -7,6 +7,7 @@ import os
 
 import pytest
 import torch
+from run_tensors import same, weights
 
 from ftcli.plan.optimizer_state import named_state
 from ftcli.trainer.signals import Interrupted
@@ -42,17 +43,6 @@ def phased(make, tmp_path):
         return make("freezing=schedule", f"freezing.file={file}", *words, **kwargs)
 
     return build_one
-
-
-def weights(trainer) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in trainer.context.model.named_parameters()}
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    def raw(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.view(torch.uint8) if tensor.ndim else tensor
-
-    return first.keys() == second.keys() and all(torch.equal(raw(first[n]), raw(second[n])) for n in first)
 
 
 WORDS = (
