@@ -30,7 +30,7 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 @dataclass(kw_only=True, slots=True)
 class ExtractiveQAConfig(TaskConfig):
     doc_stride: int = 128
-    """Tokens from the beginning of a context's window to that of the next one, at most half a window's stretch."""
+    """Tokens from the beginning of a context's window to that of the next one, at most half a window's part of the context."""
     max_answer_tokens: int = 30
     """Most tokens of a predicted answer."""
     null_threshold: float | None = None

@@ -72,8 +72,8 @@ def encode_windows(
 ) -> TokenTable:
     """Tokenizes pairs and cuts long contexts into windows (Devlin et al., 2018, run_squad.py).
 
-    Every window is the whole question and a stretch of the context, as long as max_length allows. Departure:
-    windows begin at most half of that stretch apart, so that they overlap however long the question is.
+    Every window is the whole question and a part of the context, as long as max_length allows. Departure:
+    windows begin at most half of that part apart, so that they overlap however long the question is.
 
     Args:
         tokenizer: of the run.
@@ -162,7 +162,7 @@ def _trimmed(offsets: np.ndarray, context: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def _cuts(pair: _Pair, max_length: int, step: int, where: str) -> list[tuple[int, int]]:
-    """Returns the first token of each window's stretch of the context, and the one after its last."""
+    """Returns the first token of each window's part of the context, and the one after its last."""
     length = pair.stop - pair.first
     others = len(pair.ids) - length
     room = max_length - others

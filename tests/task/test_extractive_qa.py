@@ -1,6 +1,5 @@
-"""Windows, offsets, answers and the best span: by hand, by brute force and on odd characters."""
+"""Windows, offsets and the best span: by hand, by brute force and on odd characters."""
 
-import hashlib
 from itertools import product
 
 import numpy as np
@@ -9,43 +8,12 @@ import tiny_models
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from qa_rows import make, row_of, task, tokenizer_of
 
 from ftcli.batching.output import StepOutput
-from ftcli.batching.rows import DatasetSplits, Rows
 from ftcli.batching.token_table import TokenTable
-from ftcli.config.registry import lookup
-from ftcli.config.schema import ColumnsConfig, ModelConfig, TokenizerConfig
 from ftcli.errors import ConfigError, DataError
-from ftcli.hub.resolve import Source
-from ftcli.model.architecture import max_positions, padding_side
-from ftcli.model.config_file import load_config
 from ftcli.task.qa_spans import choose, window_spans
-from ftcli.tokenizer import auto
-
-
-def task(columns=None, **config):
-    entry = lookup("task", "extractive-qa")
-    own = {"text": "question", "text_pair": "context", "label": "answers"}
-    return entry.build(entry.config_class(**config), ColumnsConfig(**(columns or own)))
-
-
-def make(name="train", **columns):
-    length = len(next(iter(columns.values())))
-    sha = hashlib.sha256(repr(columns).encode()).hexdigest()
-    return Rows(name, columns, f"{name}.jsonl", sha, np.arange(1, length + 1))
-
-
-def row_of(context, *texts, question="was the"):
-    found = [{"text": text, "answer_start": context.index(text)} for text in texts]
-    return make(question=[question], context=[context], answers=[found])
-
-
-def tokenizer_of(folder, name, max_length):
-    tiny_models.write_model(folder, name)
-    source = Source(origin="test", folder=folder, config_file=folder / "config.json")
-    config = load_config(ModelConfig(), source)
-    return auto.build(TokenizerConfig(max_length=max_length), model_source=source, random_weights=True, model_config=config,
-                      max_positions=max_positions(config), padding_side=padding_side(config))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +57,7 @@ def perfect(built, table, rows, **options):
 LONG = "the film was good the book was bad the meal was cold and the view"
 
 
-def test_every_window_has_the_whole_question_and_its_stretch(words):
+def test_every_window_has_the_whole_question_and_its_part_of_the_context(words):
     tokenizer = words(12)
     table = task(doc_stride=3).encode(row_of(LONG, "book was"), tokenizer)
     held = LONG.split()
@@ -193,73 +161,6 @@ def test_scores_and_probabilities_by_hand():
     assert probability == pytest.approx(np.exp(2.6) / np.exp([2.5, 2.0, 1.0, 2.6]).sum())
     nothing = choose(np.array([-np.inf]), np.array([0]), np.array([0]), 1.5, None)
     assert nothing.tolist() == [0, 0, 1.5, 1.0]
-
-
-@pytest.mark.parametrize("answers", [
-    {"text": ["good", "film"], "answer_start": [13, 4]},
-    [{"text": "good", "answer_start": 13}, {"text": "film", "answer_start": 4}],
-    '{"text": ["good", "film"], "answer_start": [13, 4]}',
-])  # fmt: skip
-def test_forms_of_answers(answers, words):
-    rows = make(question=["was it"], context=["the film was good"], answers=[answers])
-    table = task().encode(rows, words(24))
-    assert table.labels.tolist() == [[13, 17]] and table.extras["answers"].tolist() == [[13, 17], [4, 8]]
-    row = task().prediction_row(np.array([4, 8, 1.5, 0.25]), table, rows, 0)
-    assert row == {"label": ["good", "film"], "prediction": "film", "score": 1.5, "probability": 0.25}
-    assert task().read_back([row])["answers"] == (["film"], [["good", "film"]])
-    again = make(question=["q"], context=["film"], answers=[{"text": "film", "answer_start": 0}])
-    assert task().read_labels(again).tolist() == [[0, 4]]
-
-
-@pytest.mark.parametrize(("answers", "said", "hint"), [
-    ([{"text": "good", "answer_start": 12}], "'good' does not stand at character 12 of the context; there stands ' goo'", "it stands at 13"),
-    ([{"text": "Good", "answer_start": 13}], "there stands 'good'", "does not hold this text"),
-    ([{"text": "good", "answer_start": -1}], "at character -1", "it stands at 13"),
-    ([{"text": "good", "answer_start": 99}], "there stands ''", "it stands at 13"),
-    ([{"text": "", "answer_start": 0}], "''", "empty where there is none"),
-    ([{"text": "good"}], "None", "expected"),
-    ({"text": ["good"], "answer_start": []}, "the answers are", "expected"),
-    ("good", "'good'", "expected"),
-    ('{"text": "good", "text": "bad", "answer_start": 0}', "an object names the key 'text' 2 times", "leave one of them"),
-    (7, "7", "expected"),
-    (None, "missing", "empty list"),
-])  # fmt: skip
-def test_answers_that_mean_nothing(answers, said, hint):
-    good = [{"text": "good", "answer_start": 13}]
-    rows = make(question=["q"] * 2, context=["the film was good"] * 2, answers=[good, answers])
-    with pytest.raises(DataError) as caught:
-        task().learn_labels(DatasetSplits(rows, None, None))
-    (problem,) = caught.value.problems
-    assert problem.key == "train.jsonl:2" and said in problem.message and hint in problem.hint, problem
-
-
-def test_characters_of_an_answer_are_counted_not_bytes():
-    context = "👨‍👩‍👧 Zoë was good"
-    rows = make(
-        question=["q"], context=[context], answers=[[{"text": "good", "answer_start": context.index("good")}]]
-    )
-    assert task().learn_labels(DatasetSplits(rows, None, None)) == ["start", "end"]
-    rows.columns["answers"] = [[{"text": "good", "answer_start": len("👨‍👩‍👧 Zoë was ".encode())}]]
-    with pytest.raises(DataError) as caught:
-        task().learn_labels(DatasetSplits(rows, None, None))
-    assert "it stands at 14" in caught.value.problems[0].hint
-
-
-def test_rows_without_answers_need_a_threshold_and_some_with_answers():
-    good, none = [{"text": "good", "answer_start": 0}], []
-    rows = make(question=["q"] * 3, context=["good"] * 3, answers=[good, none, none])
-    with pytest.raises(ConfigError, match="2 of 3 training rows have none") as caught:
-        task().learn_labels(DatasetSplits(rows, None, None))
-    assert caught.value.problems[0].hint == "type task.null_threshold=0"
-    assert task(null_threshold=0.0).learn_labels(DatasetSplits(rows, None, None)) == ["start", "end"]
-    with pytest.raises(DataError, match="none of the 3"):
-        task().learn_labels(DatasetSplits(make(question=["q"] * 3, context=["good"] * 3, answers=[none] * 3), None, None))  # fmt: skip
-    bare = make("test", question=["q"], context=["good"])
-    assert task().read_labels(bare) is None
-    assert task().read_labels(make("test", question=["q"], context=["good"], answers=[None])) is None
-    assert task().read_labels(make("test", question=["q"], context=["good"], answers=[[]])).tolist() == [
-        [-1, -1]
-    ]
 
 
 def test_settings_that_mean_nothing():
