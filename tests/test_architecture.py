@@ -1,54 +1,54 @@
-"""The rooms of the package and which of them may import which: held true on the code itself."""
+"""The packages of ftcli and which of them may import which, checked on the code itself."""
 
 import ast
 from itertools import zip_longest
 from pathlib import Path
 
 import pytest
-from structure import FLOOR, FLOORS, Structure, circles, imports, room_of
+from structure import LAYER, LAYERS, Structure, cycles, imports, package_of
 
 import ftcli
 
 ROOT = Path(ftcli.__file__).parent
-HOUSE = Structure(ROOT)
-FILES = HOUSE.files
-ROLES = FLOORS[3] - {"trainer"} | {"logger", "metric"}
+STRUCTURE = Structure(ROOT)
+FILES = STRUCTURE.files
+ROLES = LAYERS[3] - {"trainer"} | {"logger", "metric"}
 
 
-def test_no_module_lies_beside_the_rooms():
-    assert not HOUSE.loose
-    rooms = {p.name for p in ROOT.iterdir() if (p / "__init__.py").is_file()}
-    assert rooms <= set(FLOOR), "a new room states its floor in tests/support/structure.py"
+def test_no_module_lies_beside_the_packages():
+    assert not STRUCTURE.loose
+    packages = {p.name for p in ROOT.iterdir() if (p / "__init__.py").is_file()}
+    assert packages <= set(LAYER), "a new package states its layer in tests/support/structure.py"
 
 
 def test_imports_run_down_only():
-    assert not HOUSE.up
+    assert not STRUCTURE.upward
 
 
 def test_no_role_imports_another():
     """Roles meet in ftcli/run/; what two of them share lies in plan, batching or config."""
     mixed = [
         (module, other)
-        for module, others in HOUSE.arrows.items()
+        for module, others in STRUCTURE.edges.items()
         for other in others
-        if room_of(module) in ROLES and room_of(other) in (ROLES | {"trainer"}) - {room_of(module)}
+        if package_of(module) in ROLES and package_of(other) in (ROLES | {"trainer"}) - {package_of(module)}
     ]
     assert not mixed
 
 
-def test_no_circle():
-    assert circles(HOUSE.arrows) == []
-    assert circles(HOUSE.rooms) == []
-    assert len(HOUSE.rooms) <= 30 and sum(map(len, HOUSE.rooms.values())) <= 140
+def test_no_cycle():
+    assert cycles(STRUCTURE.edges) == []
+    assert cycles(STRUCTURE.packages) == []
+    assert len(STRUCTURE.packages) <= 30 and sum(map(len, STRUCTURE.packages.values())) <= 140
 
 
 def test_every_public_function_with_arrays_states_their_shapes():
-    stated, missing = HOUSE.shapes()
+    stated, missing = STRUCTURE.shapes()
     assert stated and not missing
 
 
-def test_a_circle_is_found():
-    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+def test_a_cycle_is_found():
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
 
 
 def test_one_importer_of_typer_and_of_hydra():

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-ROOMS = ("trainer", "task", "peft", "checkpoint", "export", "model")
+PACKAGES = ("trainer", "task", "peft", "checkpoint", "export", "model")
 """Folders of tests/ whose tests run on the device."""
 WITHOUT = "there is no CUDA device here"
 
@@ -36,7 +36,7 @@ def configure(config) -> None:
 
 
 def choose(config, items: list) -> list:
-    """Returns the tests of the tier: all on the CPU, those of ROOMS elsewhere, skipped where the device is missing."""
+    """Returns the tests of the tier: all on the CPU, those of PACKAGES elsewhere, skipped where the device is missing."""
     device = config.getoption("--device")
     if device == "cpu":
         return items
@@ -46,7 +46,7 @@ def choose(config, items: list) -> list:
     chosen = [
         item
         for item in items
-        if item.path.is_relative_to(tests) and item.path.relative_to(tests).parts[0] in ROOMS
+        if item.path.is_relative_to(tests) and item.path.relative_to(tests).parts[0] in PACKAGES
     ]
     for item in chosen:
         mark = item.get_closest_marker("cpu")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-FLOORS = (
+LAYERS = (
     {"errors", "__init__"},
     {"config", "console", "storage"},
     {"plan", "batching", "runtime", "hub", "checkpoint", "logger", "metric"},
@@ -27,8 +27,8 @@ FLOORS = (
     {"cli"},
     {"__main__"},
 )
-"""Rooms from the ground up: a room imports from its own floor and from those below."""
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+"""Packages from the lowest layer up: a package imports from its own layer and from those below."""
+LAYER = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 LONG_FUNCTION = 40
 ARRAY = re.compile(r"\b(Tensor|ndarray)\b")
 SHAPE = re.compile(
@@ -48,11 +48,11 @@ def imports(file: Path) -> set[str]:
     return found
 
 
-def room_of(module: str) -> str:
+def package_of(module: str) -> str:
     return module.split(".")[1]
 
 
-def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+def cycles(edges: dict[str, set[str]]) -> list[list[str]]:
     """Returns the strongly connected components of more than one node (Tarjan, 1972)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
@@ -62,7 +62,7 @@ def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
     def visit(node: str) -> None:
         index[node] = low[node] = len(index)
         stack.append(node)
-        for other in arrows.get(node, ()):
+        for other in edges.get(node, ()):
             if other not in index:
                 visit(other)
                 low[node] = min(low[node], low[other])
@@ -74,7 +74,7 @@ def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
             if len(component) > 1:
                 found.append(sorted(component))
 
-    for node in arrows:
+    for node in edges:
         if node not in index:
             visit(node)
     return found
@@ -95,7 +95,7 @@ class Structure:
         return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
 
     @cached_property
-    def arrows(self) -> dict[str, set[str]]:
+    def edges(self) -> dict[str, set[str]]:
         """Module -> the modules of the package it imports; a package counts only where its own names are taken."""
         modules = {self.module_of(file) for file in self.files}
         found = {}
@@ -106,26 +106,26 @@ class Structure:
         return found
 
     @cached_property
-    def rooms(self) -> dict[str, set[str]]:
-        """Room -> the other rooms it imports from."""
+    def packages(self) -> dict[str, set[str]]:
+        """Package -> the other packages it imports from."""
         found = defaultdict(set)
-        for module, others in self.arrows.items():
-            found[room_of(module)] |= {room_of(other) for other in others} - {room_of(module)}
+        for module, others in self.edges.items():
+            found[package_of(module)] |= {package_of(other) for other in others} - {package_of(module)}
         return dict(found)
 
     @cached_property
     def loose(self) -> set[str]:
-        """Modules that lie beside the rooms."""
+        """Modules that lie beside the packages."""
         return {file.name for file in self.root.glob("*.py")} - {"__init__.py", "__main__.py", "errors.py"}
 
     @cached_property
-    def up(self) -> list[tuple[str, str]]:
-        """Imports from a lower floor to a higher one."""
+    def upward(self) -> list[tuple[str, str]]:
+        """Imports from a lower layer to a higher one."""
         return [
             (module, other)
-            for module, others in self.arrows.items()
+            for module, others in self.edges.items()
             for other in others
-            if FLOOR.get(room_of(other), 0) > FLOOR.get(room_of(module), 99)
+            if LAYER.get(package_of(other), 0) > LAYER.get(package_of(module), 99)
         ]
 
     def functions(self) -> Iterator[tuple[Path, ast.FunctionDef]]:
@@ -160,32 +160,32 @@ class Structure:
             if node.name.startswith("_") or not ARRAY.search(signature):
                 continue
             text = ast.get_docstring(node)
-            # A method without a docstring of its own has that of the class it overrides, in the same room.
+            # A method without a docstring of its own has that of the class it overrides, in the same package.
             shown = node.name in documented[file.parent] if text is None else SHAPE.search(text)
             (stated if shown else missing).append(f"{self.module_of(file)}.{node.name}")
         return stated, missing
 
 
 def main() -> None:
-    house = Structure(Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve() / "ftcli")
-    stated, missing = house.shapes()
-    loose = house.loose
+    structure = Structure(Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve() / "ftcli")
+    stated, missing = structure.shapes()
+    loose = structure.loose
     lines = {
-        "rooms (folders and modules at the root)": len(house.rooms),
-        "arrows between them": sum(map(len, house.rooms.values())),
+        "packages (folders and modules at the root)": len(structure.packages),
+        "imports between them": sum(map(len, structure.packages.values())),
         "modules at the root but __init__, __main__, errors": len(loose),
-        "circles of modules": len(circles(house.arrows)),
-        "circles of rooms": len(circles(house.rooms)),
-        "imports that run up": len(house.up),
-        "functions over 40 lines": len(house.long_functions()),
+        "cycles of modules": len(cycles(structure.edges)),
+        "cycles of packages": len(cycles(structure.packages)),
+        "imports that run up": len(structure.upward),
+        "functions over 40 lines": len(structure.long_functions()),
         "public functions with arrays whose docstring has a shape": f"{len(stated)} of {len(stated) + len(missing)}",
     }
     for what, figure in lines.items():
         print(f"{what}: {figure}")
     for title, found in (
-        ("over 40 lines", house.long_functions()),
+        ("over 40 lines", structure.long_functions()),
         ("no shape", missing),
-        ("circles", circles(house.arrows)),
+        ("cycles", cycles(structure.edges)),
     ):
         print(f"\n{title}:", *found, sep="\n  ")
 
