@@ -83,11 +83,11 @@ def run_peer(
         errors.seek(0)
         if child.returncode:
             sys.exit((out.read() + errors.read())[-3000:])
-        told: dict[str, Any] = json.loads(out.read().strip().splitlines()[-1])
-    told["peak_bytes"] = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    if "first" in told:
-        told["start_up"] = told["first"] - began
-    return told
+        reported: dict[str, Any] = json.loads(out.read().strip().splitlines()[-1])
+    reported["peak_bytes"] = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if "first" in reported:
+        reported["start_up"] = reported["first"] - began
+    return reported
 
 
 def conditions(device: str = "cpu") -> str:

@@ -29,7 +29,7 @@ and decayed weights must be the same, or the program ends.
 
 --accuracy-seeds trains --accuracy-rows rows with each seed (head, order, dropout), one epoch, and scores all of dev.
 
-Writes benchmarks/results/speed.md, anew after each repetition; with --only its name tells the parts.
+Writes benchmarks/results/speed.md, again after each repetition; with --only its name has the parts.
 """
 
 from __future__ import annotations

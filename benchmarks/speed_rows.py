@@ -93,7 +93,7 @@ class Bench:
         return to, self.peer("start", what | changes, self.folder)
 
     def run(self, row: Row, work: Work) -> dict[str, Any]:
-        """Returns what a run told, with its place deleted."""
+        """Returns what a run reported, with its place deleted."""
         self.runs += 1
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=f"{self.runs:03}-") as name:
             place = Path(name)

@@ -106,9 +106,9 @@ def theirs(folder: Path, options: argparse.Namespace, **spec: object) -> dict:
 
 
 def theirs_by_phase(folder: Path, options: argparse.Namespace) -> list[float]:
-    told = theirs(folder, options, schedule=str(folder / "peer.yaml"), epochs=3, seed=1, lr=1e-3)
-    assert told["depths"] == [0, 1, 2], told["depths"]
-    return [options.rows / seconds for seconds in told["epochs"]]
+    reported = theirs(folder, options, schedule=str(folder / "peer.yaml"), epochs=3, seed=1, lr=1e-3)
+    assert reported["depths"] == [0, 1, 2], reported["depths"]
+    return [options.rows / seconds for seconds in reported["epochs"]]
 
 
 def ours_to_target(folder: Path, seed: int, options: argparse.Namespace) -> tuple[float | None, float]:
@@ -129,9 +129,9 @@ def ours_to_target(folder: Path, seed: int, options: argparse.Namespace) -> tupl
 
 
 def theirs_to_target(folder: Path, seed: int, options: argparse.Namespace) -> tuple[float | None, float]:
-    told = theirs(folder, options, target=options.target, seed=seed, lr=LR)
-    best = max(score for _, score in told["curve"])
-    return next((seconds for seconds, score in told["curve"] if score >= options.target), None), best
+    reported = theirs(folder, options, target=options.target, seed=seed, lr=LR)
+    best = max(score for _, score in reported["curve"])
+    return next((seconds for seconds, score in reported["curve"] if score >= options.target), None), best
 
 
 def write(rates: dict, reached: dict, options: argparse.Namespace) -> None:

@@ -182,8 +182,8 @@ def _flag_problem(text: str, typed: Typed) -> Problem:
     # `--scheduler.patience 2` is our own key, whatever `patience` alone means elsewhere.
     ours = name.split(".")[0] in ROLES and answer and any(f".{last}=" in word for word in answer.words)
     if answer and not ours:
-        told = bool(answer.words) and not answer.words[0].startswith("-")
-        message = "hyperparameters are words, not flags" if told else "there is no such flag"
+        known_as = bool(answer.words) and not answer.words[0].startswith("-")
+        message = "hyperparameters are words, not flags" if known_as else "there is no such flag"
         return Problem(text, message, answer.hint(known, typed))
     if "." in name or name in ROLES or name in TOP_LEVEL:
         return Problem(text, "hyperparameters are words, not flags", f"type {name}={value or 'VALUE'}")

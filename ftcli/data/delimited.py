@@ -34,7 +34,7 @@ Records = Iterator[tuple[int, list[str]]]
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How fields are told apart."""
+    """How fields are separated."""
 
     separator: str
     quotes: bool

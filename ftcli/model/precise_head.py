@@ -34,7 +34,7 @@ def run_head_in_fp32(model: nn.Module, precision: str) -> bool:
 
     Returns:
         Whether the model was changed; False where all of it is in fp32 anyway, and for a model whose base cannot be
-        told from its head.
+        distinguished from its head.
     """
     if precision == "fp32" and not any(p.dtype in HALF for p in model.parameters()):
         return False
@@ -61,7 +61,7 @@ def _mix(module: nn.Module, mixin: type) -> None:
 
 
 class _Whole:
-    """The model: no autocast but in the base, which is told the dtype."""
+    """The model: no autocast but in the base, which is given the dtype."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Returns what the model returns, logits in fp32."""

@@ -1,4 +1,4 @@
-"""The files of a run directory, read through one door: each has a name, a purpose, a shape and a remedy.
+"""The files of a run directory and the one reader of them: each has a name, a purpose, a shape and a remedy.
 
 Whatever is wrong with a file (missing, cut, empty, not UTF-8, of another shape, deep, huge, a link, a folder, a FIFO) ends
 in one `RunDirError` that names the file, says what it holds and what to do.

@@ -46,7 +46,7 @@ class TrainingHalf:
     sequence_name: ClassVar[str] = "row"
     """What one sequence of a table is, where a row has several: a choice, a window."""
     alternatives: ClassVar[bool] = False
-    """Whether the sequences of a row compete, so that two equal ones cannot be told apart."""
+    """Whether the sequences of a row compete, so that two equal ones cannot be distinguished."""
 
     declared_names: list[str] | None = None
     """`data.label_names` as typed, also for a finished run."""

@@ -64,9 +64,9 @@ def test_tools_make_the_same_steps_on_a_tiny_model(tmp_path, monkeypatch):
         ("schedule", "ours"),
         ("schedule", "plain_loop"),
     }
-    for told in found.values():
-        assert told["steps"] == 3 and len(set(told["losses"])) == 3
-        assert told["start_up"] > 0 and told["whole_seconds"] > told["training_seconds"] > 0
+    for reported in found.values():
+        assert reported["steps"] == 3 and len(set(reported["losses"])) == 3
+        assert reported["start_up"] > 0 and reported["whole_seconds"] > reported["training_seconds"] > 0
 
 
 def test_rows_that_cannot_run_here_say_why_and_bf16_is_for_the_tuned():
@@ -157,8 +157,8 @@ def test_memory_and_start_up_are_those_of_the_child(tmp_path):
     from machine import run_peer
 
     script = "import json, time; held = bytearray(300 << 20); time.sleep(0.2); print(json.dumps({'first': time.monotonic()}))"
-    told = run_peer(script, {}, tmp_path)
-    assert told["peak_bytes"] > 300 << 20
-    assert 0.2 < told["start_up"] < 60
+    reported = run_peer(script, {}, tmp_path)
+    assert reported["peak_bytes"] > 300 << 20
+    assert 0.2 < reported["start_up"] < 60
     with pytest.raises(SystemExit, match="boom"):
         run_peer("raise ValueError('boom')", {}, tmp_path, python=sys.executable)

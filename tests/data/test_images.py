@@ -1,4 +1,4 @@
-"""Images from folders and idx files: which row is what, what is held out, and what a damaged file is told."""
+"""Images from folders and idx files: which row is what, what is held out, and what the message on a damaged file says."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_an_image_that_cannot_be_read_names_its_file(tmp_path, damage):
     assert caught.value.problems[0].key == "rows.csv:2"
 
 
-def test_other_files_are_told_and_empty_classes_refused(folder):
+def test_other_files_are_reported_and_empty_classes_refused(folder):
     (folder / "train/cat/Thumbs.db").write_bytes(b"x")
     assert any("1 files are no images" in line for line in read(folder).decisions)
     (folder / "train/cat/far").mkdir()

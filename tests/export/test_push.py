@@ -132,7 +132,7 @@ def test_export_pushes_what_it_proved(hub, train, tmp_path):
     assert TOKEN not in done.stdout + done.stderr
 
 
-def test_a_hub_that_refuses_is_told_with_the_folder_kept(hub, folder, tmp_path):
+def test_a_hub_that_refuses_is_reported_with_the_folder_kept(hub, folder, tmp_path):
     hub.refuses = True
     said = pushed(folder, tmp_path / "home", HF_ENDPOINT=f"http://127.0.0.1:{hub.server_address[1]}")
     assert said.startswith("2 --push: the hub does not take it") and f"hf upload me/mine {folder}" in said

@@ -38,7 +38,7 @@ def test_albert_says_why_it_has_one_block():
     assert left == {"albert.pooler.weight", "albert.pooler.bias", "classifier.weight", "classifier.bias"}
 
 
-def test_bottom_layers_freezes_three_quarters_unless_told():
+def test_bottom_layers_freezes_three_quarters_by_default():
     config = transformers.BertConfig(**{**SMALL, "num_hidden_layers": 8})
     selection = select("bottom-layers", anatomy_of(config))
     assert {n.split(".")[3] for n in selection.trainable if ".layer." in n} == {"6", "7"}

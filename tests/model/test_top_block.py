@@ -14,7 +14,7 @@ NO_DROPOUT = "model.dropout=0"
 
 
 @pytest.fixture(autouse=True)
-def kin(monkeypatch):
+def related_architectures(monkeypatch):
     """Architectures that share a tiny config."""
     for name in ("xlm-roberta", "camembert"):
         monkeypatch.setitem(tiny_models.ARCHITECTURES, name, tiny_models.ARCHITECTURES["roberta"])

@@ -50,7 +50,7 @@ def test_the_second_process_is_refused_with_the_owner(here):
 
 
 def test_the_refused_one_deletes_nothing_of_the_first(here):
-    """Both were told the same new directory; the first has not written its config.yaml yet."""
+    """Both were given the same new directory; the first has not written its config.yaml yet."""
     with RunDir.create("recipe", run_dir=Path("given")) as first:
         first.write_json("plan.json", {"first": True})
         with (

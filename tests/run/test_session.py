@@ -29,7 +29,7 @@ def test_the_last_stage_builds_those_before_it_once(tmp_path):
     assert session.built is session.built and session.inputs.splits is not None
     assert set(session.tables) == {"train", "validation"}
     assert session.step_counts.rows == len(session.tables["train"])
-    assert len(lines) == len(set(lines)), "a stage told its decisions twice"
+    assert len(lines) == len(set(lines)), "a stage reported its decisions twice"
 
 
 def test_a_stub_needs_config_json_and_nothing_else(tmp_path):

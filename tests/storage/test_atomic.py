@@ -132,7 +132,7 @@ def test_a_manifest_of_another_shape_is_refused(folder, files):
         verify(folder)
 
 
-def test_another_format_is_told_from_damage(folder):
+def test_another_format_is_not_damage(folder):
     rewrite(folder, format=2, files="of a future shape")
     with pytest.raises(UnknownFormatError, match="has format 2; this version of ftcli reads 1"):
         verify(folder)

@@ -165,7 +165,7 @@ def test_no_tokenizer_files(tmp_path: Path, models: ModuleType) -> None:
         ("spiece.model", b"not a model"),
     ],
 )
-def test_damaged_files_are_told(name: str, content: bytes, tmp_path: Path, models: ModuleType) -> None:
+def test_damaged_files_are_reported(name: str, content: bytes, tmp_path: Path, models: ModuleType) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(FtcliError):
         read(tmp_path, models, "bert")

@@ -153,7 +153,7 @@ def names(key: str, *, needs: str = "") -> Rule:
     """Several names, written `a,b`, `[a, b]` or as JSON, under our key as `[a,b]`; regexes stay whole if quoted."""
 
     def rule(value: str, typed: Typed) -> Answer:
-        # An unquoted bracket or comma within a regex cannot be told from those of the list.
+        # An unquoted bracket or comma within a regex cannot be distinguished from those of the list.
         doubtful = is_regex(value.replace(".*", "")) and not re.search(r"['\"]", value)
         if is_none(value) or doubtful:
             return refused(

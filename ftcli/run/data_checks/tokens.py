@@ -114,7 +114,7 @@ def _special(rows: Rows, table: TokenTable, tokenizer: TextEncoder, task: Task) 
 
 
 def _equal_sequences(rows: Rows, table: TokenTable, name: str) -> Finding | None:
-    """Two choices of a row that are the same tokens cannot be told apart."""
+    """Two choices of a row that are the same tokens cannot be distinguished."""
     if table.labels is None:
         return None
     equal = [row for row in range(len(table)) if _repeats(table, row)]
