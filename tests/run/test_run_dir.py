@@ -242,7 +242,7 @@ def test_a_link_that_was_left_while_last_was_replaced_is_swept_and_others_are_re
 @pytest.mark.parametrize("name", ["caf\udce9.csv", "\ud800", "a\u2028b\x1b[31m\0", "\ud83d and \ude00"])
 def test_json_with_bytes_that_are_not_utf8_or_halves_of_characters_is_read_back(here, name):
     """Names of files may hold any bytes, and JSON any half of a character."""
-    run = make(Path("given"))
+    run = make_run(Path("given"))
     values = {"labels": [name], "parts": {"train": {"origin": name, "sha256": "0", "rows": 1}}, "task": {},
               "tokenizer": {"fingerprint": "0"}, "model": {"origin": name, "fingerprint": "0"}}  # fmt: skip
     run.write_json("data.json", values)
