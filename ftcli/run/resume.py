@@ -15,7 +15,7 @@ from ftcli.plan.differences import plan_differences
 from ftcli.run.encode import describe_data
 from ftcli.run.model import ModelAndPlan, checkpoint_bytes
 from ftcli.run.run_dir import RunDir
-from ftcli.run.session import Notes, RunSession
+from ftcli.run.session import Notes, RunSession, no_notes
 from ftcli.run.train import finish, record_plan, training
 from ftcli.runtime.timers import OFF, Clock
 from ftcli.storage.disk import explained, require_room
@@ -177,7 +177,7 @@ def continued_session(
     data: dict[str, Any],
     decided: dict[str, Any],
     *,
-    notes: Notes,
+    notes: Notes = no_notes,
     clock: Clock = OFF,
     with_rows: bool = True,
 ) -> RunSession:

