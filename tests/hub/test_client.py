@@ -81,7 +81,7 @@ def test_a_cache_without_weights_serves_where_config_is_enough(tmp_path: Path) -
     env = {"HF_HUB_OFFLINE": "1"}
     assert resolve_in_process({"id": "owner/name"}, tmp_path, False, **env)[2] == []
     kind, key, message, _ = resolve_in_process({"id": "owner/name"}, tmp_path, True, **env)
-    assert (kind, key) == ("OutOfReachError", "model.id")
+    assert (kind, key) == ("SourceError", "model.id")
     assert "no model.safetensors" in message
 
 
@@ -192,7 +192,7 @@ def test_pickled_weights_are_replaced_by_the_conversion_of_the_hub(
         assert answer[0] == "hub owner/name@bbbbbbb"
         assert "model.revision=refs/pr/7" in answer[3][0]
     else:
-        assert answer[:2] == ["OutOfReachError", "model.id"]
+        assert answer[:2] == ["SourceError", "model.id"]
     assert "pytorch_model.bin" not in fetched
 
 
