@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import tiny_weights
 import torch
-from hostile_models import CATEGORIES, MARKER, hostile_models
+from hostile_models import CATEGORIES, hostile_models
+from spoiled_files import MARKER
 
 from ftcli.config.schema import ModelConfig, TokenizerConfig
 from ftcli.errors import FtcliError, SourceError
