@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ def work(cases: list[sources.Case], place: Path) -> None:
             "TMPDIR": str(own / "home"),
             "FTCLI_CACHE": str(own / "cache"),
         }
+        tempfile.tempdir = None  # it is TMPDIR of this case
         forks.redirect(own / "said.txt")
         os.chdir(case.folder)
         code = forks.call(case.words)

@@ -17,6 +17,7 @@ TRACEBACK = "Traceback (most recent call last)"
 def warm_up() -> None:
     """Imports what a run imports, so that forks start at once; starts no threads."""
     import datasets  # noqa: F401
+    import matplotlib.font_manager  # noqa: F401 - it asks fc-list for the machine's fonts where no cache of them is
     import peft  # noqa: F401
     import torch  # noqa: F401
     import transformers

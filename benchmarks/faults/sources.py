@@ -1,50 +1,22 @@
 """Where hostile cases come from: generators of tests/support, each case made a command of ftcli in a folder.
 
-A source is a function (folder, count, seed) -> iterator of cases. To add one, write it here and name it in SOURCES.
+A source is a function (folder, count, seed) -> iterator of cases. To add one, write it here or in a module of its own and name it in SOURCES.
 """
 
 from __future__ import annotations
 
-import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from benchmarks.faults import figure
+from benchmarks.faults import data_cases, figure, word_cases
+from benchmarks.faults.case import Case, Source
 
 import tiny_models  # isort: skip
 
 assert figure  # its import puts tests/support on the path
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One command."""
-
-    name: str
-    words: list[str]
-    """Without `ftcli`."""
-    folder: Path
-    """Where it runs; it may write there."""
-    own: bool = True
-    """The folder is this case's alone, and is deleted after it."""
-    control: bool = False
-    """Nothing in it is hostile: exit code 0 is expected, or the other cases would show nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A kind of hostile input."""
-
-    title: str
-    count: int
-    """Cases of the committed figure."""
-    cases: Callable[[Path, int, int], Iterator[Case]]
-    size: int = 1
-    """Cases that one process runs."""
 
 
 def images(folder: Path, count: int, seed: int) -> Iterator[Case]:
@@ -75,72 +47,6 @@ def images(folder: Path, count: int, seed: int) -> Iterator[Case]:
         yield Case(name, [command[0], *words, *command[1:]], own, control=place is None)
 
 
-def data(folder: Path, count: int, seed: int) -> Iterator[Case]:
-    """Data files of each format with bytes flipped, cut, doubled, swapped or replaced by what readers stumble over."""
-    folder.mkdir(parents=True)
-    good = formats(folder / "good")
-    model = tiny_models.write_model(folder / "model", "bert")
-    draw = random.Random(seed)
-    for number in range(count):
-        suffix = list(good)[number % len(good)]
-        own = folder / f"case-{number}"
-        own.mkdir()
-        for part in ("train", "validation"):
-            shutil.copy(good[suffix], own / f"{part}{suffix}")
-        target = own / f"{'train' if number % 3 else 'validation'}{suffix}"
-        control = number < len(good)
-        if not control:
-            target.write_bytes(mutated(target.read_bytes(), draw))
-        words = ["model=local", f"model.path={model}", "model.weights=random", "tokenizer.max_length=24", "data=text",
-                 f"data.files.train={own / ('train' + suffix)}", f"data.files.validation={own / ('validation' + suffix)}", "data.accept=[overlap]"]  # fmt: skip
-        yield Case(f"data{suffix}", ["check-data", *words], own, control=control)
-
-
-def formats(folder: Path) -> dict[str, Path]:
-    """Writes the same rows in each format; returns suffix -> file."""
-    import json
-
-    import pandas
-
-    folder.mkdir(parents=True)
-    lines = tiny_models.write_rows(folder / "rows", train=24).joinpath("train.tsv").read_text().splitlines()
-    rows = [dict(zip(("text", "label"), line.split("\t"), strict=True)) for line in lines[1:]]
-    table = pandas.DataFrame(rows)
-    found = {suffix: folder / f"rows{suffix}" for suffix in (".csv", ".tsv", ".jsonl", ".json", ".parquet")}
-    table.to_csv(found[".csv"], index=False)
-    table.to_csv(found[".tsv"], index=False, sep="\t")
-    found[".jsonl"].write_text("\n".join(json.dumps(row) for row in rows) + "\n")
-    found[".json"].write_text(json.dumps(rows))
-    table.to_parquet(found[".parquet"])
-    return found
-
-
-STUMBLES = (b"\0", b'"', b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n\n", b"{", b"]" * 300, b"[" * 5000, b"1e999", b"NaN", b"\x1b[31m", b"\t" * 50,
-            b"=cmd|' /C calc'!A1", b"\xf0\x9f\x92\xa9", b"\xed\xa0\x80", b"9" * 400, b"\\u0000", b'"""', b"\x1a", b"a" * 200_000)  # fmt: skip
-
-
-def mutated(content: bytes, draw: random.Random) -> bytes:
-    """Returns the bytes after one to four mutations."""
-    for _ in range(draw.randint(1, 4)):
-        place = draw.randrange(len(content) + 1)
-        other = draw.randrange(len(content) + 1)
-        low, high = sorted((place, other))
-        kind = draw.randrange(6)
-        if kind == 0 and place < len(content):
-            content = (
-                content[:place] + bytes([content[place] ^ 1 << draw.randrange(8)]) + content[place + 1 :]
-            )
-        elif kind == 1:
-            content = content[:place]
-        elif kind == 2:
-            content = content[:high] + content[low:high][:4000] + content[high:]
-        elif kind == 3:
-            content = content[:low] + content[high:]
-        else:
-            content = content[:place] + draw.choice(STUMBLES) + content[place:]
-    return content
-
-
 def training(folder: Path) -> list[str]:
     """Writes a tiny model and rows; returns the words that train on them for one step."""
     model = tiny_models.write_model(folder / "model", "bert")
@@ -159,14 +65,6 @@ def commands(folder: Path, many: Iterator[tuple[str, list[str]]]) -> Iterator[Ca
         command = ["train", "config", "explain", "train"][kind]
         ending = [["--run-dir", "run"], [], [], ["--dry-run"]][kind]
         yield Case(name, [command, *base, *words, *ending], own, control=not number)
-
-
-def words(folder: Path, count: int, seed: int) -> Iterator[Case]:
-    """Words with every key of the schema and odd values, odd keys and flags."""
-    from fuzzed_words import fuzzed_words
-
-    folder.mkdir(parents=True)
-    return commands(folder, fuzzed_words(count - 1, seed))
 
 
 def schedules(folder: Path, count: int, seed: int) -> Iterator[Case]:
@@ -238,9 +136,9 @@ def names(folder: Path, count: int, seed: int) -> Iterator[Case]:
 
 
 SOURCES = {
-    "words": Source("fuzzed words", 1000, words),
+    "words": Source("fuzzed words", 1000, word_cases.words),
     "schedules": Source("hostile schedule files", 500, schedules),
-    "data": Source("data files of each of five formats, mutated", 10_000, data, size=50),
+    "data": Source("data files of each of five formats, mutated", 10_000, data_cases.data, size=50),
     "configs": Source("hostile recipes", 300, configs),
     "models": Source("hostile model folders", 300, models),
     "images": Source("hostile images", 150, images),

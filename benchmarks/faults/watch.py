@@ -54,9 +54,9 @@ def watch(allowed: list[Path], violations: Path) -> None:
     def outside(path: Any) -> bool:
         if not isinstance(path, (str, bytes, os.PathLike)):
             return False
-        text = os.fsdecode(path)
+        whole = os.path.abspath(os.fsdecode(path))
         # The parent is followed and the last part not: a link itself is removed and renamed.
-        place = os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(text))), os.path.basename(text))
+        place = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
         return not any(place == folder or place.startswith(folder + os.sep) for folder in inside)
 
     def hook(event: str, args: tuple[Any, ...]) -> None:

@@ -59,7 +59,10 @@ def build(config: OneCycleConfig, *, total_steps: int, steps_per_epoch: int) -> 
     def lr_lambda(step: int) -> float:
         if step < top:
             return _cosine(first, 1.0, step / top)
-        return _cosine(1.0, last, min((step - top) / (end - top), 1.0)) if step > top else 1.0
+        if step == top:
+            return 1.0
+        # A pinned curve of one step has no way down: what comes after it has the last lr.
+        return _cosine(1.0, last, (step - top) / (end - top)) if step < end else last
 
     return lr_lambda
 

@@ -16,6 +16,8 @@ from ftcli.errors import ConfigError, DataError, Problem
 WHOLE_NUMBER = re.compile(r"0|-?[1-9]\d*")
 WHOLE_FLOAT = re.compile(r"(0|-?[1-9]\d*)\.0+")
 """A whole number as tables write it once a cell of the column was empty."""
+MAX_DIGITS = 4000
+"""Python reads no longer text as a whole number."""
 UNLABELLED = (None, "-1")
 """Names that mean `no label` in a part that need not have any; data sets of the hub use -1."""
 
@@ -112,7 +114,7 @@ def learn_names(
 
 def order_names(names: set[str]) -> list[str]:
     """Returns names in the order of their ids: whole numbers by value, anything else by its characters."""
-    if all(WHOLE_NUMBER.fullmatch(name) for name in names):
+    if all(WHOLE_NUMBER.fullmatch(name) and len(name) <= MAX_DIGITS for name in names):
         return sorted(names, key=int)
     floats = all(WHOLE_FLOAT.fullmatch(name) for name in names)
     return sorted(names, key=float) if floats else sorted(names)

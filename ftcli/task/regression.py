@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 COARSE = 0.01
 """Largest step between neighbouring 32-bit labels, as a share of their standard deviation."""
+LARGEST = float(np.finfo(np.float32).max)
+"""Of a label."""
 FIT_SHARE = 0.01
 """A batch is fitted when the squared error is this share of its labels' variance."""
 
@@ -132,8 +134,12 @@ class Regression(Task):
             number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
             number = math.nan
-        if not math.isfinite(number):
-            raise DataError(Problem(rows.where(row), f"the label is {value!r}", "expected a number"))
+        except OverflowError:  # a whole number of hundreds of digits
+            number = math.inf
+        if not abs(number) <= LARGEST:
+            bounds = "" if math.isnan(number) else f" that 32 bits hold, at most {LARGEST:.2g}"
+            expected = f"expected a number{bounds}"
+            raise DataError(Problem(rows.where(row), f"the label is {value!r:.120}", expected))
         return number
 
     def logits(self, model: Any, batch: Batch) -> torch.Tensor:

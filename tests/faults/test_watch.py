@@ -1,13 +1,17 @@
 """The watch over hostile cases sees what it is there for, and nothing in an honest process."""
 
+import copy
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
+import edited_rows
 import pytest
+import written_rows
 
 
 def watched(folder: Path, work) -> list[str]:
@@ -30,6 +34,7 @@ def watched(folder: Path, work) -> list[str]:
 def write_inside(folder: Path) -> None:
     Path("mine.txt").write_text("x")
     Path("folder").mkdir()
+    Path().mkdir(exist_ok=True)
     Path("mine.txt").rename("folder/other.txt")
     (folder / "violations.txt").read_text()
     os.unlink("folder/other.txt")
@@ -83,17 +88,17 @@ def test_a_case_is_judged_by_code_output_and_bytes(tmp_path):
     assert "secret of the environment is in written.json" in judged("fine", 0)
 
 
-def test_mutations_change_every_format(tmp_path):
-    import random
+@pytest.mark.parametrize("suffix", written_rows.SUFFIXES)
+def test_files_of_every_format_are_changed_in_cells_and_in_bytes(suffix):
+    from benchmarks.faults import data_cases
 
-    from benchmarks.faults import sources
-
-    good = sources.formats(tmp_path / "good")
-    assert set(good) == {".csv", ".tsv", ".jsonl", ".json", ".parquet"}
     draw = random.Random(1)
-    for file in good.values():
-        content = file.read_bytes()
-        assert sum(sources.mutated(content, draw) != content for _ in range(20)) >= 18
+    rows = edited_rows.rows_of("sequence-classification", random.Random(2), 8)
+    content = written_rows.written(rows, suffix)
+    assert content == written_rows.written(copy.deepcopy(rows), suffix)
+    assert sum(data_cases.mutated(content, draw) != content for _ in range(20)) >= 18
+    found = [data_cases.changed(copy.deepcopy(rows), suffix, draw) for _ in range(60)]
+    assert sum(one != content for one in found) >= 50 and len(set(found)) >= 40
 
 
 def test_a_process_that_dies_or_hangs_is_one_case_and_the_others_are_run(tmp_path, monkeypatch):

@@ -73,6 +73,8 @@ def test_total_steps_pins_one_cycle():
     short, long = (curve("one-cycle", total, total_steps=50) for total in (10, 1000))
     assert [short(step) for step in range(60)] == [long(step) for step in range(60)]
     assert short(14) == 1.0 and short(49) == pytest.approx(1 / 25e4)
+    one = curve("one-cycle", 10, total_steps=1)  # the run is longer than its curve
+    assert [one(0), one(1), one(9)] == pytest.approx([1.0, 1 / 25e4, 1 / 25e4])
 
 
 def test_div_factors_of_one_cycle_are_its_ends():

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 
 from hostile_schedules import READ
+from legal_words import extreme_word, legal_words
 
 from ftcli.config.own_keys import base_keys, keys_under
 from ftcli.config.schema import ROLES
@@ -31,25 +32,45 @@ FLAGS = ("--", "---", "-x", "--recipe", "--lr=1", "--config-dir=/etc", "--config
 
 
 def fuzzed_words(count: int, seed: int) -> Iterator[tuple[str, list[str]]]:
-    """Yields (name, words of one command); every key of the schema comes up in a few hundred."""
+    """Yields (name, words of one command).
+
+    Of ten, five hold legal words only (a task, choices, values of each type and range), two legal words and a number at an end of
+    its type, two legal words and something hostile, one hostile words alone; every key of the schema comes up in a few hundred.
+    """
     draw = random.Random(seed)
-    plain = sorted(base_keys())
     for number in range(count):
-        words: list[str] = []
-        keys = plain
-        if number % 3 == 0:
-            role = draw.choice(list(CHOICES))
-            choice = draw.choice(CHOICES[role])
-            words.append(f"{role}={choice}")
-            keys = sorted(key for key in keys_under({role: choice}) if key.startswith(f"{role}."))
-        for _ in range(draw.choice((1, 1, 1, 2, 4))):
-            kind = draw.randrange(10)
-            if kind == 0:
-                words.append(f"{draw.choice(KEYS)}={draw.choice(VALUES)}")
-            elif kind == 1:
-                words.append(draw.choice((*VALUES, *FLAGS, *KEYS)))
-            elif kind == 2:
-                words.append(f"{draw.choice((*ROLES, 'recipe'))}={draw.choice(VALUES)}")
-            else:
-                words.append(f"{draw.choice(keys)}={draw.choice(VALUES)}")
+        kind = draw.randrange(10)
+        words = legal_words(draw) if kind < 9 else []
+        if 5 <= kind < 7:
+            extreme = extreme_word(draw, words)
+            words = [
+                *(word for word in words if word.partition("=")[0] != extreme.partition("=")[0]),
+                extreme,
+            ]
+        elif 7 <= kind < 9:
+            words.insert(draw.randint(1, len(words)), hostile_words(draw)[-1])
+        elif kind == 9:
+            words = hostile_words(draw)
         yield f"words-{number:04d}", words
+
+
+def hostile_words(draw: random.Random) -> list[str]:
+    """Returns one to four words with odd keys, values or flags, behind a choice in a third of all cases."""
+    words: list[str] = []
+    keys = sorted(base_keys())
+    if draw.randrange(3) == 0:
+        role = draw.choice(list(CHOICES))
+        choice = draw.choice(CHOICES[role])
+        words.append(f"{role}={choice}")
+        keys = sorted(key for key in keys_under({role: choice}) if key.startswith(f"{role}."))
+    for _ in range(draw.choice((1, 1, 1, 2, 4))):
+        kind = draw.randrange(10)
+        if kind == 0:
+            words.append(f"{draw.choice(KEYS)}={draw.choice(VALUES)}")
+        elif kind == 1:
+            words.append(draw.choice((*VALUES, *FLAGS, *KEYS)))
+        elif kind == 2:
+            words.append(f"{draw.choice((*ROLES, 'recipe'))}={draw.choice(VALUES)}")
+        else:
+            words.append(f"{draw.choice(keys)}={draw.choice(VALUES)}")
+    return words

@@ -55,6 +55,15 @@ def test_it_can_be_stated():
     assert task_of([1999.0, 2001.0], standardize=False).label_scale.is_identity
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**39), 3.5e38, "1e39", "inf"])
+def test_labels_beyond_32_bits_are_refused_with_their_line(value):
+    with pytest.raises(DataError) as caught:
+        task_of([1.0, value])
+    problem = caught.value.problems[0]
+    assert problem.hint == "expected a number that 32 bits hold, at most 3.4e+38"
+    assert len(problem.message) < 150
+
+
 def test_labels_that_32_bits_cannot_tell_apart_are_refused():
     """At 1.7e9 neighbouring 32-bit numbers are 128 apart."""
     with pytest.raises(DataError, match="lose their differences in 32-bit numbers") as caught:

@@ -185,6 +185,12 @@ def test_ids_may_count_from_1_where_that_is_typed():
     assert learn_names(rows(["1", "2", "3"]), "label", None, 4) == ["0", "1", "2", "3"]
 
 
+def test_digits_that_python_reads_as_no_number_are_names():
+    long = "9" * 5000
+    assert learned(["10", "9", "10"]) == ["9", "10"]
+    assert learned(["10", "9", long]) == ["10", "9", long]
+
+
 def test_booleans_and_whole_floats_are_ids_and_names_in_every_form():
     assert ids([True, False, "True"], ["no", "yes"], declared=True) == [1, 0, 1]
     assert ids(["True", "FALSE"], ["false", "true"]) == [1, 0]
