@@ -29,6 +29,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Pillow's names of the formats that are read. Others are never tried: its EPS reader starts a program."""
 MAX_PIXELS = 89_478_485
 """Most pixels of an image before it is resized, Pillow's own bound: a quarter of a gigabyte as RGB."""
+MAX_BYTES = 2**29
+"""Most bytes of an image's file: twice those of the largest picture that is not compressed at all."""
 DEFLATE_RATIO = 1032
 """Most bytes that one byte of a gzip file can become (zlib's documentation, "Technical Details")."""
 
@@ -44,6 +46,22 @@ class ImageRows(Rows):
         """Returns the image's file, and its number from 1 in an idx file."""
         place = next(iter(self.columns.values()))[row]
         return place if isinstance(place, str) else f"{place[0]}, image {place[1] + 1}"
+
+
+def require_image_bytes(file: Path, where: str) -> None:
+    """Refuses a file that is larger than any image that is read; its bytes may be endless zeros.
+
+    Args:
+        file: that is there.
+        where: names the row in messages.
+
+    Raises:
+        DataError: it has more than MAX_BYTES.
+    """
+    size = file.stat().st_size
+    if size > MAX_BYTES:
+        message = f"the image {file} has {size:,} bytes; expected at most {MAX_BYTES:,}"
+        raise DataError(Problem(where, message, "scale it down or remove it"))
 
 
 def read_idx(file: Path, rank: int) -> np.ndarray:
@@ -117,6 +135,7 @@ def open_image(place: Place, base: Path, where: str, *, channels: int) -> Image:
             raise DataError(
                 Problem(where, f"the image {file} {missing}", "repair the path or remove the row")
             )
+        require_image_bytes(file, where)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged EXIF data and large images: the error says it
             return _decoded(file, where, channels)

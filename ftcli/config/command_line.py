@@ -6,6 +6,9 @@ import re
 import shlex
 
 SECRETS = ("token", "password", "passwd", "secret", "apikey", "credentials")
+QUERY = re.compile(r"([?&][^=&?\s]{1,200}=)[^&\s]+")
+"""`?key=value` of an address. Bounded, as all here is: the words may be those of a command.txt of somebody else's."""
+SECRET_QUERY = re.compile(r"token|secret|password|signature|key", re.IGNORECASE)
 NO_SECRETS = ("trainer.token_budget",)
 
 
@@ -35,8 +38,6 @@ def mask_secret(word: str) -> str:
         )
     ):
         return f"{key}=***"
-    word = re.sub(r"(\w+://)[^/\s]+@", r"\1***@", word)
-    word = re.sub(
-        r"(?i)([?&][^=&\s]*(?:token|secret|password|signature|key)[^=&\s]*=)[^&\s]+", r"\1***", word
-    )
+    word = re.sub(r"((?<!\w)\w+://)[^/\s]+@", r"\1***@", word)
+    word = QUERY.sub(lambda found: f"{found[1]}***" if SECRET_QUERY.search(found[1]) else found[0], word)
     return re.sub(r"\bhf_[A-Za-z0-9]{16,}", "hf_***", word)

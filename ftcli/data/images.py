@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ftcli.batching.image_files import ImageRows, Place, read_idx
+from ftcli.batching.image_files import ImageRows, Place, read_idx, require_image_bytes
 from ftcli.batching.rows import DatasetSplits, Field, Kind, Rows
 from ftcli.config.registry import register
 from ftcli.config.schema import DataConfig
@@ -23,6 +25,8 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 IDX = re.compile(r"(?P<name>.+)[-.]images[-.]idx3-ubyte(\.gz)?")
 IDX_NAMES = {**NAMES, "test": (*NAMES["test"], "t10k")}
 """Part -> what stands before `-images-idx3-ubyte`."""
+MOST_BELOW, MOST_LOOKED_AT = 10_000, 200_000
+"""Images in folders below a class that are counted, and files that are looked at for them."""
 CONTENT = "image.sha256"
 """Column of the digest of a row's image: equal images stay together when rows are held out."""
 
@@ -131,7 +135,12 @@ def _class_folders(config: ImagesConfig, part: str, folder: Path, decisions: lis
     places: list[Place] = []
     labels: list[str] = []
     for place in classes:
-        files = sorted(p for p in place.iterdir() if p.is_file() and not p.name.startswith("."))
+        entries = sorted(p for p in place.iterdir() if not p.name.startswith("."))
+        files = [p for p in entries if p.is_file()]
+        if lost := [p for p in entries if p.suffix.lower() in SUFFIXES and not (p.is_file() or p.is_dir())]:
+            decisions.append(
+                f"{part}: {len(lost):,} images are links to nothing, or no files, and are not read: {lost[0]}"
+            )
         images = [p for p in files if p.suffix.lower() in SUFFIXES]
         if not images:
             message = f"the class folder {place} holds no images ({', '.join(SUFFIXES)})"
@@ -147,8 +156,9 @@ def _class_folders(config: ImagesConfig, part: str, folder: Path, decisions: lis
                 f"{part}: {len(files) - len(images)} files are no images ({', '.join(SUFFIXES)}) and are not read: {other}"
             )
         if below := _images_below(place):
+            more = "at least " if len(below) == MOST_BELOW else ""
             decisions.append(
-                f"{part}: {len(below):,} images in folders below {place} are not read: {below[0]}"
+                f"{part}: {more}{len(below):,} images in folders below {place} are not read: {below[0]}"
             )
         places += [str(p) for p in images]
         labels += [place.name] * len(images)
@@ -161,13 +171,21 @@ def _class_folders(config: ImagesConfig, part: str, folder: Path, decisions: lis
 
 
 def _images_below(place: Path) -> list[Path]:
-    """Returns the images in sub-folders of a class."""
-    folders = [p for p in place.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    return sorted(p for one in folders for p in one.rglob("*") if p.suffix.lower() in SUFFIXES)
+    """Returns the images in sub-folders of a class, MOST_BELOW of them at most; links are not followed."""
+    looked_at = islice(_files_below(place), MOST_LOOKED_AT)
+    return sorted(islice((p for p in looked_at if p.suffix.lower() in SUFFIXES), MOST_BELOW))
+
+
+def _files_below(place: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(place):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if Path(folder) != place:
+            yield from (Path(folder, name) for name in names)
 
 
 def _digest(file: Path) -> str:
     try:
+        require_image_bytes(file, str(file))
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:

@@ -21,6 +21,10 @@ from ftcli.storage.run_files import read_record, read_text
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~$&^])")
 PATH = re.compile(r"(?<![\w.~/])(?!//)(?:~[\w.-]*)?/[^\s,'\"()\[\]{}]+")
 BREAKS = re.compile(rf"[\t\n]|{CONTROL.pattern}")
+ADDRESS = re.compile(r"://\S*|\bwww\.\S*|(?<=[\w.+-])@(?=\S{0,255}\.)\S*", re.IGNORECASE)
+"""Where GitHub's Markdown sees a link in plain text: behind a scheme, from `www.`, from an `@` with a domain (its
+specification, "Autolinks (extension)")."""
+WORD_JOINER = "\u2060"
 SHOWN_LABELS = 50
 
 
@@ -42,8 +46,13 @@ def card(facts: Facts) -> str:
 
 
 def plain(value: object) -> str:
-    """Returns text that Markdown shows as it is: one line, no markup, no HTML."""
-    return MARKUP.sub(r"\\\1", BREAKS.sub(" ", str(value)))
+    """Returns text that Markdown shows as it is: one line, no markup, no HTML, no address that becomes a link."""
+    return MARKUP.sub(r"\\\1", ADDRESS.sub(_no_link, BREAKS.sub(" ", str(value))))
+
+
+def _no_link(found: re.Match[str]) -> str:
+    """Returns an address with an invisible sign before all that viewers recognise it by."""
+    return re.sub(r"(?=://|[.@])", WORD_JOINER, found.group())
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The recorded command can be typed again and holds no secret."""
 
+import time
+
 import pytest
 
 from ftcli.config.command_line import command_line, mask_secret
@@ -27,3 +29,11 @@ def test_secrets_are_masked(word):
     masked = mask_secret(word)
     assert "S3CRET" not in masked and "***" in masked
     assert masked[:6] == word[:6], "what is no secret stays"
+
+
+def test_words_of_any_length_are_masked_in_linear_time():
+    """The words may be a mebibyte of somebody else's command.txt."""
+    begun = time.monotonic()
+    for piece in ("a", "?", "?token", "://", "a://", "&key", "x@", "hf_"):
+        mask_secret(piece * (2**20 // len(piece)))
+    assert time.monotonic() - begun < 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import struct
 
@@ -187,6 +188,28 @@ def test_other_files_are_reported_and_empty_classes_refused(folder):
     (folder / "train/bird").mkdir()
     with pytest.raises(DataError, match="bird holds no images"):
         read(folder)
+
+
+def test_links_to_nothing_and_no_files_are_counted_and_not_followed(folder):
+    (folder / "train/cat/gone.png").symlink_to("nowhere.png")
+    os.mkfifo(folder / "train/cat/pipe.png")
+    (folder / "train/cat/zero.png").symlink_to("/dev/zero")
+    (folder / "train/dog/root").symlink_to("/")
+    parts = read(folder)
+    assert len(parts.train) == 10
+    (line,) = parts.decisions
+    assert line == (
+        f"train: 3 images are links to nothing, or no files, and are not read: {folder}/train/cat/gone.png"
+    )
+
+
+def test_a_file_that_is_larger_than_any_image_is_refused_before_it_is_read(folder):
+    file = folder / "train/cat/0.png"
+    with file.open("wb") as opened:
+        opened.truncate(10**12)
+    for act in (lambda: read(folder), lambda: open_image(str(file), folder, "rows.csv:2", channels=3)):
+        with pytest.raises(DataError, match="has 1,000,000,000,000 bytes; expected at most 536,870,912"):
+            act()
 
 
 def test_what_is_not_there_is_named(tmp_path):

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -268,3 +269,26 @@ def test_the_card_of_somebody_elses_run_is_text_whatever_its_files_hold(
     assert "<script>" not in card and "[x](y)" not in card and "huge" not in card
     assert not any(line.startswith("# ") and line != "# out" for line in card.splitlines())
     assert "steps in all: not known" in card and "command.txt is no command" in card
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://evil.example/x", "http~://evil~.example/x"),
+        ("see HTTPS://a.b?c=d now", "see HTTPS~://a~.b?c=d now"),
+        ("WWW.evil.example", "WWW~.evil~.example"),
+        ("write to a.b@evil.example", "write to a.b~@evil~.example"),
+        ("mailto:a@evil.example", "mailto:a~@evil~.example"),
+        ("hub gpt2@607a30d", "hub gpt2@607a30d"),
+        ("@user train.jsonl 0.5", "@user train.jsonl 0.5"),
+    ],
+)
+def test_an_address_in_a_label_becomes_no_link(text, shown):
+    """Signs that are not seen stand where a viewer of Markdown would recognise an address in plain text."""
+    from ftcli.export.model_card import plain
+
+    assert plain(text).replace("\u2060", "~") == shown
+    begun = time.monotonic()
+    for piece in ("a", "w", "a.", "a@", "://", "www."):
+        plain(piece * (200_000 // len(piece)))
+    assert time.monotonic() - begun < 10
