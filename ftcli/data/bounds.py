@@ -98,9 +98,7 @@ def require_room(origin: str, num_bytes: int, what: str) -> None:
     free = available_memory()
     if num_bytes > free:
         message = f"does not fit into memory: {what} take at least {num_bytes:,} bytes, and {free:,} are free"
-        raise DataError(
-            Problem(origin, message, "write fewer rows to a file of their own, or use a larger machine")
-        )
+        raise DataError(Problem(origin, message, FEWER))
 
 
 def require_room_for_json(text: str, where: str) -> None:

@@ -33,7 +33,7 @@ def read_saved(summaries: list[Summary], letters: list[str], part: str) -> list[
 
 
 def compare_pairs(
-    summaries: list[Summary], letters: list[str], part: str, saved: list[Saved] | None = None
+    summaries: list[Summary], letters: list[str], part: str, saved: list[Saved]
 ) -> list[dict[str, Any]]:
     """Returns a record for each run after the first: statistics and a sentence, or why there are none.
 
@@ -44,9 +44,8 @@ def compare_pairs(
         summaries: of the runs; each is compared with the first.
         letters: of the runs, in the same order.
         part: `validation` or `test`.
-        saved: what `read_saved` returned; None: the files are read now.
+        saved: what `read_saved` returned.
     """
-    saved = read_saved(summaries, letters, part) if saved is None else saved
     records: list[dict[str, Any]] = []
     found: dict[int, Difference] = {}
     for index in range(1, len(summaries)):

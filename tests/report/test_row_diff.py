@@ -7,13 +7,18 @@ import numpy as np
 import pytest
 
 from ftcli.report.differences import Difference, sentence
-from ftcli.report.row_diff import compare_pairs
+from ftcli.report.row_diff import compare_pairs, read_saved
 from ftcli.report.saved_rows import NotComparable, Unit, read_predictions
 from ftcli.report.significance import compare_paired
 from ftcli.report.summary import FINISHED, STOPPED, Summary
 from ftcli.run.run_dir import RunDir
 
 LABELS = ["no", "yes", "no", "yes"]
+
+
+def compared(summaries, letters):
+    saved = read_saved(summaries, letters, "validation")
+    return compare_pairs(summaries, letters, "validation", saved)
 
 
 def rows(both: int, only_first: int, only_second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,7 +82,7 @@ def write(folder: Path, lines: list[object]) -> None:
 def test_rows_are_paired_by_their_place(tmp_path):
     first = run(tmp_path / "a", ["no", "no", "no", "no"])
     second = run(tmp_path / "b", ["yes", "yes", "no", "yes"])
-    (record,) = compare_pairs([first, second], ["A", "B"], "validation")
+    (record,) = compared([first, second], ["A", "B"])
     assert record["compared"] and record["both_right"] == 1
     assert (record["only_first"], record["only_second"]) == (1, 2)
     assert record["difference"] == pytest.approx(0.25) and record["p_value"] == 1.0
@@ -88,7 +93,7 @@ def test_each_run_is_paired_with_the_first_and_corrected_for_it(tmp_path):
     first = run(tmp_path / "a", ["no"] * 7 + ["yes"] * 33, labels)
     second = run(tmp_path / "b", ["yes"] * 40, labels)
     third = run(tmp_path / "c", ["no"] * 6 + ["yes"] * 34, labels)
-    records = compare_pairs([first, second, third], ["A", "B", "C"], "validation")
+    records = compared([first, second, third], ["A", "B", "C"])
     assert [(r["first"], r["second"]) for r in records] == [("A", "B"), ("A", "C")]
     assert records[0]["p_value"] == pytest.approx(2 / 2**7)
     assert records[0]["p_value_corrected"] == pytest.approx(4 / 2**7)
@@ -98,7 +103,7 @@ def test_each_run_is_paired_with_the_first_and_corrected_for_it(tmp_path):
 def test_only_a_corrected_p_value_decides(tmp_path):
     labels = ["yes"] * 40
     runs = [run(tmp_path / name, ["no"] * wrong + ["yes"] * (40 - wrong), labels) for name, wrong in (("a", 6), ("b", 0), ("c", 5))]  # fmt: skip
-    alone, among = compare_pairs(runs[:2], ["A", "B"], "validation")[0], compare_pairs(runs, ["A", "B", "C"], "validation")[0]  # fmt: skip
+    alone, among = compared(runs[:2], ["A", "B"])[0], compared(runs, ["A", "B", "C"])[0]  # fmt: skip
     assert alone["p_value"] == among["p_value"] == pytest.approx(2 / 2**6)
     assert "more accurate" in alone["sentence"] and "more accurate" not in among["sentence"]
 
@@ -113,7 +118,7 @@ def test_only_a_corrected_p_value_decides(tmp_path):
 ])  # fmt: skip
 def test_other_rows_are_not_compared(tmp_path, other, said):
     first, second = run(tmp_path / "a", LABELS), run(tmp_path / "b", LABELS, **other)
-    (record,) = compare_pairs([first, second], ["A", "B"], "validation")
+    (record,) = compared([first, second], ["A", "B"])
     assert not record["compared"] and "p_value" not in record
     assert record["sentence"].startswith("A and B are not compared row by row: ")
     assert said in record["sentence"]
@@ -121,7 +126,7 @@ def test_other_rows_are_not_compared(tmp_path, other, said):
 
 def test_one_that_cannot_be_compared_does_not_count_as_a_comparison(tmp_path):
     runs = [run(tmp_path / name, ["no"] * 4, sha256="6f" if name == "b" else "5e") for name in "abc"]
-    records = compare_pairs(runs, ["A", "B", "C"], "validation")
+    records = compared(runs, ["A", "B", "C"])
     assert [record["compared"] for record in records] == [False, True]
     assert records[1]["p_value_corrected"] == 1.0
 
