@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ftcli.cli.run import Force, Json, Quiet, Words
+from ftcli.cli.options import Force, Json, Quiet, Words
 
 
 def overfit_batch(

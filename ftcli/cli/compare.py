@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ftcli.cli.run import Json
+from ftcli.cli.options import Json
 
 
 class Split(StrEnum):

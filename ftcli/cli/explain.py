@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ftcli.cli.run import Json, Quiet, Words
+from ftcli.cli.options import Json, Quiet, Words
 
 
 def explain(

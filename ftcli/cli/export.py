@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ftcli.cli.run import Json, Quiet
+from ftcli.cli.options import Json, Quiet, Run
 
 
 class Precision(StrEnum):
@@ -20,7 +20,7 @@ class Precision(StrEnum):
 
 
 def export(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A path, a run-id prefix or `last`.")],
+    run: Run,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
     merge: Annotated[
         bool, typer.Option("--merge", help="Merge adapters into the weights: a plain Hugging Face folder.")

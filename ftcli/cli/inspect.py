@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ftcli.cli.run import Json, Words
+from ftcli.cli.options import Json, Words
 
 
 def list_(

@@ -9,26 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ftcli.cli.options import Allow, Json, Profile, Quiet, Run, Words
+
 if TYPE_CHECKING:
     from ftcli.runtime.timers import Clock
-
-Words = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[WORDS]...", help="recipe=NAME, group=choice, a.b=c", show_default=False),
-]
-Allow = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow-change", metavar="freezing", help="Accept a changed schedule when a run is continued."
-    ),
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace an output file that exists already.")]
-Profile = Annotated[
-    bool,
-    typer.Option("--profile", help="Write where the time went, and a trace of some steps, to RUN/profile."),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 
 
 def train(
@@ -102,7 +86,7 @@ def train(
 
 def resume(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A path, a run-id prefix or `last`.")],
+    run: Run,
     words: Words = None,
     allow_change: Allow = None,
     profile: Profile = False,

@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ftcli.cli.run import Force, Json, Quiet, Words
-
-Checkpoint = Annotated[str, typer.Option("--checkpoint", help="best, last or a name such as step-000100.")]
+from ftcli.cli.options import Checkpoint, Force, Json, Predictor, Quiet, Words
 
 
 class Split(StrEnum):
@@ -36,13 +34,7 @@ class Format(StrEnum):
 
 
 def evaluate(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN [RUN]...",
-            help="A run (path, id prefix, `last`), a Hugging Face folder, or a hub id.",
-        ),
-    ],
+    run: Predictor,
     words: Words = None,
     checkpoint: Checkpoint = "best",
     split: Annotated[Split, typer.Option("--split", help="Which part to score.")] = Split.validation,
@@ -89,13 +81,7 @@ def _runs_and_overrides(run: str, words: list[str]) -> tuple[list[str], list[str
 
 
 def predict(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN [RUN]...",
-            help="A run (path, id prefix, `last`), a Hugging Face folder, or a hub id.",
-        ),
-    ],
+    run: Predictor,
     words: Words = None,
     input_files: Annotated[
         list[str] | None,

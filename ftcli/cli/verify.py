@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from ftcli.cli.run import Json, Quiet
+from ftcli.cli.options import Json, Quiet, Run
 
 
 def verify(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A path, a run-id prefix or `last`.")],
+    run: Run,
     steps: Annotated[
         int | None,
         typer.Option(
