@@ -6,7 +6,6 @@ import bz2
 import gzip
 import io
 import lzma
-import stat
 import sys
 import tempfile
 import zipfile
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ftcli.config.regular_file import expanded, is_file, is_folder
+from ftcli.config.regular_file import expanded, is_file, is_folder, kind_of
 from ftcli.config.shell_word import shell_word
 from ftcli.data.bounds import Watch
 from ftcli.errors import DataError, FtcliError, Problem, SourceError, nearest, typed_words
@@ -95,13 +94,10 @@ def source_of(file: Path, key: str) -> Source:
     Raises:
         SourceError: no such file, or one that cannot be read: a folder, a device, a pipe.
     """
+    if kind := kind_of(file):
+        raise SourceError(_no_file(file, key, kind))
     try:
-        mode = file.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise SourceError(_no_file(file, key, mode))
         file.open("rb").close()
-    except SourceError:
-        raise
     except FileNotFoundError as error:
         raise SourceError(missing(file, key)) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
@@ -218,12 +214,11 @@ def _only_member(archive: zipfile.ZipFile, origin: str) -> str:
     return names[0]
 
 
-def _no_file(file: Path, key: str, mode: int) -> Problem:
-    if stat.S_ISDIR(mode):
+def _no_file(file: Path, key: str, kind: str) -> Problem:
+    if kind == "a folder":
         return Problem(key, f"{file} cannot be read: Is a directory", "name a file in it")
-    what = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
     hint = "rows from stdin: --input -" if key == "--input" else "write its rows to a file first"
-    return Problem(key, f"{file} cannot be read: it is {what}, not a file", hint)
+    return Problem(key, f"{file} cannot be read: it is {kind}, not a file", hint)
 
 
 def folder_at(path: str, key: str) -> Path:
