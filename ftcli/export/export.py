@@ -16,7 +16,7 @@ from ftcli.export.facts import Facts
 from ftcli.export.inputs import inputs_of
 from ftcli.export.model_card import card
 from ftcli.export.parity import expected, prove
-from ftcli.export.passes import Folder
+from ftcli.export.passes import ExportedFolder
 from ftcli.export.stage import staged, vacant
 from ftcli.inference.load import LoadedModel, load_run
 from ftcli.run.model import unscale_head
@@ -135,11 +135,11 @@ def _kind(finished: LoadedModel, options: ExportOptions) -> str:
     return "merged" if options.merge else "adapter"
 
 
-def _write(finished: LoadedModel, stage: Path, kind: str, options: ExportOptions) -> Folder:
+def _write(finished: LoadedModel, stage: Path, kind: str, options: ExportOptions) -> ExportedFolder:
     """Writes weights, config and preprocessing; the run's own model is not used again."""
     held = finished.composed.config.model.dtype.value
     head, scale = finished.inputs.task.head_of(finished.model), finished.inputs.task.label_scale
-    made = Folder(stage, head, options.dtype or held, exact=kind != "merged" and scale.is_identity)
+    made = ExportedFolder(stage, head, options.dtype or held, exact=kind != "merged" and scale.is_identity)
     if not scale.is_identity:
         # Plain libraries know nothing of standardised labels: the folder gives the user's own numbers.
         unscale_head(scale, finished.model)
@@ -189,7 +189,7 @@ def _base_id(finished: LoadedModel, options: ExportOptions) -> str | None:
 
 
 def _result(
-    finished: LoadedModel, final: Path, kind: str, made: Folder, proved: dict[str, Any]
+    finished: LoadedModel, final: Path, kind: str, made: ExportedFolder, proved: dict[str, Any]
 ) -> dict[str, Any]:
     files = {path.name: path.stat().st_size for path in sorted(final.iterdir())}
     return {"folder": str(final), "kind": kind, "model": finished.origin, "dtype": made.dtype, "files": files,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ftcli.export.passes import Folder
+    from ftcli.export.passes import ExportedFolder
     from ftcli.inference.load import LoadedModel
     from ftcli.run.run_dir import RunDir
 
@@ -20,7 +20,7 @@ class Facts:
     finished: LoadedModel
     kind: str
     """`plain`, `adapter` or `merged`."""
-    made: Folder
+    made: ExportedFolder
     proved: dict[str, Any]
     base: str
     """What the folder calls its base model."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ftcli.errors import ExportError, Problem
 from ftcli.export import reload
 from ftcli.export.differences import compare, compare_ids, compare_labels, refuse_keys
-from ftcli.export.passes import Folder, Pass, pass_as_predicted, passes_of, stride_of
+from ftcli.export.passes import ExportedFolder, Pass, pass_as_predicted, passes_of, stride_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ def expected(
 
 
 def prove(
-    folder: Folder,
+    folder: ExportedFolder,
     finished: LoadedModel,
     inputs: Inputs,
     right: tuple[np.ndarray, np.ndarray],
@@ -116,7 +116,7 @@ def chosen(outputs: tuple[np.ndarray, np.ndarray], kept: list[int]) -> tuple[np.
 
 
 def in_fresh_process(
-    folder: Folder, finished: LoadedModel, inputs: Inputs, ways: list[Pass]
+    folder: ExportedFolder, finished: LoadedModel, inputs: Inputs, ways: list[Pass]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Returns the outputs and the report of `reload.py` for one folder.
 
@@ -153,7 +153,7 @@ def in_fresh_process(
 
 
 def entry_of(
-    folder: Folder, finished: LoadedModel, inputs: Inputs, ways: list[Pass], file: Path
+    folder: ExportedFolder, finished: LoadedModel, inputs: Inputs, ways: list[Pass], file: Path
 ) -> dict[str, Any]:
     """Returns the entry of the job that `reload.py` reads.
 

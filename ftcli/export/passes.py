@@ -27,7 +27,7 @@ ENOUGH = 64
 
 
 @dataclass(slots=True)
-class Folder:
+class ExportedFolder:
     """A folder to be tried, and how plain libraries load it."""
 
     path: Path
@@ -80,7 +80,7 @@ def stride_of(inputs: Inputs) -> int:
     return max(1, len(inputs.names) // ENOUGH)
 
 
-def passes_of(folder: Folder, finished: LoadedModel, every: int) -> list[Pass]:
+def passes_of(folder: ExportedFolder, finished: LoadedModel, every: int) -> list[Pass]:
     """Returns the recorded way first, of all sequences, then one row at a time, then the other attention kind.
 
     Args:
