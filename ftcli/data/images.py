@@ -135,31 +135,7 @@ def _class_folders(config: ImagesConfig, part: str, folder: Path, decisions: lis
     places: list[Place] = []
     labels: list[str] = []
     for place in classes:
-        entries = sorted(p for p in place.iterdir() if not p.name.startswith("."))
-        files = [p for p in entries if p.is_file()]
-        if lost := [p for p in entries if p.suffix.lower() in SUFFIXES and not (p.is_file() or p.is_dir())]:
-            decisions.append(
-                f"{part}: {len(lost):,} images are links to nothing, or no files, and are not read: {lost[0]}"
-            )
-        images = [p for p in files if p.suffix.lower() in SUFFIXES]
-        if not images:
-            message = f"the class folder {place} holds no images ({', '.join(SUFFIXES)})"
-            deeper = (
-                f" itself; there are {len(found):,} in folders below"
-                if (found := _images_below(place))
-                else ""
-            )
-            raise DataError(Problem("data.path", message + deeper, "remove it, or put its images there"))
-        if len(images) < len(files):
-            other = next(p for p in files if p not in images)
-            decisions.append(
-                f"{part}: {len(files) - len(images)} files are no images ({', '.join(SUFFIXES)}) and are not read: {other}"
-            )
-        if below := _images_below(place):
-            more = "at least " if len(below) == MOST_BELOW else ""
-            decisions.append(
-                f"{part}: {more}{len(below):,} images in folders below {place} are not read: {below[0]}"
-            )
+        images = _class_images(part, place, decisions)
         places += [str(p) for p in images]
         labels += [place.name] * len(images)
     loose = [p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES]
@@ -168,6 +144,37 @@ def _class_folders(config: ImagesConfig, part: str, folder: Path, decisions: lis
             f"{part}: {len(loose):,} images beside the class folders have no class and are not read: {min(loose)}"
         )
     return _rows(config, part, folder, places, labels, (_digest(Path(str(p))) for p in places))
+
+
+def _class_images(part: str, place: Path, decisions: list[str]) -> list[Path]:
+    """Returns the images of a class; what lies in its folder and is not read gets a line.
+
+    Raises:
+        DataError: there is none.
+    """
+    entries = sorted(p for p in place.iterdir() if not p.name.startswith("."))
+    files = [p for p in entries if p.is_file()]
+    if lost := [p for p in entries if p.suffix.lower() in SUFFIXES and not (p.is_file() or p.is_dir())]:
+        decisions.append(
+            f"{part}: {len(lost):,} images are links to nothing, or no files, and are not read: {lost[0]}"
+        )
+    images = [p for p in files if p.suffix.lower() in SUFFIXES]
+    below = _images_below(place)
+    if not images:
+        message = f"the class folder {place} holds no images ({', '.join(SUFFIXES)})"
+        deeper = f" itself; there are {len(below):,} in folders below" if below else ""
+        raise DataError(Problem("data.path", message + deeper, "remove it, or put its images there"))
+    if len(images) < len(files):
+        other = next(p for p in files if p not in images)
+        decisions.append(
+            f"{part}: {len(files) - len(images)} files are no images ({', '.join(SUFFIXES)}) and are not read: {other}"
+        )
+    if below:
+        more = "at least " if len(below) == MOST_BELOW else ""
+        decisions.append(
+            f"{part}: {more}{len(below):,} images in folders below {place} are not read: {below[0]}"
+        )
+    return images
 
 
 def _images_below(place: Path) -> list[Path]:
