@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 import time
@@ -102,12 +101,6 @@ def wait(pid: int, *, seconds: float | None = None) -> int:
 def ended(pid: int) -> bool:
     """Returns whether a child has ended; does not reap it."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def limit_files(num_bytes: int) -> None:
-    """Lets no file of this process grow beyond a size: a write beyond it fails as a full disk does."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
 
 
 def text_of(log: Path) -> str:
