@@ -5,17 +5,12 @@ import copy
 import pytest
 import torch
 import transformers
+from prompted_models import GROUPED, SIZES
 
 from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError
 from ftcli.peft.bottleneck import SUBLAYERS, NonLinearity, Placement
 
-SIZES = {
-    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "vocab_size": 40,
-    "max_position_embeddings": 24, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "sep_token_id": 2,
-    "cls_token_id": 1,
-}  # fmt: skip
-GROUPED = {**SIZES, "num_key_value_heads": 1, "head_dim": 8}
 OWN = {
     "albert": {**SIZES, "embedding_size": 12},
     "distilbert": {"vocab_size": 40, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24},
