@@ -210,9 +210,9 @@ def main() -> int:
         "--prefix", action="store_true", help="a schedule that reads kept activations of frozen layers"
     )
     parser.add_argument("--budget", action="store_true", help="batches of a token budget")
-    parser.add_argument("--quick", action="store_true", help="about six kills, no result file")
+    parser.add_argument("--quick", action="store_true", help="four kills, no result file")
     options = parser.parse_args()
-    count = 6 if options.quick else options.kills
+    count = 4 if options.quick else options.kills
     with tempfile.TemporaryDirectory() as name:
         return prove(Path(name), count, options)
 

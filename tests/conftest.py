@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
+import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import device_tier
 import pytest
@@ -16,6 +20,9 @@ from tiny_runs import build_words
 LONGEST = ("test_commands.py", "test_speed.py", "test_kills.py", "test_refusals.py", "test_run.py", "test_train.py", "test_phases.py",
            "test_golden.py", "test_foreign_words.py", "test_push.py", "test_sequences.py", "test_architecture.py")  # fmt: skip
 """Files of more than ten seconds begin first, so that no worker is left with one while the others have nothing to do."""
+
+ROOM_BYTES = 6 * 2**30
+"""What temporary folders may take at most."""
 
 # The same examples in every run of CI, so that it judges the change alone; new ones are drawn wherever else the tests run.
 settings.register_profile("ci", derandomize=True)
@@ -29,6 +36,20 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     device_tier.configure(config)
+    _work_in_memory()
+
+
+def _work_in_memory() -> None:
+    """Temporary folders go to a file system in memory, where there is one with room: a run syncs some forty files, a disk takes 8 ms for each."""
+    memory = Path("/dev/shm")
+    if (
+        "TMPDIR" in os.environ
+        or not os.access(memory, os.W_OK)
+        or shutil.disk_usage(memory).free < ROOM_BYTES
+    ):
+        return
+    os.environ["TMPDIR"] = str(memory)
+    tempfile.tempdir = None  # asked for already
 
 
 def pytest_collection_modifyitems(config, items):
@@ -42,6 +63,14 @@ def pytest_runtest_logfinish():
     if not gc.get_freeze_count() and {"torch", "transformers", "datasets", "peft"} <= sys.modules.keys():
         gc.collect()
         gc.freeze()
+
+
+@functools.cache
+def _build_commands_once():
+    """Typer builds all commands again for each call, which takes longer than many of them."""
+    import typer.main
+
+    typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 @dataclass
@@ -64,6 +93,7 @@ def ftcli(tmp_path, monkeypatch, capsys):
     def run(*arguments: str) -> Done:
         from ftcli.cli.app import main
 
+        _build_commands_once()
         monkeypatch.setattr(sys, "argv", ["ftcli", *arguments])
         capsys.readouterr()
         code = 0

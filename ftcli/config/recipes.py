@@ -59,9 +59,13 @@ class Defaults:
 
 def recipes() -> dict[str, Path]:
     """Returns recipe name -> file; ./recipes wins over the bundled ones."""
+    return {name: file.resolve() for name, file in _files().items()}
+
+
+def _files() -> dict[str, Path]:
     folders = (bundled("recipes"), Path("recipes"))
     files = (p for folder in folders if folder.is_dir() for p in sorted(folder.glob("*.yaml")))
-    return {p.stem: p.resolve() for p in files if p.is_file()}
+    return {p.stem: p for p in files if p.is_file()}
 
 
 def find_recipe(name: str) -> Path:
@@ -70,9 +74,9 @@ def find_recipe(name: str) -> Path:
     Raises:
         ConfigError: neither a known name nor a file.
     """
-    known = recipes()
+    known = _files()
     if name in known:
-        return known[name]
+        return known[name].resolve()
     if wrong := wrong_text(name):
         raise ConfigError(Problem("recipe", f"got {name[:200]!r}", wrong))
     path = Path(absolute(name))

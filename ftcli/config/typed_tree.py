@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from enum import Enum
 from typing import Any, get_args, get_type_hints
 
@@ -57,8 +58,8 @@ class TypedTree:
             role: lookup(role, self.uses[role]).config_class for role in ROLES if role != "trainer"
         }
         self.classes["trainer"] = get_type_hints(RunConfig)["trainer"]
-        schemas = {role: OmegaConf.structured(cls) for role, cls in self.classes.items()}
-        self.values: DictConfig = OmegaConf.create(schemas)
+        schemas = {role: _schema_of(cls) for role, cls in self.classes.items()}
+        self.values: DictConfig = OmegaConf.create(schemas)  # copies them
         self.values.update(SEED_DEFAULTS)
         self.known = {key for role, cls in self.classes.items() for key in schema_keys(cls, role)}
         self.known |= set(SEED_TYPES)
@@ -196,6 +197,13 @@ class TypedTree:
 
     def _expected(self, key: str) -> str:
         return "expected " + type_in_words(self._type_of(key))
+
+
+@functools.cache
+def _schema_of(config_class: type) -> DictConfig:
+    """Returns a class as OmegaConf's typed tree, which nobody may change: making it takes longer than copying it."""
+    schema: DictConfig = OmegaConf.structured(config_class)
+    return schema
 
 
 def as_text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
@@ -25,24 +26,26 @@ PACKAGES = (
 
 def environment(decisions: dict[str, Any]) -> dict[str, Any]:
     """Returns versions, hardware and decisions; no environment variables, no secrets."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "missing"
     return {
         "decisions": decisions,
         "ftcli": _own_version(),
         "git_commit": _git_commit(),
         "python": platform.python_version(),
-        "packages": versions,
+        "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "gpu": _gpu_name(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+@functools.cache
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "missing"
 
 
 def _own_version() -> str:

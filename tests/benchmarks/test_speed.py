@@ -54,7 +54,7 @@ def test_tools_make_the_same_steps_on_a_tiny_model(tmp_path, monkeypatch):
     monkeypatch.setenv("FTCLI_DATA", str(rows.parent))
     monkeypatch.setattr(speed_rows, "minilm", lambda: model)
     (tmp_path / "bench").mkdir()
-    bench = speed_rows.Bench(options(), tmp_path / "bench")
+    bench = speed_rows.Bench(options(repeats=1), tmp_path / "bench")
     bench.rows = [row for row in bench.rows if row.own != {"prefix_cache": "off"}]
     found = speed.compare(bench)
     names = {(row.part, row.tool) for row in found}

@@ -2,13 +2,9 @@
 
 import json
 import random
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_interrupted_walks_move_no_row(tmp_path):
@@ -115,12 +111,6 @@ def test_cells_that_a_spreadsheet_would_run_are_found(tmp_path):
         "plain.csv lacks the cell 'gone'",
     ]
     assert [len(half) for half in payloads.payloads(100)] == [50, 50]
-
-
-def test_signals_in_real_processes():
-    command = [sys.executable, "-m", "benchmarks.faults.signals", "--count", "3", "--no-record"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "3 of 3 held" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(12, "Cannot allocate memory"), RuntimeError("can't start new thread"),

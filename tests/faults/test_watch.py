@@ -6,6 +6,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -59,6 +60,18 @@ def write_through_a_link(folder: Path) -> None:
 )
 def test_what_is_not_allowed_is_recorded(tmp_path, work, said):
     assert any(line.startswith(said) for line in watched(tmp_path, work))
+
+
+def test_the_trial_of_a_tokenizer_is_ours_and_another_program_of_its_form_is_not(tmp_path):
+    from ftcli.tokenizer.file_check import TRIAL
+
+    def start(code: str) -> None:
+        subprocess.run([sys.executable, "-I", "-c", code, "none"], stderr=subprocess.DEVNULL, check=False)
+
+    assert watched(tmp_path, lambda folder: start(TRIAL)) == []
+    other = tmp_path / "other"
+    other.mkdir()
+    assert "started: subprocess.Popen" in watched(other, lambda folder: start("pass"))[0]
 
 
 def test_work_inside_the_folder_is_no_violation(tmp_path):
