@@ -2,71 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 
 import pytest
 import torch
+from phased_runs import HEAD_LAYER_REST, WORDS, agree, lines, stopper
 from run_tensors import same, weights
 
 from ftcli.plan.optimizer_state import named_state
 from ftcli.trainer.signals import Interrupted
 from ftcli.trainer.step import TrainStep
-
-HEAD_LAYER_REST = """
-0:
-  params: [head]
-  max_steps: 20
-  lr: 1.0e-3
-1:
-  params: ['layers[-1:]', final]
-  max_steps: 20
-  lr: 5.0e-4
-  warmup: 4st
-  best: reset
-2:
-  params: [rest]
-  lr: 1e-4
-  optimizer: sgd
-  scheduler: cosine
-  patience: 100
-"""
-
-
-@pytest.fixture
-def phased(make, tmp_path):
-    """Returns a function: schedule text, words -> (trainer, built)."""
-
-    def build_one(text: str, *words: str, **kwargs):
-        file = tmp_path / "schedule.yaml"
-        file.write_text(text)
-        return make("freezing=schedule", f"freezing.file={file}", *words, **kwargs)
-
-    return build_one
-
-
-WORDS = (
-    "trainer.max_steps=60",
-    "trainer.epochs=100",
-    "trainer.eval_every_n_steps=7",
-    "trainer.keep_checkpoints=1",
-)
-
-
-def stopper(trainer, at: int):
-    """Returns work after a step that stands in for a signal."""
-
-    def work(model, step, total):
-        if step == at:
-            trainer.stop.signum = 15
-
-    return work
-
-
-def lines(trainer, event: str) -> list[dict]:
-    timed = ("rows_per_s", "tokens_per_s", "seconds_per_step", "seconds", "memory_bytes")
-    found = [e for e in trainer.context.events.logged if e["event"] == event]
-    return [{k: v for k, v in e.items() if k not in timed} for e in found]
 
 
 def test_exactly_the_declared_tensors_change_in_each_phase(phased, monkeypatch):
@@ -153,17 +98,6 @@ def uninterrupted(phased):
     return trainer
 
 
-def agree(first, second) -> None:
-    assert same(weights(first), weights(second))
-    assert same(named_state(first.optimizer), named_state(second.optimizer))
-    timed = {"wall_seconds"}
-    records = [
-        [{k: v for k, v in r.items() if k not in timed} for r in t.state.phases] for t in (first, second)
-    ]
-    assert records[0] == records[1]
-    assert first.state.best_step == second.state.best_step and first.state.best_eval == second.state.best_eval
-
-
 def cut(phased, folder: str, at: int):
     """Returns a run resumed from what `folder` holds and stopped after step `at`."""
     trainer, _ = phased(HEAD_LAYER_REST, *WORDS, *INTERRUPTED, folder=folder)
@@ -194,36 +128,6 @@ def test_one_interruption_at_a_step_ends_the_same(phased, uninterrupted):
     for at in EVERY:
         cut(phased, f"cut{at}", at)
         agree(uninterrupted, cut(phased, f"cut{at}", 60))
-
-
-CURVES = {
-    "constant": lambda k, n: 1.0,
-    "linear": lambda k, n: (n - k) / n,
-    "cosine": lambda k, n: (1 + math.cos(math.pi * k / n)) / 2,
-    "polynomial": lambda k, n: ((n - k) / n) ** 2,
-    "inverse-sqrt": lambda k, n: (1 + k / 100) ** -0.5,
-    "cosine-restarts": lambda k, n: (1 + math.cos(math.pi * (3 * k % n) / n)) / 2,
-    "warmup-stable-decay": lambda k, n: (
-        1.0 if k < n - math.ceil(n / 5) else 1 - (1 - (n - k) / math.ceil(n / 5)) ** 0.5
-    ),
-}
-
-
-@pytest.mark.parametrize("name", CURVES)
-def test_the_lr_of_every_step_of_three_phases(phased, name):
-    """Behind a warmup of 4 steps each phase follows the formula over the rest of its 20 steps."""
-    text = HEAD_LAYER_REST.replace("  scheduler: cosine\n", "").replace("  warmup: 4st\n", "")
-    trainer, built = phased(
-        text, *WORDS, f"scheduler={name}", "scheduler.warmup=4st", "trainer.log_every_n_steps=1"
-    )
-    trainer.fit()
-    logged = {e["step"]: e["lr"] for e in lines(trainer, "train")}
-    assert sorted(logged) == list(range(1, 61))
-    for step, rates in logged.items():
-        phase, k = built.plan.phases[(step - 1) // 20], (step - 1) % 20
-        wsd = name == "warmup-stable-decay"
-        factor = (k + 1) / 4 if k < 4 else CURVES[name](k, 20) if wsd else CURVES[name](k - 4, 16)
-        assert rates == pytest.approx({g.name: g.lr * factor for g in phase.groups}), step
 
 
 @pytest.mark.parametrize(
@@ -289,28 +193,3 @@ def test_the_best_score_carries_over_or_is_forgotten(phased):
         trainer.fit()
         best[rule] = trainer.state.best_step
     assert best["carry"] <= 14 < best["reset"]
-
-
-def test_a_plateau_curve_is_resumed_where_it_stood(phased):
-    """The lr has fallen before the interruption, by scores that the resumed process never saw."""
-    words = (
-        *WORDS,
-        "scheduler=plateau",
-        "scheduler.patience=0",
-        "scheduler.threshold=0.5",
-        "trainer.log_every_n_steps=1",
-    )
-    text = "0: {params: [head], max_steps: 40, lr: 1.0e-3}\n1: {params: [rest], lr: 1.0e-4, patience: 100}"
-    whole, _ = phased(text, *words, folder="whole")
-    whole.fit()
-    rates = {e["step"]: e["lr"]["phase0.decay"] for e in lines(whole, "train")}
-    assert rates[30] == pytest.approx(1e-3 * 0.5**3) and rates[41] == pytest.approx(1e-3 / 2)
-    first, _ = phased(text, *words, folder="cut")
-    first.context.after_step = [stopper(first, 30)]
-    with pytest.raises(Interrupted):
-        first.fit()
-    again, _ = phased(text, *words, folder="cut")
-    again.restore(again.context.store.latest())
-    again.fit()
-    agree(whole, again)
-    assert lines(whole, "train")[30:] == lines(again, "train")
