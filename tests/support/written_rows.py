@@ -45,15 +45,23 @@ LAYOUTS: tuple[Callable[[str], str], ...] = (
 
 def _delimited(rows: list[Row], separator: str, draw: random.Random | None) -> str:
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    made = io.StringIO()
     quoting = csv.QUOTE_MINIMAL if draw is None else draw.choice(QUOTING)
-    writer = csv.writer(made, delimiter=separator, quoting=quoting, escapechar="\\" if quoting == csv.QUOTE_NONE else None, lineterminator="\n")  # fmt: skip
     lines = [keys, *([_plain(row.get(key)) for key in keys] for row in rows)]
     if draw is not None and draw.random() < 0.4:
         number = draw.randrange(len(lines))
         one = lines[number]
         lines[number] = draw.choice((one[:-1], [*one, "x"], [*one, *[""] * 9], [], [""], ["", *one]))
-    writer.writerows(lines)
+    try:
+        return _csv(lines, separator, quoting)
+    except csv.Error:  # a row of one empty field cannot be written without quotes
+        return _csv(lines, separator, csv.QUOTE_MINIMAL)
+
+
+def _csv(lines: list[list[Any]], separator: str, quoting: int) -> str:
+    made, escape = io.StringIO(), "\\" if quoting == csv.QUOTE_NONE else None
+    csv.writer(made, delimiter=separator, quoting=quoting, escapechar=escape, lineterminator="\n").writerows(
+        lines
+    )
     return made.getvalue()
 
 
