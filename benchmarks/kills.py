@@ -25,9 +25,6 @@ With --budget batches are cut by trainer.token_budget, and the result is benchma
 from __future__ import annotations
 
 import argparse
-import contextlib
-import hashlib
-import json
 import os
 import random
 import re
@@ -35,7 +32,6 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,40 +42,40 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import tiny_models  # noqa: E402
+from killed_runs import (  # noqa: E402
+    BUDGET,
+    EPOCH_STEPS,
+    EPOCHS,
+    Pace,
+    compare,
+    entries,
+    kill_after,
+    logged,
+    outcome,
+    wait_for_training,
+    warm_up,
+    words,
+)
 from machine import commit  # noqa: E402
+
+from benchmarks.faults import forks  # noqa: E402
 
 POINTS = ("before-rename", "evaluation", "step", "staged-file", "before-manifest", "after-manifest", "after-rename",
           "before-link", "after-link", "before-delete", "in-delete")  # fmt: skip
 RARE = ("before-delete", "in-delete", "evaluation")
 BOUNDARIES = ("transition:1", "transition:2", "step:17", "step:18", "step:34", "step:35", "evaluation:3", "before-rename:9",
               "after-rename:9", "before-link:9", "after-link:9", "step:16", "step:33")  # fmt: skip
-SCHEDULE = """
-0: {params: [head], max_steps: 17, lr: 1.0e-2}
-1: {params: ['layers[-1:]', final], max_epochs: 1, lr: 1.0e-3, warmup: 3st}
-2: {params: [rest], lr: 1.0e-4, optimizer: sgd, best: reset, patience: 100}
-"""
-PREFIX_SCHEDULE = """
-0: {params: [head], max_epochs: 1, lr: 1.0e-2}
-1: {params: [final], max_epochs: 1, lr: 1.0e-3, warmup: 3st}
-2: {params: ['layers[-1:]'], max_epochs: 1, lr: 1.0e-3, best: reset}
-3: {params: [rest], lr: 1.0e-4, optimizer: sgd, patience: 100}
-"""
 IN_PREFIX = ("prefix:1", "evaluation:1", "staged-file:1", "before-rename:13", "prefix:4", "before-manifest:2", "evaluation:2",
              "transition:1", "prefix:7", "after-manifest:3", "after-link:8", "before-rename:4", "prefix:9", "transition:2",
              "after-rename:1", "before-link:3", "prefix:14", "after-rename:2")  # fmt: skip
 """A fill passes `prefix` 7 times (149 and 40 rows in blocks of 32) and commits an entry for each table and depth: four
 in the first fill (the head's and block 1's), two in the second (what the pooler reads); saves lie between."""
-EPOCHS = {"plain": 3, "phases": 3, "prefix": 4, "budget": 3}
 KEEPING = {"plain": [], "phases": [], "prefix": ["trainer.prefix_cache=disk"], "budget": []}
-BUDGET = 84
-"""Padded tokens a batch; cuts the same rows in 17 batches too."""
 KEPT_IN = [
     "Every run has a cache folder of its own. Runs whose number is no multiple of three keep files, and names and hashes of",
     "these are compared too; the others keep memory. `prefix:N` is the N-th block of rows of a fill; the first four",
     "`before-manifest`, `after-manifest` and `before-rename` of a run in files are those of kept activations.",
 ]
-EPOCH_STEPS = 17
-"""149 rows in batches of 9."""
 
 
 @dataclass(slots=True)
@@ -94,108 +90,6 @@ class Kill:
     """Last step that metrics.jsonl knew of; it has a line every 2 steps."""
     resumed_at: int = 0
     identical: bool = False
-
-
-@dataclass(slots=True)
-class Pace:
-    """Seconds the whole training takes, as last measured: other work on the machine changes it."""
-
-    seconds: float
-
-
-def words(folder: Path, device: str, scenario: str) -> list[str]:
-    file = folder / "schedule.yaml"
-    file.write_text(PREFIX_SCHEDULE if scenario == "prefix" else SCHEDULE)
-    return [
-        *([] if scenario in ("plain", "budget") else ["freezing=schedule", f"freezing.file={file}"]),
-        "model=local", f"model.path={folder / 'model'}", "model.weights=random", "tokenizer.max_length=24", "data=text",
-        f"data.path={folder / 'rows'}", "data.accept=[overlap]", f"trainer.token_budget={BUDGET}" if scenario == "budget" else "trainer.batch_size=9", "trainer.micro_batch_size=3", "trainer.precision=bf16",
-        "trainer.save_every_n_steps=3", "trainer.eval_every_n_steps=7", f"trainer.epochs={EPOCHS[scenario]}", "trainer.threads=1",
-        "trainer.log_every_n_steps=2", f"trainer.device={device}", "optimizer.lr=1e-3", "scheduler.warmup=0.1", "logger=jsonl", "seed=5",
-    ]  # fmt: skip
-
-
-def warm_up() -> None:
-    """Imports what a run imports, so that forks start at once; starts no threads."""
-    import datasets  # noqa: F401
-    import torch  # noqa: F401
-    import transformers
-    import transformers.models.auto.modeling_auto
-    import transformers.models.auto.tokenization_auto
-    import transformers.models.bert.modeling_bert  # noqa: F401
-
-    import ftcli.cli.app
-    import ftcli.trainer.trainer  # noqa: F401
-    from ftcli.trainer import sparse_embedding_grad as table_gradients
-
-    # The tiny vocabulary's gradients come as rows too.
-    table_gradients.SMALLEST_TABLE = 1
-
-
-def start(arguments: list[str], log: Path, cache: Path, crash_at: str | None = None) -> int:
-    """Forks a process that runs ftcli with these arguments and this cache folder; returns its pid."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 70
-    try:
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        os.environ["FTCLI_CACHE"] = str(cache)
-        if crash_at:
-            os.environ["FTCLI_CRASH_AT"] = crash_at
-        sys.argv = ["ftcli", *arguments]
-        from ftcli.cli.app import main
-
-        main()
-        code = 0
-    except SystemExit as stopped:
-        code = int(stopped.code or 0)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def wait(pid: int) -> int:
-    """Returns the exit code, negative for a signal."""
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
-def outcome(run: Path) -> dict[str, str]:
-    """Returns what must be equal: hashes of weights and optimizer of last and best, and the train lines."""
-    found = {}
-    for name in ("last", "best"):
-        for part in ("model", "optimizer"):
-            found[f"{name}/{part}"] = hashlib.sha256(
-                (run / "checkpoints" / name / f"{part}.safetensors").read_bytes()
-            ).hexdigest()
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    kept = [(e["step"], e["loss"], e["lr"], e["grad_norm"]) for e in lines if e["event"] == "train"]
-    found["train lines"] = hashlib.sha256(json.dumps(kept).encode()).hexdigest()
-    scores = [(e["step"], e["accuracy"], e["loss"], e["best"]) for e in lines if e["event"] == "eval"]
-    found["eval lines"] = hashlib.sha256(json.dumps(scores).encode()).hexdigest()
-    result = json.loads((run / "result.json").read_text())
-    found["result"] = json.dumps({key: result[key] for key in ("metrics", "best_step", "steps", "ended")})
-    return found
-
-
-def entries(cache: Path) -> dict[str, str]:
-    """Returns the names of the entries of kept activations -> the hash of their bytes."""
-    files = sorted(cache.glob("prefix/*/states.bin"))
-    return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-def logged(run: Path) -> list[dict]:
-    """Returns the complete lines of metrics.jsonl."""
-    with contextlib.suppress(FileNotFoundError):
-        lines = (run / "metrics.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines if line.endswith("}")]
-    return []
 
 
 def main() -> int:
@@ -224,10 +118,10 @@ def prove(folder: Path, count: int, options: argparse.Namespace) -> int:
     warm_up()
     base = words(folder, options.device, scenario)
     reference, log, cache = folder / "reference", folder / "reference.txt", folder / "cache"
-    pid = start(["train", *base, *KEEPING[scenario], "--run-dir", str(reference)], log, cache)
+    pid = forks.start(["train", *base, *KEEPING[scenario], "--run-dir", str(reference)], log, cache)
     wait_for_training(pid, reference, log, 0)
     began = time.monotonic()
-    if wait(pid):
+    if forks.wait(pid):
         sys.exit(f"the reference run failed:\n{log.read_text()}")
     duration = time.monotonic() - began
     expected, kept = outcome(reference), entries(cache)
@@ -244,7 +138,7 @@ def prove(folder: Path, count: int, options: argparse.Namespace) -> int:
         arguments = ["train", *base, *keeping, "--run-dir", str(run), "--resume"]
         times = 3 if runs % 5 == 0 else 1
         mine = kill_and_resume(arguments, run, log, cache, draw, pace, runs, times, scenario)
-        code = wait(start(arguments, log, cache))
+        code = forks.wait(forks.start(arguments, log, cache))
         differing = compare(run, expected) if code == 0 else [f"exit code {code}"]
         differing += ["kept activations"] if in_files and entries(cache) != kept else []
         note_resumes(mine, log)
@@ -293,16 +187,25 @@ def kill_and_resume(
     for _ in range(times):
         if scenario == "phases":
             moment = BOUNDARIES[(number - 1) % len(BOUNDARIES)]
-            killed = wait(start(arguments, log, cache, crash_at=moment)) == -signal.SIGKILL
+            killed = (
+                forks.wait(forks.start(arguments, log, cache, environment={"FTCLI_CRASH_AT": moment}))
+                == -signal.SIGKILL
+            )
             kind = "around a boundary"
         elif scenario == "prefix" and number % 2 == 0:
             moment = IN_PREFIX[(number // 2 - 1) % len(IN_PREFIX)]
-            killed = wait(start(arguments, log, cache, crash_at=moment)) == -signal.SIGKILL
+            killed = (
+                forks.wait(forks.start(arguments, log, cache, environment={"FTCLI_CRASH_AT": moment}))
+                == -signal.SIGKILL
+            )
             kind = "at a named point"
         elif number % 2 == 0:
             point = POINTS[(number // 2 - 1) % len(POINTS)]
             moment = f"{point}:{draw.randint(1, 6 if point in RARE else 12)}"
-            killed = wait(start(arguments, log, cache, crash_at=moment)) == -signal.SIGKILL
+            killed = (
+                forks.wait(forks.start(arguments, log, cache, environment={"FTCLI_CRASH_AT": moment}))
+                == -signal.SIGKILL
+            )
             kind = (
                 "in evaluation" if point == "evaluation" else "in a step" if point == "step" else "in a save"
             )
@@ -321,48 +224,6 @@ def kill_and_resume(
         last = max((event["step"] for event in logged(run)), default=0)
         kills.append(Kill(0, number, kind, moment, last))
     return kills
-
-
-def kill_after(arguments: list[str], run: Path, log: Path, cache: Path, delay: float) -> float | None:
-    """Starts a run and kills it so many seconds after training began.
-
-    Returns:
-        None, or the seconds it trained for when it had ended before its kill.
-    """
-    before = beginnings(run, log)
-    pid = start(arguments, log, cache)
-    wait_for_training(pid, run, log, before)
-    began = time.monotonic()
-    while time.monotonic() - began < delay and not ended(pid):
-        time.sleep(0.002)
-    seconds = time.monotonic() - began
-    os.kill(pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
-    return None if wait(pid) == -signal.SIGKILL else seconds
-
-
-def ended(pid: int) -> bool:
-    """Returns whether a child has ended; does not reap it."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def beginnings(run: Path, log: Path) -> int:
-    """Counts how often the loop has begun: a new run logs its first phase, a resumed one says where it stands."""
-    said = log.read_text().count("continuing at step") if log.exists() else 0
-    return said + sum(event["event"] == "phase" and event["step"] == 0 for event in logged(run))
-
-
-def wait_for_training(pid: int, run: Path, log: Path, before: int) -> None:
-    """Returns when the loop has begun once more, or when the process has ended; does not reap it."""
-    while beginnings(run, log) <= before:
-        if ended(pid):
-            return
-        time.sleep(0.005)
-
-
-def compare(run: Path, expected: dict[str, str]) -> list[str]:
-    """Returns the names of what differs from the reference."""
-    found = outcome(run)
-    return [name for name in expected if found[name] != expected[name]]
 
 
 def note_resumes(kills: list[Kill], log: Path) -> None:

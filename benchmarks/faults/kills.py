@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.faults import figure
+from benchmarks.faults import figure, forks
 
-import kills as processes  # isort: skip
+import killed_runs  # isort: skip
 import tiny_models  # isort: skip
 
 COUNT = 50
@@ -29,7 +29,7 @@ RECIPES = {
     "lora": ("plain", ["peft=lora"]),
     "prefix": ("prefix", ["trainer.prefix_cache=disk"]),
 }
-"""Recipe -> scenario of benchmarks/kills.py and further words."""
+"""Recipe -> scenario of benchmarks/killed_runs.py and further words."""
 
 
 def trial(recipe: str, folder: Path, count: int, seed: int) -> figure.Tally:
@@ -37,16 +37,16 @@ def trial(recipe: str, folder: Path, count: int, seed: int) -> figure.Tally:
     scenario, more = RECIPES[recipe]
     tiny_models.write_model(folder / "model", "bert")
     tiny_models.write_rows(folder / "rows", train=149, validation=40)
-    processes.warm_up()
-    base = [*processes.words(folder, "cpu", scenario), *more]
+    killed_runs.warm_up()
+    base = [*killed_runs.words(folder, "cpu", scenario), *more]
     reference, log, cache = folder / "reference", folder / "reference.txt", folder / "cache"
-    pid = processes.start(["train", *base, "--run-dir", str(reference)], log, cache)
-    processes.wait_for_training(pid, reference, log, 0)
+    pid = forks.start(["train", *base, "--run-dir", str(reference)], log, cache)
+    killed_runs.wait_for_training(pid, reference, log, 0)
     began = time.monotonic()
-    if processes.wait(pid):
+    if forks.wait(pid):
         sys.exit(f"the reference run failed:\n{log.read_text()}")
-    pace = processes.Pace(time.monotonic() - began)
-    expected, draw, tally, number = processes.outcome(reference), random.Random(seed), figure.Tally(), 0
+    pace = killed_runs.Pace(time.monotonic() - began)
+    expected, draw, tally, number = killed_runs.outcome(reference), random.Random(seed), figure.Tally(), 0
     while tally.tried < count:
         number += 1
         run, log = folder / f"run-{number}", folder / f"run-{number}.txt"
@@ -54,9 +54,11 @@ def trial(recipe: str, folder: Path, count: int, seed: int) -> figure.Tally:
             cache = folder / f"cache-{number}"
         arguments = ["train", *base, "--run-dir", str(run), "--resume"]
         moments = kill(arguments, run, log, cache, draw, pace, 3 if number % 5 == 0 else 1, scenario)
-        code = processes.wait(processes.start(arguments, log, cache))
+        code = forks.wait(forks.start(arguments, log, cache))
         differing = (
-            processes.compare(run, expected) if code == 0 else [f"exit code {code}: {log.read_text()[-500:]}"]
+            killed_runs.compare(run, expected)
+            if code == 0
+            else [f"exit code {code}: {log.read_text()[-500:]}"]
         )
         differing += [f"left behind: {left.name}" for left in run.rglob(".stage-*")]
         for moment in moments[: count - tally.tried]:
@@ -68,14 +70,14 @@ def trial(recipe: str, folder: Path, count: int, seed: int) -> figure.Tally:
     return tally
 
 
-def kill(arguments: list[str], run: Path, log: Path, cache: Path, draw: random.Random, pace: processes.Pace, times: int, scenario: str) -> list[float]:  # fmt: skip
+def kill(arguments: list[str], run: Path, log: Path, cache: Path, draw: random.Random, pace: killed_runs.Pace, times: int, scenario: str) -> list[float]:  # fmt: skip
     """Starts and kills a run up to `times` times at random moments; returns the seconds of those that met a living process."""
     moments = []
-    total = processes.EPOCHS[scenario] * processes.EPOCH_STEPS
+    total = killed_runs.EPOCHS[scenario] * killed_runs.EPOCH_STEPS
     for _ in range(times):
-        share = 1 - max((event["step"] for event in processes.logged(run)), default=0) / total
+        share = 1 - max((event["step"] for event in killed_runs.logged(run)), default=0) / total
         delay = draw.uniform(0, pace.seconds * share)
-        lived = processes.kill_after(arguments, run, log, cache, delay)
+        lived = killed_runs.kill_after(arguments, run, log, cache, delay)
         if lived is not None:
             pace.seconds = max(lived / max(share, 1 / total), 0.2)
             break
