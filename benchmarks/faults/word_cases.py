@@ -27,7 +27,7 @@ BASE = [
 ]
 COMMANDS = {
     "train": ["--run-dir", "run"], "train --quiet": ["--run-dir", "run"], "train --json": ["--run-dir", "run"], "train --dry-run": [], "config": [], "explain": [],
-    "check-data": [], "overfit-batch": [], "evaluate": [], "predict": ["--output", "out.csv"], "resume": [],
+    "check-data": [], "generate-schedule": [], "evaluate": [], "predict": ["--output", "out.csv"], "resume": [],
 }  # fmt: skip
 """Command and flag -> what ends its words. evaluate, predict and resume get a run."""
 WEIGHTS = (6, 1, 1, 3, 1, 3, 3, 1, 1, 2, 2)
