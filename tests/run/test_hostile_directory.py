@@ -62,13 +62,16 @@ def outside(tmp_path: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("made", ["file", "folder", "dangling", "fifo"])
+WAYS = ["file", "folder", "dangling", "fifo"]
+PLACES = ["checkpoints", "predictions", "tensorboard", "profile", "train.log", "metrics.jsonl", ".lock", "pieces.json", "result.json",
+          "predictions/validation.jsonl", "checkpoints/step-000009", "checkpoints/step-000004/state.json", "checkpoints/best"]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "name",
-    ["checkpoints", "predictions", "tensorboard", "profile", "train.log", "metrics.jsonl", ".lock", "pieces.json", "result.json",
-     "predictions/validation.jsonl", "checkpoints/step-000009", "checkpoints/step-000004/state.json",
-     "checkpoints/best"],
-)  # fmt: skip
+    ("name", "made"),
+    # Two ways a place, in turn: a link that leads somewhere, and one that does not or a pipe.
+    [(name, WAYS[kind + number % 2]) for number, name in enumerate(PLACES) for kind in (0, 2)],
+)
 def test_a_way_out_of_the_directory_is_refused(run, ftcli, tmp_path, name, made):
     place, target = run / name, tmp_path / "outside/kept"
     if place.is_dir() and not place.is_symlink():
