@@ -126,9 +126,17 @@ def compose_yaml(text: str, origin: str, error: type[FtcliError]) -> yaml.Node |
     return _bounded(text, origin, error, lambda loader: loader.get_single_node())
 
 
-def parse_yaml(text: str, origin: str, error: type[FtcliError] = ConfigError) -> Any:
-    """Returns a text as plain values; arguments and errors are those of `compose_yaml`."""
-    return _bounded(text, origin, error, lambda loader: loader.get_single_data())
+def parse_yaml(text: str, origin: str) -> Any:
+    """Returns a text as plain values.
+
+    Args:
+        text: YAML.
+        origin: file name, for errors.
+
+    Raises:
+        ConfigError: it is not YAML, or exceeds a bound.
+    """
+    return _bounded(text, origin, ConfigError, lambda loader: loader.get_single_data())
 
 
 def read_yaml(path: Path) -> Any:

@@ -79,7 +79,7 @@ def build(
         raise ConfigError(*problems)
     assert config.path is not None
     decisions: list[str] = []
-    parts = _read_parts(config, folder_at(config.path, "data.path").absolute(), decisions)
+    parts = _read_parts(config, folder_at(config.path).absolute(), decisions)
     if needs_train:
         if "train" not in parts:
             held = " and ".join(rows.origin for rows in parts.values())

@@ -221,16 +221,13 @@ def _no_file(file: Path, key: str, kind: str) -> Problem:
     return Problem(key, f"{file} cannot be read: it is {kind}, not a file", hint)
 
 
-def folder_at(path: str, key: str) -> Path:
-    """Returns a folder that is there and can be listed.
-
-    Args:
-        path: as the user typed it.
-        key: what the user typed to name it, for messages.
+def folder_at(path: str) -> Path:
+    """Returns the folder of data.path, as it was typed, which is there and can be listed.
 
     Raises:
         SourceError: there is none, or it cannot be listed.
     """
+    key = "data.path"
     try:
         folder = expanded(path)
         if is_file(folder):

@@ -38,7 +38,7 @@ def find_parts(path: str, subset: str | None = None) -> dict[str, list[Path]]:
         SourceError: no such folder, or nothing in it is named like a part.
         DataError: two files for one part, or shards that are missing.
     """
-    folder = folder_at(path, "data.path")
+    folder = folder_at(path)
     for place in (folder, folder / "data", *([folder / subset] if subset else [])):
         if is_folder(place) and (found := _parts_in(place)):
             return found

@@ -205,7 +205,7 @@ def _bundled_folder(name: str) -> Path:
 
 
 def _from_folder(config: TextConfig, folder: str, named: set[str], decisions: list[str]) -> dict[str, Rows]:
-    if is_saved(place := folder_at(folder, "data.path")):
+    if is_saved(place := folder_at(folder)):
         contents = read_saved(place)
         found = match_splits(contents, folder)
         return {
