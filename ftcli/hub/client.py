@@ -31,7 +31,7 @@ def download(name: str, revision: str | None, patterns: list[str]) -> Path:
         ConfigError: `name` cannot be a hub id.
         OutOfReachError: not there, not allowed, or out of reach and not in the cache.
     """
-    from huggingface_hub import HfApi, errors, snapshot_download
+    from huggingface_hub import HfApi, errors
 
     if is_only_cached("model.id"):
         return _cached(name, revision, patterns)
@@ -44,13 +44,7 @@ def download(name: str, revision: str | None, patterns: list[str]) -> Path:
                 HfApi().model_info(name, revision=revision, timeout=_TIMEOUT_S)
             except (errors.HTTPError, OSError) as error:
                 unreachable = error
-            found = snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=patterns,
-                ignore_patterns=["*/*"],  # copies of the model for other frameworks
-                local_files_only=unreachable is not None,
-            )
+            return _snapshot(name, revision, patterns, only_cached=unreachable is not None)
     except errors.HFValidationError as error:
         problem = Problem(
             "model.id", f"{name!r} is not a hub id; expected NAME or OWNER/NAME", local_hint(name)
@@ -58,24 +52,29 @@ def download(name: str, revision: str | None, patterns: list[str]) -> Path:
         raise ConfigError(problem) from error
     except failures as error:
         raise OutOfReachError(_why_not(name, revision, unreachable or error)) from error
-    return Path(found)
 
 
 def _cached(name: str, revision: str | None, patterns: list[str]) -> Path:
     """Returns the snapshot in the local cache; no request is made."""
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import errors
 
     try:
         with quiet_hub():
-            found = snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=patterns,
-                ignore_patterns=["*/*"],
-                local_files_only=True,
-            )
+            return _snapshot(name, revision, patterns, only_cached=True)
     except (errors.HFValidationError, errors.HTTPError, errors.EntryNotFoundError, OSError) as error:
         raise OutOfReachError(unasked("model.id", name, "model")) from error
+
+
+def _snapshot(name: str, revision: str | None, patterns: list[str], *, only_cached: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    found = snapshot_download(
+        name,
+        revision=revision,
+        allow_patterns=patterns,
+        ignore_patterns=["*/*"],  # copies of the model for other frameworks
+        local_files_only=only_cached,
+    )
     return Path(found)
 
 
