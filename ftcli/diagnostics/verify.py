@@ -162,5 +162,6 @@ def _other_machine(environment: dict[str, Any], session: RunSession) -> str:
         return f"kernels on {device} add in no fixed order"
     then_packages, packages = environment.get("packages", {}), now["packages"]
     pairs = [("ftcli", environment.get("ftcli"), now["ftcli"]), ("cpu", environment.get("cpu"), now["cpu"]),
+             ("threads", environment["decisions"].get("threads"), runtime.threads),
              *((name, then_packages.get(name), packages[name]) for name in ("torch", "transformers", "peft"))]  # fmt: skip
     return next((f"{name} was {then}, is {here}" for name, then, here in pairs if then != here), "")

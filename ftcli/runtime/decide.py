@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,6 +11,9 @@ from ftcli.console.units import counted
 
 EAGER_UP_TO = 96
 """Tokens of the longest row up to which the CPU takes plain attention: SDPA's backward is slower there."""
+
+MOST_THREADS = 4
+"""Threads a core that a recorded run may have: with many more, each step waits for the scheduler of the system."""
 
 
 @dataclass(slots=True)
@@ -54,7 +58,8 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
     device = decide_device(config.trainer.device)
     precision, why = decide_precision(config.trainer.precision, device)
     precision = recorded.get("precision", precision)
-    threads = set_threads(recorded.get("threads", config.trainer.threads))
+    number, lines = _threads(config, recorded)
+    threads = set_threads(number)
     if recorded.get("attention"):
         attention, reason = recorded["attention"], "as recorded"
     elif config.model.attention is not Attention.auto:
@@ -64,6 +69,7 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
     else:
         attention, reason = "sdpa", f"rows of up to {longest} tokens on {device}"
     decisions = [
+        *lines,
         f"device {device}, {counted(threads, 'thread')}; precision {precision}: {'as recorded' if 'precision' in recorded else why}",
         f"attention {attention}: {reason}",
     ]
@@ -74,3 +80,14 @@ def decide_runtime(config: RunConfig, longest: int, recorded: dict[str, Any] | N
     if fast_paths:
         decisions.append("fast paths where they apply: dropout's masks, gradients of large embeddings")
     return Runtime(device, precision, attention, threads, fast_paths, first_token, decisions)
+
+
+def _threads(config: RunConfig, recorded: dict[str, Any]) -> tuple[int | None, list[str]]:
+    """Returns the number of threads to set, None for torch's own, and a line where it cannot be the recorded one."""
+    number, cores = recorded.get("threads"), os.cpu_count() or 1
+    if number is None:
+        return config.trainer.threads, []
+    if number <= MOST_THREADS * cores:
+        return int(number), []
+    line = f"the run had {number:,} threads, too many for {counted(cores, 'core')}: it has {cores} here, and its last digits may differ"
+    return cores, [line]

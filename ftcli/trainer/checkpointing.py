@@ -126,9 +126,14 @@ class Checkpointing:
         objects, moments = self.step.objects, checkpoint.load("optimizer")
         if not changed_plan:
             load_named_state(objects.optimizer, moments)
-        elif checkpoint.state["optimizer"] == type(objects.optimizer).__name__:
+        elif checkpoint.state.get("optimizer") == type(objects.optimizer).__name__:
             adopt_named_state(objects.optimizer, moments)
-        self.step.scaler.load_state_dict(checkpoint.state["scaler"])
+        try:
+            self.step.scaler.load_state_dict(checkpoint.state.get("scaler", {}))
+        except (RuntimeError, LookupError, TypeError, ValueError) as error:
+            message = f"holds no loss scale of this precision: {error}"
+            hint = "is environment.json that of this run? ftcli verify says what is not"
+            raise CheckpointError(Problem(str(checkpoint.path / "state.json"), message, hint)) from error
         if isinstance(objects.lr_lambda, ScoredLrLambda) and self.state.curve:
             objects.lr_lambda.load_state(self.state.curve)
 

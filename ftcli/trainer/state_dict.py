@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from ftcli.errors import CheckpointError, Problem
+
 
 def tensors_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Returns parameters and buffers by name, each once; shapes are the model's."""
@@ -16,8 +18,19 @@ def load_tensors(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> No
     Args:
         model: has a tensor of each of these names.
         tensors: by name, each of its tensor's shape, on any device.
+
+    Raises:
+        CheckpointError: a tensor that the model does not have, or has in another shape; nothing is changed then.
     """
     own = tensors_of(model)
+    odd = [name for name, value in tensors.items() if name not in own or own[name].shape != value.shape]
+    if odd:
+        there = (
+            f"has shape {tuple(own[odd[0]].shape)} in the model" if odd[0] in own else "is not in the model"
+        )
+        message = f"{len(odd)} of its tensors do not fit the model: {odd[0]:.200}, of shape {tuple(tensors[odd[0]].shape)}, {there}"
+        hint = "are config.yaml and data.json those of this run? ftcli verify says what is not"
+        raise CheckpointError(Problem("checkpoint", message, hint))
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].copy_(tensor)

@@ -271,3 +271,28 @@ def test_logs_without_end_and_levels_without_end(run, ftcli, tmp_path):
         os.truncate(folder / "manifest.json", 10**11)
         with pytest.raises(CheckpointError, match="at most 16,777,216 are read"):
             verify(folder)
+
+
+def _sealed(run: Path, name: str, change) -> None:
+    """Rewrites a JSON file of a run, whose hash then is not known."""
+    values = json.loads((run / name).read_text())
+    change(values)
+    (run / name).write_text(json.dumps(values))
+    (run / "hashes.json").unlink(missing_ok=True)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("labels", [[], ["a", "b", "c"]])
+def test_labels_that_are_not_the_checkpoints_are_no_traceback(run, ftcli, labels):
+    """data.json of another run: the head has another shape."""
+    _sealed(run, "data.json", lambda values: values.update(labels=labels))
+    done = ftcli("predict", str(run), "--input", str(run / "none.jsonl"))
+    assert done.code == 2 and "Traceback" not in done.err
+    assert "of its tensors do not fit the model" in text_of(done), text_of(done)
+
+
+def test_a_precision_that_is_not_the_checkpoints_is_no_traceback(run, ftcli):
+    _sealed(run, "environment.json", lambda values: values["decisions"].update(precision="fp16"))
+    done = ftcli("resume", str(run), "--quiet")
+    assert done.code == 2 and "Traceback" not in done.err
+    assert "holds no loss scale of this precision" in text_of(done)

@@ -93,3 +93,23 @@ def test_memory_is_bytes_of_this_process():
         peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024
         assert peak * 0.9 <= used <= peak * 1.1
     assert used >= resource.getpagesize()
+
+
+def test_threads_of_a_larger_machine_are_not_set_here(monkeypatch):
+    """A run directory may say any number; thousands of threads on few cores take minutes for a step."""
+    import torch
+
+    from ftcli.config.compose import load
+    from ftcli.runtime.decide import decide_runtime
+
+    config, before = load([]).config, torch.get_num_threads()
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    kept = {"attention": "eager", "precision": "fp32"}
+    try:
+        runtime = decide_runtime(config, 24, {**kept, "threads": 4096})
+        assert runtime.threads == 2 and runtime.decisions[0] == (
+            "the run had 4,096 threads, too many for 2 cores: it has 2 here, and its last digits may differ"
+        )
+        assert decide_runtime(config, 24, {**kept, "threads": 8}).threads == 8
+    finally:
+        torch.set_num_threads(before)
