@@ -80,6 +80,9 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK_FAILS = (errno.EROFS, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
 """Read-only, failing, gone, and too many open files: whatever was typed would fail."""
 
+OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""A file or folder that is not ours to use, or a path that leads to none."""
+
 
 class DiskError(RunDirError):
     """A disk that is full, read-only or failing: the machine's fault, not that of what was typed."""

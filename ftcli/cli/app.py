@@ -16,11 +16,13 @@ from ftcli.cli.usage import UsageError, as_ours, require_folder, unknown_command
 from ftcli.errors import (
     DISK_FAILS,
     DISK_FULL,
+    OUT_OF_REACH,
     FtcliError,
     MachineError,
     NoRoomError,
     Problem,
     is_out_of_memory,
+    typed_words,
 )
 from ftcli.runtime import garbage_collection as collector
 from ftcli.runtime.stopping import Stopped, raising_stopped
@@ -153,6 +155,10 @@ def _failure_of_machine(error: Exception) -> FtcliError | None:
     if isinstance(error, OSError) and error.errno in (*DISK_FULL, *DISK_FAILS):
         hint = "make room and type the command again; ftcli resume RUN continues a run that was training"
         return MachineError(Problem(str(error.filename or "the machine"), str(error.strerror), hint))
+    if isinstance(error, OSError) and error.errno in OUT_OF_REACH and error.filename is not None:
+        place = os.fsdecode(error.filename)
+        hint = f"look at it, and at the folders it lies in: ls -ld {typed_words(place)}"
+        return FtcliError(Problem(place, f"cannot be used: {error.strerror}", hint))
     return None
 
 

@@ -101,6 +101,13 @@ def check_checkpoints(run: RunDir) -> tuple[list[Checkpoint], list[Check]]:
     from ftcli.checkpoint.checkpoint import NAME, open_checkpoint
 
     intact, checks = [], []
+    try:
+        for path in run.checkpoints.iterdir():
+            path.lstat()
+    except FileNotFoundError:  # no step was saved, or none is kept
+        return [], []
+    except OSError as error:
+        return [], [Check("checkpoints", Outcome.unchecked, f"cannot be read: {error.strerror}")]
     for path in sorted(path for path in run.checkpoints.glob("step-*") if NAME.fullmatch(path.name)):
         try:
             intact.append(open_checkpoint(path))
@@ -114,7 +121,10 @@ def check_checkpoints(run: RunDir) -> tuple[list[Checkpoint], list[Check]]:
 
 def check_others(run: RunDir) -> list[Check]:
     """Names what lies in the directory and was not written by the run; nothing that was checked rests on it."""
-    found = sorted(_others(run))
+    try:
+        found = sorted(_others(run))
+    except OSError as error:
+        return [Check("other files", Outcome.unchecked, f"cannot be looked at: {error.strerror}")]
     if not found:
         return []
     shown = ", ".join(found[:SHOWN]) + (f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else "")

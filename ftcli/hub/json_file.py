@@ -31,9 +31,11 @@ def read_object(file: Path, key: str) -> dict[str, Any]:
         values = json.loads(file.read_text(encoding="utf-8-sig"))
     except RecursionError as error:
         raise SourceError(Problem(key, f"{file} is nested deeper than {DEEPEST} levels")) from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, SourceError):
-            raise
+    except SourceError:
+        raise
+    except OSError as error:
+        raise SourceError(Problem(key, f"{file} cannot be read: {error.strerror}")) from error
+    except ValueError as error:
         raise SourceError(Problem(key, f"{file} is not JSON: {error}")) from error
     if not isinstance(values, dict):
         raise SourceError(Problem(key, f"{file} is not a JSON object"))

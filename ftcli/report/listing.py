@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ftcli.config.regular_file import is_folder
+from ftcli.config.regular_file import is_file, is_folder
 from ftcli.errors import Problem, RunDirError
 from ftcli.report.summary import BROKEN, RUNNING, Summary, json_safe, read_summary
 from ftcli.run.run_dir import LEFTOVERS, MARK, ROOT, STAMP, RunDir
@@ -38,7 +38,7 @@ def list_runs(root: Path | None) -> list[dict[str, Any]]:
 
 def _candidates(root: Path) -> list[RunDir]:
     """Returns the root if it is a run; else the runs in it and, one level down, in its folders."""
-    if (root / MARK).is_file():
+    if is_file(root / MARK):
         return [RunDir(root)]
     found = []
     for folder in _folders(root):
@@ -49,7 +49,7 @@ def _candidates(root: Path) -> list[RunDir]:
 
 def _folders(path: Path) -> list[Path]:
     try:
-        return [entry for entry in path.iterdir() if not entry.name.startswith(".") and entry.is_dir()]
+        return [entry for entry in path.iterdir() if not entry.name.startswith(".") and is_folder(entry)]
     except PermissionError:
         return []
 
@@ -69,10 +69,24 @@ def _began(run: RunDir) -> tuple[str, int]:
         return "", 0
 
 
+def _why_unreadable(folder: Path) -> str:
+    """Returns why the files in a folder cannot be looked at, or ''."""
+    try:
+        for entry in folder.iterdir():
+            entry.lstat()
+    except FileNotFoundError:  # deleted in the meantime
+        return ""
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return ""
+
+
 def _record(run: RunDir, began: str) -> dict[str, Any]:
     """Returns what the listing shows of a run; a run that cannot be read has the reason as `problem`."""
     record = {"path": json_safe(str(run.path)), "recipe": json_safe(run.path.parent.name), "when": _when(began), "problem": None,
               "monitor": None, "best": None, "collapsed": None, "steps": None, "wall_seconds": None, "model": None, "data": None}  # fmt: skip
+    if reason := _why_unreadable(run.path):
+        return {**record, "state": BROKEN, "problem": reason}
     if not run.config_yaml.is_file():
         half = "has no config.yaml: its start did not get that far"
         return (
@@ -128,6 +142,6 @@ def _with_names(records: list[dict[str, Any]], *, typed_by_id: bool) -> list[dic
     for record, name, end in zip(records, names, ends, strict=True):
         path, own = Path(record["path"]), end if STAMP.match(name) else name
         fitting = sum(n.startswith(own) or e.startswith(own) for n, e in zip(names, ends, strict=True))
-        findable = typed_by_id and len(path.parts) == 3 and (path / MARK).is_file()
+        findable = typed_by_id and len(path.parts) == 3 and is_file(path / MARK)
         named.append({"run": own if findable and fitting == 1 else str(path), **record})
     return named

@@ -1,5 +1,7 @@
 """Bad input: one panel, exit 2, no traceback, nothing left where a run would be looked for."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,43 @@ def test_escape_sequences_never_reach_the_terminal(ftcli, tiny, tmp_path):
     done = ftcli("train", *without(tiny, "data.path"), rows(tmp_path, train, train), "--dry-run")
     assert done.code == 0 and "\x1b" not in done.out + done.err
     assert "[red]evil[/red]" in done.out and "\\x1b[31mred" in done.out
+
+
+def test_a_file_that_may_not_be_read_is_one_panel(ftcli, tiny, monkeypatch):
+    """Python raises from a mere look into such a folder; tests of root's may look everywhere."""
+
+    def denied(folder):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), f"{folder}/dataset dict.json")
+
+    monkeypatch.setattr("ftcli.data.text.is_saved", denied)
+    done = ftcli("check-data", *tiny)
+    refused(done, "dataset dict.json cannot be used: Permission denied", "ls -ld '")
+
+
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_folders_of_somebody_else(ftcli, tiny, tmp_path, mode):
+    (tmp_path / "closed").mkdir(mode=0)
+    if os.access(tmp_path / "closed", os.R_OK):
+        pytest.skip("this user may look everywhere")
+    assert ftcli("train", *tiny, "trainer.max_steps=1", "--run-dir", "made/own/one", "-q").code == 0
+    for folder, commands in {
+        tmp_path / "rows": (("check-data", *tiny),),
+        tmp_path / "model": (("check-data", *tiny),),
+        Path("made/own/one/checkpoints"): (
+            ("evaluate", "made/own/one"),
+            ("resume", "made/own/one", "trainer.max_steps=2"),
+        ),
+    }.items():
+        before = folder.stat().st_mode
+        folder.chmod(mode)
+        try:
+            for command in commands:
+                refused(ftcli(*command), "Permission denied")
+        finally:
+            folder.chmod(before)
+    Path("made/own/one").chmod(mode)
+    try:
+        done = ftcli("runs", "--runs-dir", "made")
+    finally:
+        Path("made/own/one").chmod(0o755)
+    assert done.code == 0 and "Traceback" not in done.err
