@@ -24,7 +24,13 @@ from ftcli.config.dotted import leaves
 from ftcli.config.fields import wrong_text
 from ftcli.config.regular_file import absolute, is_file, kind_of
 from ftcli.config.schema import ROLES
-from ftcli.config.strict_files import read_strictly, refuse_reserved, strict_files, without_resolvers
+from ftcli.config.strict_files import (
+    read_choice,
+    read_strictly,
+    refuse_reserved,
+    strict_files,
+    without_resolvers,
+)
 from ftcli.errors import ConfigError, Problem, did_you_mean, typed_words
 
 _NAME = re.compile(r"\w[\w.+=@, ()-]*(?<! )")
@@ -139,17 +145,30 @@ def compose_choices(choices: dict[str, str], replaced: dict[str, str]) -> Defaul
     Raises:
         ConfigError: Hydra cannot compose them.
     """
-    overrides = [f"{role}={choice}" for role, choice in sorted(choices.items())]
-    overrides += [f"+{role}@replaced.{role}={choice}" for role, choice in sorted(replaced.items())]
-    tree = _compose(bundled("conf"), "base", tuple(overrides), conf_folders())
+    files = {pair: _choice_file(*pair) for pair in (*choices.items(), *replaced.items())}
+    plain = {pair: read_choice(file) for pair, file in files.items() if file}
+    if len(plain) == len(files) and not any("defaults" in values for values in plain.values()):
+        # Each file is its role's values as it stands: Hydra, which takes a tenth of a second, would give the same.
+        tree = {role: plain[pair] for role, pair in zip(choices, choices.items(), strict=True)}
+        tree["seed"] = read_strictly(bundled("conf") / "base.yaml")["seed"]
+        swapped = {role: plain[role, choice] for role, choice in replaced.items()}
+    else:
+        overrides = [f"{role}={choice}" for role, choice in sorted(choices.items())]
+        overrides += [f"+{role}@replaced.{role}={choice}" for role, choice in sorted(replaced.items())]
+        tree = _compose(bundled("conf"), "base", tuple(overrides), conf_folders())
+        swapped = {role: tree["replaced"][role] for role in replaced}
     values: dict[str, Any] = {role: dict(tree[role]) for role in ROLES}
     uses = {role: str(values[role].pop("uses", choice)) for role, choice in choices.items()}
-    return Defaults(
-        values | {"seed": tree["seed"]}, {role: tree["replaced"][role] for role in replaced}, uses
-    )
+    return Defaults(values | {"seed": tree["seed"]}, swapped, uses)
 
 
-@functools.lru_cache(maxsize=64)
+def _choice_file(role: str, choice: str) -> Path | None:
+    """Returns the file of a choice, ours before a plugin's; None: Hydra says what is wrong with the name."""
+    places = (folder / role / f"{choice}.yaml" for folder in conf_folders())
+    return next((place for place in places if is_file(place)), None) if _NAME.fullmatch(choice) else None
+
+
+@functools.lru_cache(maxsize=256)
 def _compose(
     folder: Path, name: str, overrides: tuple[str, ...], search: tuple[Path, ...], text: str = ""
 ) -> dict[str, Any]:

@@ -7,6 +7,7 @@ its defaults list names choices of roles and other recipes, and while Hydra runs
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,31 @@ def refuse_reserved(file: Path, values: dict[Any, Any]) -> None:
         raise ConfigError(*(Problem(f"{file}: {key}", "this key cannot be set in a recipe") for key in found))
 
 
+def read_choice(file: Path) -> dict[Any, Any]:
+    """Returns the values of one choice, read once for each state of its file: read them, never write to them.
+
+    Raises:
+        ConfigError: see `read_strictly`; also a `# @package` header, or a key of Hydra's.
+    """
+    found = file.stat()
+    return _choice(file, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@functools.lru_cache(maxsize=512)
+def _choice(file: Path, *_: int) -> dict[Any, Any]:
+    values = read_strictly(file)
+    _refuse_header(file)
+    if "hydra" in values:
+        raise ConfigError(Problem(f"{file}: hydra", "this key cannot be set in a choice"))
+    return values
+
+
+def _refuse_header(file: Path) -> None:
+    with open(file, encoding="utf-8", errors="replace") as stream:  # noqa: PTH123
+        if _HEADER.search(stream.read(MAX_HEADER)):
+            raise ConfigError(Problem(str(file), "a `# @package` header is refused", "take the line out"))
+
+
 @contextmanager
 def strict_files() -> Iterator[None]:
     """Lets Hydra read files by `read_strictly` alone, and takes OmegaConf's resolvers away, inside the `with` block."""
@@ -89,14 +115,12 @@ class _StrictSource(FileConfigSource):
             ConfigError: see `read_strictly`; also a `# @package` header, or a reserved key in an included recipe.
         """
         file = Path(self.path) / self._normalize_file_name(config_path)
-        values = read_strictly(file)
-        with open(file, encoding="utf-8", errors="replace") as stream:  # noqa: PTH123
-            if _HEADER.search(stream.read(MAX_HEADER)):
-                raise ConfigError(Problem(str(file), "a `# @package` header is refused", "take the line out"))
-        if "/" not in config_path:
+        if "/" in config_path:
+            values = read_choice(file)
+        else:
+            values = read_strictly(file)
+            _refuse_header(file)
             refuse_reserved(file, values)
-        elif "hydra" in values:
-            raise ConfigError(Problem(f"{file}: hydra", "this key cannot be set in a choice"))
         defaults = values.get("defaults")
         if defaults and "_self_" not in defaults:
             # Hydra would let the choices win over the file's own values, and warn.
