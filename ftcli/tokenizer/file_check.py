@@ -19,6 +19,8 @@ from ftcli.errors import Problem, SourceError
 
 LARGEST_BYTES = 512 * 2**20
 """Of a tokenizer.json; the largest published ones have 40 million."""
+LARGEST_VOCABULARY = 128 * 2**20
+"""Of the other files of a tokenizer; the largest published ones have 20 million."""
 MAX_ID = 2**24
 """Largest id: 64 times the largest published vocabularies."""
 MAX_TYPE = 255
@@ -48,6 +50,22 @@ for text in ("a" * 3000 + "!", " " * 3000 + "a", "ab 12 " * 500, "x1" * 1500, "a
 """
 
 
+def require_size(file: Path, key: str, most: int = LARGEST_VOCABULARY) -> None:
+    """Refuses a file that is larger than any of its kind; its bytes may be endless zeros.
+
+    Args:
+        file: that is there.
+        key: the configuration key that led to it, for messages.
+        most: bytes.
+
+    Raises:
+        SourceError: names both numbers.
+    """
+    size = file.stat().st_size
+    if size > most:
+        raise SourceError(Problem(key, f"{file} has {size:,} bytes; expected at most {most:,}"))
+
+
 def check_file(file: Path, key: str) -> None:
     """Refuses a tokenizer.json that the library must not read.
 
@@ -58,12 +76,12 @@ def check_file(file: Path, key: str) -> None:
     Raises:
         SourceError: names what is wrong with it.
     """
+    require_size(file, key, LARGEST_BYTES)
     stat = file.stat()
-    if stat.st_size > LARGEST_BYTES:
-        raise SourceError(
-            Problem(key, f"{file} has {stat.st_size:,} bytes; expected at most {LARGEST_BYTES:,}")
-        )
-    reason = _reason(file, stat.st_size, stat.st_mtime_ns)
+    try:
+        reason = _reason(file, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise SourceError(Problem(key, f"{file} cannot be read: {error.strerror}")) from error
     if reason:
         message = f"{file} is no tokenizer that can be read: {reason}"
         raise SourceError(Problem(key, message, "use the tokenizer that came with the model"))
@@ -76,7 +94,7 @@ def _reason(file: Path, size: int, changed: int) -> str:
         values = json.loads(file.read_text(encoding="utf-8"))
     except RecursionError:
         return f"it is nested deeper than {DEEPEST} levels"
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         return f"it is not JSON: {error}"
     if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
         return "it has no model"

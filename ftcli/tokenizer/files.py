@@ -8,6 +8,7 @@ compared with the files themselves, and the first one that agrees with them is t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,7 @@ from ftcli.errors import ConfigError, Problem, SourceError
 from ftcli.hub.client import without_network
 from ftcli.hub.json_file import read_object
 from ftcli.hub.resolve import quiet_transformers
-from ftcli.tokenizer.file_check import check_file
+from ftcli.tokenizer.file_check import check_file, require_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 _SENTENCEPIECE = ("spiece.model", "spm.model", "tokenizer.model", "sentencepiece.bpe.model")
 _OPTIONAL = {"sentencepiece": "sentencepiece", "tiktoken": "tiktoken", "protobuf": "protobuf"}
 """Package that pip installs -> the word in transformers' message where it is missing."""
+LONGEST_LINE = 4096
+TIKTOKEN_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2} \d+\r?\n")
+"""A line of a file of tiktoken: a token in base64 and its rank. A file of sentencepiece is binary."""
 _EXPECTED = "tokenizer.json, vocab.txt, vocab.json with merges.txt, or spiece.model"
 # Read differently by tokenizers that differ in case, accents, digits, spaces or punctuation.
 _PROBES = ["the quick brown fox, again", "It's  CAFÉ naïve #1234 (50%)", "ein\tneuer\nTag — 日本 don't! 🙂"]
@@ -50,6 +54,9 @@ def load_backend(
     """
     if not _has_files(folder):
         raise SourceError(Problem(key, f"{folder} has no tokenizer; expected {_EXPECTED}", _hint(key)))
+    for name in ("vocab.txt", "vocab.json", "merges.txt", *_SENTENCEPIECE):
+        if (folder / name).is_file():
+            require_size(folder / name, key)
     for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
         if (folder / name).is_file():
             read_object(folder / name, key)
@@ -68,12 +75,27 @@ def load_backend(
         message = f"{folder} has only a slow tokenizer, in pure Python; expected a fast one"
         raise ConfigError(Problem(key, message, "convert it to tokenizer.json"))
     message = f"the tokenizer files in {folder} cannot be read: {'; '.join(reasons)}"
-    missing = [name for name in _OPTIONAL if not _installed(name)]
-    wanted = [name for name in missing if any(_OPTIONAL[name] in reason.lower() for reason in reasons)]
-    if "sentencepiece" in missing and _sentencepiece_files(folder):
-        wanted = ["sentencepiece"]  # without it transformers takes such a file for one of tiktoken
+    wanted = _missing_packages(folder, reasons)
     hint = f"pip install {' '.join(wanted)}" if wanted else "save it as tokenizer.json with save_pretrained"
     raise SourceError(Problem(key, message, hint))
+
+
+def _missing_packages(folder: Path, reasons: list[str]) -> list[str]:
+    """Returns the packages that would read the files.
+
+    transformers takes every `.model` file that it could not read for one of tiktoken, so the file itself is asked.
+
+    Args:
+        folder: of the tokenizer.
+        reasons: what each way of reading said.
+    """
+    missing = [name for name in _OPTIONAL if not _installed(name)]
+    if files := _sentencepiece_files(folder):
+        with files[0].open("rb") as opened:
+            first = opened.readline(LONGEST_LINE)
+        needed = ("tiktoken",) if TIKTOKEN_LINE.fullmatch(first) else ("sentencepiece", "protobuf")
+        return [name for name in missing if name in needed]
+    return [name for name in missing if any(_OPTIONAL[name] in reason.lower() for reason in reasons)]
 
 
 def _installed(package: str) -> bool:

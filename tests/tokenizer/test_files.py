@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import sys
@@ -135,18 +136,52 @@ def test_saving_and_reading_again_gives_the_same(
     assert type(second) is type(first)
 
 
+def missing(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """Makes importing a package fail, as where it is not installed."""
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    from transformers.utils.import_utils import BACKENDS_MAPPING  # it remembers what it has seen
+
+    name = package.rpartition(".")[2]
+    monkeypatch.setitem(BACKENDS_MAPPING, name, (lambda: False, f"{{0}} requires {name}"))
+
+
+@pytest.mark.parametrize(
+    ("package", "module"), [("sentencepiece", "sentencepiece"), ("protobuf", "google.protobuf")]
+)
 def test_a_package_that_is_missing_is_named_with_the_line_that_installs_it(
-    tmp_path: Path, models: ModuleType, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, models: ModuleType, monkeypatch: pytest.MonkeyPatch, package: str, module: str
 ) -> None:
+    """transformers asks for tiktoken in both cases, which could not read the file."""
     write_unigram(tmp_path)
-    monkeypatch.setitem(
-        sys.modules, "sentencepiece", None
-    )  # importing it fails, as where it is not installed
+    missing(monkeypatch, module)
     with pytest.raises(SourceError) as error:
         read(tmp_path, models, "albert")
     [problem] = error.value.problems
     assert "cannot be read" in problem.message
-    assert problem.hint == "pip install sentencepiece"
+    assert problem.hint == f"pip install {package}"
+
+
+def test_a_file_of_tiktoken_without_it(
+    tmp_path: Path, models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"{base64.b64encode(bytes([i])).decode()} {i}\n" for i in range(256)]
+    (tmp_path / "tokenizer.model").write_text("".join(lines))
+    missing(monkeypatch, "tiktoken")
+    with pytest.raises(SourceError) as error:
+        read(tmp_path, models, "llama")
+    assert error.value.problems[0].hint == "pip install tiktoken"
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "spiece.model"])
+def test_a_file_that_is_larger_than_any_vocabulary_is_refused_before_it_is_read(
+    tmp_path: Path, models: ModuleType, name: str
+) -> None:
+    with (tmp_path / name).open("wb") as opened:
+        opened.truncate(10**12)
+    with pytest.raises(SourceError, match="has 1,000,000,000,000 bytes; expected at most 134,217,728"):
+        read(tmp_path, models, "bert")
 
 
 def test_no_tokenizer_files(tmp_path: Path, models: ModuleType) -> None:
