@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ftcli.config.schema import PeftConfig
 from ftcli.errors import ConfigError, Problem
+from ftcli.peft._targets import MAX_WIDTH
 from ftcli.plan.adapters import PeftResult
 from ftcli.plan.units import base_prefix
 
@@ -53,15 +54,16 @@ class SoftPromptConfig(PeftConfig):
 
     def problems(self) -> list[Problem]:
         """Returns what is wrong before the model is known."""
-        return at_least_one(self, "num_virtual_tokens", 20)
+        return within(self, "num_virtual_tokens", 20)
 
 
-def at_least_one(config: Any, name: str, example: int) -> list[Problem]:
-    """Returns the problem of a number below 1; None is none."""
+def within(config: Any, name: str, example: int, most: int = MAX_WIDTH) -> list[Problem]:
+    """Returns the problem of a number below 1 or above `most`; None is none."""
     value = getattr(config, name)
-    if value is None or value >= 1:
+    if value is None or 1 <= value <= most:
         return []
-    return [Problem(f"peft.{name}", f"{value} is not at least 1", f"peft.{name}={example}")]
+    message = f"{value} is not a whole number from 1 to {most:,}"
+    return [Problem(f"peft.{name}", message, f"peft.{name}={example}")]
 
 
 def require_architecture(model: nn.Module, known: Sequence[str], method: str, why: str = "") -> None:

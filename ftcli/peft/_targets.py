@@ -36,7 +36,10 @@ OUR_TARGETS: Defaults = {
 which has no attention: its pointwise layers."""
 
 Limit = tuple[Callable[[Any], bool], str]
+MAX_RANK, MAX_WIDTH = 16_384, 65_536
+"""Of adapters: no layer of a transformer is wider, and what is larger takes hours or all memory before a step is made."""
 COUNT: Limit = (lambda v: v >= 1, "at least 1")
+RANK: Limit = (lambda v: 1 <= v <= MAX_RANK, f"a whole number from 1 to {MAX_RANK:,}")
 PROBABILITY: Limit = (lambda v: 0 <= v < 1, "in [0, 1)")
 POSITIVE: Limit = (lambda v: v > 0 and math.isfinite(v), "a number above 0")
 NOT_NEGATIVE: Limit = (lambda v: v >= 0, "at least 0")

@@ -22,6 +22,7 @@ from ftcli.peft._targets import (
     OUR_TARGETS,
     POSITIVE,
     PROBABILITY,
+    RANK,
     TargetedConfig,
     Targets,
     find_targets,
@@ -44,7 +45,7 @@ PARTS = ("A", "E", "B")
 @dataclass(kw_only=True, slots=True)
 class AdaloraConfig(TargetedConfig):
     init_r: int = 12
-    """Rank every module begins with, at least `target_r`."""
+    """Rank every module begins with: at least `target_r`, at most the larger side of each target."""
     target_r: int = 8
     """Mean rank of a module at the end, at least 1."""
     lora_alpha: int = 16
@@ -68,7 +69,7 @@ class AdaloraConfig(TargetedConfig):
         """Returns what is wrong before the model is known."""
         within = (lambda v: 0 < v < 1, "between 0 and 1")
         problems = out_of_range(self, {
-            "init_r": (COUNT, "12"), "target_r": (COUNT, "8"), "lora_alpha": (POSITIVE, "16"),
+            "init_r": (RANK, "12"), "target_r": (RANK, "8"), "lora_alpha": (POSITIVE, "16"),
             "lora_dropout": (PROBABILITY, "0.0"), "deltaT": (COUNT, "10"), "beta1": (within, "0.85"),
             "beta2": (within, "0.85"), "orth_reg_weight": (NOT_NEGATIVE, "0.1"),
         })  # fmt: skip
@@ -120,8 +121,8 @@ def build(
         seed: of the adapters' random parts; torch's global generator is left untouched.
 
     Raises:
-        ConfigError: a target that is no Linear or Conv1D of the base model, or an architecture without
-            a default.
+        ConfigError: a target that is no Linear or Conv1D of the base model, a rank that does not fit it, or an
+            architecture without a default.
     """
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_ADALORA_TARGET_MODULES_MAPPING as THEIRS
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as LORAS
@@ -145,9 +146,19 @@ def build(
 
 
 def _describe(config: AdaloraConfig, model: nn.Module, targets: Targets) -> Any:
-    """Returns peft's own config of what is injected."""
+    """Returns peft's own config of what is injected.
+
+    Raises:
+        ConfigError: a rank beyond both sides of a target: neither factor can be orthogonal.
+    """
     import peft
 
+    for name in targets.names:
+        low, high = sorted(model.get_submodule(name).weight.shape)  # type: ignore[arg-type]
+        if config.init_r > high:
+            message = f"{config.init_r} is more than either side of {name}, {low} x {high}: its factors cannot be orthogonal"
+            hint = f"peft.init_r={low} peft.target_r={min(config.target_r, low)}"
+            raise ConfigError(Problem("peft.init_r", message, hint))
     return peft.AdaLoraConfig(
         init_r=config.init_r,
         target_r=config.target_r,

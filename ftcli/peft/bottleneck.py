@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ftcli.config.registry import register
 from ftcli.config.schema import PeftConfig
 from ftcli.errors import ConfigError, Problem
+from ftcli.peft._targets import MAX_WIDTH
 from ftcli.plan.adapters import PeftResult
 from ftcli.plan.anatomy import read_anatomy
 from ftcli.plan.units import HEAD, base_prefix
@@ -71,7 +72,7 @@ class BottleneckConfig(PeftConfig):
     reduction_factor: float | None = 16.0
     """The model's width divided by the adapter's, above 1 as a rule. None: bottleneck_size says it."""
     bottleneck_size: int | None = None
-    """Width of the adapter, at least 1. None: by reduction_factor."""
+    """Width of the adapter, from 1 to 65,536. None: by reduction_factor."""
     non_linearity: NonLinearity = NonLinearity.relu
     """Between the two projections."""
     train_norms: bool = False
@@ -86,11 +87,25 @@ class BottleneckConfig(PeftConfig):
                 f"got {size} beside reduction_factor={factor}: one of the two says how wide adapters are"
             )
             return [Problem(key, message, f"type {key}=64 peft.reduction_factor=null, or {key}=null peft.reduction_factor=16")]  # fmt: skip
-        if size is not None and size < 1:
-            return [Problem(key, f"{size} is not at least 1", f"{key}=64")]
+        if size is not None and not 1 <= size <= MAX_WIDTH:
+            return [Problem(key, f"{size} is not a whole number from 1 to {MAX_WIDTH:,}", f"{key}=64")]
         if factor is not None and factor <= 0:
             return [Problem("peft.reduction_factor", f"{factor} is not above 0", "peft.reduction_factor=16")]
         return []
+
+
+def _width(width: int, reduction_factor: float) -> int:
+    """Returns the adapter's width for a model's.
+
+    Raises:
+        ConfigError: it is absurd.
+    """
+    found = width / reduction_factor
+    if found > MAX_WIDTH:
+        key = "peft.reduction_factor"
+        message = f"{reduction_factor:g} makes adapters of {found:g} out of the model's {width}"
+        raise ConfigError(Problem(key, message, f"{key}=16"))
+    return max(1, round(found))
 
 
 @register("peft", BottleneckConfig)
@@ -126,7 +141,7 @@ def build(
         hint = f"type peft=lora, or choose a model of {', '.join(SUBLAYERS)}"
         raise ConfigError(Problem("peft", f"where adapters go in {kind} models is not known", hint))
     width = int(hf_config.hidden_size)
-    size = config.bottleneck_size or max(1, round(width / (config.reduction_factor or 1)))
+    size = config.bottleneck_size or _width(width, config.reduction_factor or 1)
     wanted = zip(SUBLAYERS[kind], NAMES, strict=True)
     chosen = [pair for pair in wanted if config.placement is Placement.houlsby or pair[1] == NAMES[1]]
     before = {id(parameter) for parameter in model.parameters()}

@@ -21,6 +21,7 @@ from ftcli.peft._targets import (
     OUR_TARGETS,
     POSITIVE,
     PROBABILITY,
+    RANK,
     Limit,
     TargetedConfig,
     Targets,
@@ -89,10 +90,10 @@ class VeraConfig(InjectedConfig):
     library = "VeraConfig"
     defaults = "VERA"
     conv1d = True
-    limits = {"r": (COUNT, "256"), "vera_dropout": (PROBABILITY, "0.0"), "d_initial": (POSITIVE, "0.1"),
+    limits = {"r": (RANK, "256"), "vera_dropout": (PROBABILITY, "0.0"), "d_initial": (POSITIVE, "0.1"),
               "projection_prng_key": (NOT_NEGATIVE, "0")}  # fmt: skip
     r: int = 256
-    """Rank of the frozen random projections that all targets share, at least 1."""
+    """Rank of the frozen random projections that all targets share, from 1 to 16,384."""
     d_initial: float = 0.1
     """What the trained scales of the rank begin with, above 0."""
     vera_dropout: float = 0.0
@@ -135,10 +136,10 @@ class BoftConfig(InjectedConfig):
 class LohaConfig(InjectedConfig):
     library = "LoHaConfig"
     defaults = "LOHA"
-    limits = {"r": (COUNT, "8"), "alpha": (COUNT, "8"), "rank_dropout": (PROBABILITY, "0.0"),
+    limits = {"r": (RANK, "8"), "alpha": (COUNT, "8"), "rank_dropout": (PROBABILITY, "0.0"),
               "module_dropout": (PROBABILITY, "0.0")}  # fmt: skip
     r: int = 8
-    """Rank of each of the two factors, at least 1."""
+    """Rank of each of the two factors, from 1 to 16,384."""
     alpha: int = 8
     """The adapters' output is scaled by alpha / r."""
     rank_dropout: float = 0.0
@@ -167,9 +168,9 @@ class LokrConfig(LohaConfig):
 class MissConfig(InjectedConfig):
     library = "MissConfig"
     defaults = "MISS"
-    limits = {"r": (COUNT, "64"), "miss_dropout": (PROBABILITY, "0.0")}
+    limits = {"r": (RANK, "64"), "miss_dropout": (PROBABILITY, "0.0")}
     r: int = 64
-    """Rows of the shard that is repeated over the input width, at least 1."""
+    """Rows of the shard that is repeated over the input width, from 1 to 16,384."""
     miss_dropout: float = 0.0
     """Dropout probability in [0, 1) on the adapters' input."""
 
@@ -263,7 +264,8 @@ def _for_model(config: InjectedConfig, model: nn.Module, targets: Targets) -> di
         widths = _input_widths(model, targets.names) if size > 1 else []
         odd = [width for width in widths if width % size]
         if odd:
-            fitting = [n for n in range(2, size) if all(width % n == 0 for width in widths)]
+            smaller = range(2, min(size, widths[0] + 1))
+            fitting = [n for n in smaller if all(width % n == 0 for width in widths)]
             message = f"{size} does not divide the input width {odd[0]} of the targets ({targets.leaves})"
             hint = f"peft.{field}={fitting[-1]}" if fitting else "choose other peft.target_modules"
             raise ConfigError(Problem(f"peft.{field}", message, hint))

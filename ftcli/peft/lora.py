@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from ftcli.config.fields import LARGEST_INT
 from ftcli.config.registry import register
 from ftcli.errors import ConfigError, Problem
 from ftcli.peft._inject import fan_in_fan_out, inject
 from ftcli.peft._targets import (
-    COUNT,
+    MAX_RANK,
     OUR_TARGETS,
     POSITIVE,
     PROBABILITY,
+    RANK,
     TargetedConfig,
     Targets,
     find_targets,
@@ -51,7 +53,7 @@ FROM_THE_WEIGHT = (Init.pissa, Init.pissa_niter_4, Init.pissa_niter_16, Init.olo
 @dataclass(kw_only=True, slots=True)
 class LoraConfig(TargetedConfig):
     r: int = 8
-    """Rank of the adapters, at least 1."""
+    """Rank of the adapters, from 1 to 16,384."""
     lora_alpha: int = 16
     """The adapters' output is scaled by lora_alpha / r."""
     lora_dropout: float = 0.05
@@ -74,7 +76,7 @@ class LoraConfig(TargetedConfig):
 
     def problems(self) -> list[Problem]:
         """Returns what is wrong before the model is known."""
-        limits = {"r": (COUNT, "8"), "lora_alpha": (POSITIVE, "16"), "lora_dropout": (PROBABILITY, "0.05"),
+        limits = {"r": (RANK, "8"), "lora_alpha": (POSITIVE, "16"), "lora_dropout": (PROBABILITY, "0.05"),
                   "lora_plus_ratio": (POSITIVE, "16")}  # fmt: skip
         problems = [*out_of_range(self, limits), *self.target_problems()]
         if self.init_lora_weights is Init.orthogonal and self.r % 2:
@@ -180,9 +182,10 @@ def _describe(config: LoraConfig, model: nn.Module, targets: Targets) -> Any:
 def _entry(entry: str, key: str) -> tuple[str, int, list[Problem]]:
     """Returns (module, number, problems) of one `MODULE: NUMBER`."""
     what, _, number = entry.rpartition(":")
-    if what.strip() and number.strip().isdecimal() and int(number) >= 1:
+    most = MAX_RANK if key == "peft.rank_pattern" else LARGEST_INT
+    if what.strip() and number.strip().isdecimal() and 1 <= int(number) <= most:
         return what.strip(), int(number), []
-    message = f"{entry!r} is not MODULE: NUMBER with a whole number of at least 1"
+    message = f"{entry!r} is not MODULE: NUMBER with a whole number from 1 to {most:,}"
     return "", 0, [Problem(key, message, f"type '{key}=[\"value: 16\"]'")]
 
 

@@ -12,12 +12,12 @@ from ftcli.peft._soft_prompt import (
     PROMPTED,
     Prompted,
     SoftPromptConfig,
-    at_least_one,
     counted,
     describe,
     drawing,
     require_architecture,
     result,
+    within,
 )
 from ftcli.plan.adapters import PeftResult
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from ftcli.batching.head import Head
     from ftcli.batching.protocols import Tokenizer
+
+MAX_LAYERS = 100
+"""Of the LSTM."""
 
 
 class Reparameterization(Enum):
@@ -47,8 +50,8 @@ class PTuningConfig(SoftPromptConfig):
     def problems(self) -> list[Problem]:
         """Returns what is wrong before the model is known."""
         problems = SoftPromptConfig.problems(self)
-        problems += at_least_one(self, "encoder_hidden_size", 128)
-        problems += at_least_one(self, "encoder_num_layers", 2)
+        problems += within(self, "encoder_hidden_size", 128)
+        problems += within(self, "encoder_num_layers", 2, MAX_LAYERS)
         key, dropout = "peft.encoder_dropout", self.encoder_dropout
         lstm = "type peft.encoder_reparameterization_type=lstm"
         if not 0 <= dropout < 1:

@@ -11,12 +11,12 @@ from ftcli.config.registry import register
 from ftcli.errors import Problem
 from ftcli.peft._soft_prompt import (
     SoftPromptConfig,
-    at_least_one,
     counted,
     describe,
     drawing,
     require_architecture,
     result,
+    within,
 )
 from ftcli.plan.adapters import PeftResult
 from ftcli.plan.units import base_prefix
@@ -57,7 +57,7 @@ class PrefixTuningConfig(SoftPromptConfig):
     def problems(self) -> list[Problem]:
         """Returns what is wrong before the model is known."""
         problems = SoftPromptConfig.problems(self)
-        problems += at_least_one(self, "encoder_hidden_size", 512)
+        problems += within(self, "encoder_hidden_size", 512)
         if self.encoder_hidden_size is not None and not self.prefix_projection:
             key = "peft.encoder_hidden_size"
             message = "there is no projection whose width it could be"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import resource
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ftcli.config.schema import Device, Precision
@@ -79,12 +81,37 @@ def cpu_multiplies_bf16() -> bool:
 
 
 def set_threads(number: int | None) -> int:
-    """Sets CPU threads where a number is given; returns how many there are."""
+    """Sets CPU threads where a number is given; returns how many there are.
+
+    Raises:
+        ConfigError: so many threads cannot be started here.
+    """
     import torch
 
     if number is not None and number != torch.get_num_threads():
+        cores = os.cpu_count() or 1
+        if number > cores and (started := _startable(number)) < number:
+            message = f"{number:,} threads cannot be started here: after {started:,} the system gives no more"
+            raise ConfigError(Problem("trainer.threads", message, f"type trainer.threads={cores}"))
         torch.set_num_threads(number)
     return torch.get_num_threads()
+
+
+def _startable(number: int) -> int:
+    """Returns how many of so many threads the system lets a process have; OpenMP would end the process where it has too few."""
+    gate, started = threading.Event(), list[threading.Thread]()
+    try:
+        for _ in range(number):
+            thread = threading.Thread(target=gate.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, MemoryError):  # of limits on processes or on memory
+        pass
+    finally:
+        gate.set()
+        for thread in started:
+            thread.join()
+    return len(started)
 
 
 def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:

@@ -178,6 +178,12 @@ def test_values_out_of_range_are_problems(fields, key):
     assert config_class().problems() == []
 
 
+def test_a_rank_beyond_both_sides_of_a_target_is_refused():
+    with pytest.raises(ConfigError, match=r"17 is more than either side of bert\S+query, 16 x 16"):
+        adalora(bert(), init_r=17)
+    adalora(bert(), init_r=16)
+
+
 def test_a_schedule_longer_than_the_run_is_refused_at_step_one():
     result = adalora(bert(), tinit="8st", tfinal="4st")
     with pytest.raises(ConfigError, match="the run has 12"):

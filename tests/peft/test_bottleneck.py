@@ -9,7 +9,7 @@ from prompted_models import GROUPED, SIZES
 
 from ftcli.config.registry import lookup
 from ftcli.errors import ConfigError
-from ftcli.peft.bottleneck import SUBLAYERS, NonLinearity, Placement
+from ftcli.peft.bottleneck import SUBLAYERS, NonLinearity, Placement, _width
 
 OWN = {
     "albert": {**SIZES, "embedding_size": 12},
@@ -141,6 +141,9 @@ def test_what_cannot_be_is_refused_with_the_word_to_type():
     assert keys(reduction_factor=None) == ["peft.bottleneck_size"]
     assert keys(reduction_factor=None, bottleneck_size=0) == ["peft.bottleneck_size"]
     assert keys(reduction_factor=0.0) == ["peft.reduction_factor"]
+    with pytest.raises(ConfigError, match="makes adapters of inf out of the model's 16"):
+        _width(16, 5e-324)
+    assert (_width(16, 1e4), _width(16, 0.5)) == (1, 32)
     config = transformers.BartConfig(
         d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
         encoder_ffn_dim=24, decoder_ffn_dim=24, vocab_size=40,

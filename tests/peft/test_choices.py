@@ -135,12 +135,29 @@ def test_patterns_give_targets_their_own_rank_and_alpha(meta_model):
         (["value: 4", ".*value: 2"], "another entry names too"),
         (["value"], "not MODULE: NUMBER"),
         (["value: 0"], "not MODULE: NUMBER"),
+        (["value: 999999999999"], "not MODULE: NUMBER with a whole number from 1 to 16,384"),
     ],
 )
 def test_patterns_that_mean_nothing_are_refused(meta_model, entries, says):
     with pytest.raises(ConfigError, match=says) as caught:
         inject(meta_model("bert"), "lora", rank_pattern=entries)
     assert caught.value.problems[0].key.endswith("peft.rank_pattern")
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [("lora", ["r"]), ("adalora", ["init_r", "target_r"]), *((name, ["r"]) for name in ("vera", "loha", "lokr", "miss")),
+     ("bottleneck-houlsby", ["bottleneck_size"]), ("prompt-tuning", ["num_virtual_tokens"]), ("prefix-tuning", ["encoder_hidden_size"]),
+     ("p-tuning", ["encoder_hidden_size", "encoder_num_layers"])],
+)  # fmt: skip
+def test_sizes_that_would_take_all_memory_or_hours_are_refused(method, fields):
+    words = {
+        "prefix-tuning": {"prefix_projection": True},
+        "p-tuning": {"encoder_reparameterization_type": "lstm"},
+    }
+    for name in fields:
+        with pytest.raises(ConfigError, match=rf"peft\.{name}: 1000000 is not a whole number from 1 to"):
+            typed_choice("peft", method, {**words.get(method, {}), name: 1_000_000}, "test")
 
 
 def test_rslora_scales_by_the_root_of_the_rank(meta_model):
@@ -243,6 +260,7 @@ def test_olora_is_refused_on_conv1d(meta_model):
         ("dora", {"init_lora_weights": "pissa"}, "peft.init_lora_weights"),
         ("oft", {"oft_block_size": 24}, "peft.oft_block_size"),
         ("boft", {"boft_block_size": 5}, "peft.boft_block_size"),
+        ("boft", {"boft_block_size": 2**31 - 1}, "peft.boft_block_size"),
         ("miss", {"r": 33}, "peft"),
         ("pissa", {"r": 33}, "peft.r"),
         ("layernorm-tuning", {"target_modules": ["query"]}, "peft.target_modules"),

@@ -1,9 +1,11 @@
 """Device, precision and threads: decided by rule."""
 
+import itertools
 import os
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,26 @@ def test_the_flags_stand_in_where_torch_has_no_names(monkeypatch):
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     flags = next(line for line in lines if line.startswith(("flags", "Features"))).split()
     assert device.cpu_multiplies_bf16() is any(flag in flags for flag in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
+def test_threads_that_cannot_be_started_are_refused_before_openmp_ends_the_process(monkeypatch):
+    """libgomp answers a limit on threads with exit code 1 and no word of ours."""
+    real, count = threading.Thread.start, itertools.count(1)
+
+    def start(thread):
+        if next(count) > 3:
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    before, running = torch.get_num_threads(), threading.active_count()
+    with pytest.raises(ConfigError) as caught:
+        device.set_threads(1000)
+    problem = caught.value.problems[0]
+    assert problem.message == "1,000 threads cannot be started here: after 3 the system gives no more"
+    assert (problem.key, problem.hint) == ("trainer.threads", "type trainer.threads=2")
+    assert (torch.get_num_threads(), threading.active_count()) == (before, running)
 
 
 def test_threads_are_set_and_returned():
