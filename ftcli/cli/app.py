@@ -155,6 +155,9 @@ def _failure_of_machine(error: Exception) -> FtcliError | None:
     if isinstance(error, OSError) and error.errno in (*DISK_FULL, *DISK_FAILS):
         hint = "make room and type the command again; ftcli resume RUN continues a run that was training"
         return MachineError(Problem(str(error.filename or "the machine"), str(error.strerror), hint))
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error.strerror):
+        hint = "make room there, or type export TMPDIR=DIR with a folder that can be written"
+        return MachineError(Problem("temporary files", str(error.strerror), hint))
     if isinstance(error, OSError) and error.errno in OUT_OF_REACH and error.filename is not None:
         place = os.fsdecode(error.filename)
         hint = f"look at it, and at the folders it lies in: ls -ld {typed_words(place)}"
@@ -163,11 +166,14 @@ def _failure_of_machine(error: Exception) -> FtcliError | None:
 
 
 def _panel(error: FtcliError) -> None:
-    from rich.console import Console
+    try:
+        from rich.console import Console
 
-    from ftcli.console.console import error_panel
+        from ftcli.console.console import error_panel
 
-    Console(stderr=True, highlight=False).print(error_panel(error))
+        Console(stderr=True, highlight=False).print(error_panel(error))
+    except MemoryError:  # not even a panel fits
+        sys.stderr.write("".join(f"{p.key} {p.message!a}: {p.hint!a}\n" for p in error.problems))
 
 
 if __name__ == "__main__":

@@ -52,9 +52,10 @@ def explained(path: Path, num_bytes: int = 0) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        # safetensors reports a full disk with an exception of its own, the number in its text.
-        number = error.errno if isinstance(error, OSError) else _os_error_number(error)
+    except Exception as error:
+        # Libraries in Rust report a full disk with exceptions of their own, tokenizers with a plain one; the number is in the text.
+        known = isinstance(error, OSError | SafetensorError) or type(error) is Exception
+        number = error.errno if isinstance(error, OSError) else _os_error_number(error) if known else None
         if number is None:
             raise
         reason = os.strerror(number)

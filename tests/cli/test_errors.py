@@ -148,3 +148,25 @@ def test_folders_of_somebody_else(ftcli, tiny, tmp_path, mode):
     finally:
         Path("made/own/one").chmod(0o755)
     assert done.code == 0 and "Traceback" not in done.err
+
+
+def test_no_room_for_temporary_files_is_the_machines_fault(ftcli, tiny, monkeypatch):
+    """As `tempfile` says it on a full disk; libraries ask for the folder as they are imported."""
+
+    def full(folder):
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("ftcli.data.text.is_saved", full)
+    done = ftcli("check-data", *tiny)
+    assert done.code == 1 and "Traceback" not in done.err
+    assert "No usable temporary directory" in done.err and "export TMPDIR=DIR" in done.err
+
+
+def test_memory_that_is_too_little_for_a_panel_ends_in_a_line(ftcli, monkeypatch):
+    def full(error):
+        raise MemoryError
+
+    monkeypatch.setattr("ftcli.console.console.error_panel", full)
+    done = ftcli("nonsense")
+    assert done.code == 2 and "Traceback" not in done.err
+    assert done.err.startswith("nonsense 'there is no such command'")

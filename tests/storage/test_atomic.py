@@ -256,3 +256,13 @@ def test_a_disk_that_fails_is_not_the_users_mistake(tmp_path, number, code):
     with pytest.raises(RunDirError) as caught, explained(tmp_path / "x"):
         raise OSError(number, os.strerror(number))
     assert caught.value.exit_code == code
+
+
+def test_a_full_disk_is_known_from_the_text_of_libraries_in_rust(tmp_path):
+    """As tokenizers raises it; any other plain exception is none of ours."""
+    with pytest.raises(RunDirError, match="does not fit on the disk") as caught, explained(tmp_path / "x"):
+        raise Exception("File too large (os error 27)")
+    assert caught.value.exit_code == 1
+    for other in (Exception("a defect"), ValueError("os error 27 (os error 27)")):
+        with pytest.raises(type(other), match="defect|os error"), explained(tmp_path / "x"):
+            raise other
