@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1")
 """Beside SIGINT, which Python raises as KeyboardInterrupt."""
+
+AGAIN_S = 0.01
+"""Seconds after which a signal that was dropped is sent once more."""
 
 
 class Stopped(BaseException):
@@ -34,11 +40,24 @@ def raising_stopped() -> Iterator[None]:
         yield
         return
     previous = {number: signal.signal(number, _raise) for number in caught(NAMES)}
+    reported = sys.unraisablehook
+    sys.unraisablehook = partial(_again, reported)
     try:
         yield
     finally:
+        sys.unraisablehook = reported
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _again(reported: Callable[[sys.UnraisableHookArgs], object], args: sys.UnraisableHookArgs) -> None:
+    """Sends a signal once more that came while an object was finalized, where Python drops every exception."""
+    error = args.exc_value
+    if isinstance(error, Stopped | KeyboardInterrupt):
+        number = error.exit_code - 128 if isinstance(error, Stopped) else signal.SIGINT
+        threading.Timer(AGAIN_S, os.kill, (os.getpid(), number)).start()
+    else:
+        reported(args)
 
 
 def _raise(signum: int, frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -78,6 +79,22 @@ def test_it_is_no_error_that_something_on_the_way_could_take():
         except Exception:  # noqa: BLE001
             pytest.fail("taken for an error")
     assert caught_one.value.exit_code == 138
+
+
+@pytest.mark.parametrize(("name", "raised"), [("SIGTERM", Stopped), ("SIGINT", KeyboardInterrupt)])
+def test_a_signal_while_an_object_is_finalized_is_not_lost(capsys, name, raised):
+    """Python drops what is raised in `__del__`, and prints a traceback of it."""
+
+    class Finalized:
+        def __del__(self):
+            signal.raise_signal(getattr(signal, name))
+
+    before = sys.unraisablehook
+    with pytest.raises(raised), raising_stopped():
+        Finalized()
+        for _ in range(500):
+            time.sleep(0.01)
+    assert sys.unraisablehook is before and capsys.readouterr().err == ""
 
 
 def test_another_thread_takes_no_signals():
