@@ -150,7 +150,7 @@ def compose_choices(choices: dict[str, str], replaced: dict[str, str]) -> Defaul
     if len(plain) == len(files) and not any("defaults" in values for values in plain.values()):
         # Each file is its role's values as it stands: Hydra, which takes a tenth of a second, would give the same.
         tree = {role: plain[pair] for role, pair in zip(choices, choices.items(), strict=True)}
-        tree["seed"] = read_strictly(bundled("conf") / "base.yaml")["seed"]
+        tree["seed"] = read_choice(bundled("conf") / "base.yaml")["seed"]
         swapped = {role: plain[role, choice] for role, choice in replaced.items()}
     else:
         overrides = [f"{role}={choice}" for role, choice in sorted(choices.items())]

@@ -10,11 +10,13 @@ A name is only looked up in `ftcli/<role>/` and among the entry points of instal
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any, TypeVar
 
 from ftcli.errors import ConfigError, Problem, did_you_mean
@@ -58,9 +60,14 @@ def register(role: str, config_class: Any = None, *, entry: str = "") -> Callabl
 
 def names_of(role: str) -> list[str]:
     """Returns the names of a role's modules and plugins, without those that begin with an underscore."""
-    package = importlib.import_module(f"ftcli.{role}")
-    found = {m.name.replace("_", "-") for m in pkgutil.iter_modules(package.__path__)}
+    found = {name.replace("_", "-") for name in _modules(role)}
     return sorted(name for name in found | _plugins(role).keys() if not name.startswith(("_", "-")))
+
+
+@functools.cache
+def _modules(role: str) -> frozenset[str]:
+    package = importlib.import_module(f"ftcli.{role}")
+    return frozenset(module.name for module in pkgutil.iter_modules(package.__path__))
 
 
 def _plugins(role: str) -> dict[str, EntryPoint]:
@@ -68,7 +75,14 @@ def _plugins(role: str) -> dict[str, EntryPoint]:
 
     The group is `ftcli.<role>`, the name that of the choice, the value the module that registers it.
     """
-    return {entry.name.replace("_", "-"): entry for entry in entry_points(group=f"ftcli.{role}")}
+    entries = _entry_points(tuple(sys.path)).select(group=f"ftcli.{role}")
+    return {entry.name.replace("_", "-"): entry for entry in entries}
+
+
+@functools.lru_cache
+def _entry_points(_: tuple[str, ...]) -> EntryPoints:
+    """Returns those of all packages, read once for each `sys.path`, the argument: there are hundreds of files."""
+    return entry_points()
 
 
 def lookup(role: str, name: str) -> Entry:
@@ -77,10 +91,8 @@ def lookup(role: str, name: str) -> Entry:
     Raises:
         ConfigError: no such module, or a module that registers nothing.
     """
-    package = importlib.import_module(f"ftcli.{role}")
-    modules = {m.name for m in pkgutil.iter_modules(package.__path__)}
     module = name.partition(".")[0].replace("-", "_")
-    if module in modules:
+    if module in _modules(role):
         importlib.import_module(f"ftcli.{role}.{module}")
     elif name in (plugins := _plugins(role)):
         plugins[name].load()
