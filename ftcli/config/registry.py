@@ -16,7 +16,7 @@ import pkgutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from ftcli.errors import ConfigError, Problem, did_you_mean
@@ -75,14 +75,13 @@ def _plugins(role: str) -> dict[str, EntryPoint]:
 
     The group is `ftcli.<role>`, the name that of the choice, the value the module that registers it.
     """
-    entries = _entry_points(tuple(sys.path)).select(group=f"ftcli.{role}")
-    return {entry.name.replace("_", "-"): entry for entry in entries}
+    return {entry.name.replace("_", "-"): entry for entry in _entries(f"ftcli.{role}", tuple(sys.path))}
 
 
 @functools.lru_cache
-def _entry_points(_: tuple[str, ...]) -> EntryPoints:
-    """Returns those of all packages, read once for each `sys.path`, the argument: there are hundreds of files."""
-    return entry_points()
+def _entries(group: str, _: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Returns the entry points of a group, read once for each `sys.path`: every installed package has a file of them."""
+    return tuple(entry_points(group=group))
 
 
 def lookup(role: str, name: str) -> Entry:
