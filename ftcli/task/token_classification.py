@@ -122,12 +122,16 @@ class TokenClassification(Task):
         """Returns the ids of each row's tags, a list of (num_words,) int64, or None for an unlabelled part.
 
         Raises:
-            DataError: a tag that training does not know, named with its line.
+            DataError: a tag that training does not know, named with its line, or a part without a word.
         """
         assert self.label_names is not None, "learn_labels comes first"
         if self.unlabelled(rows):
             return None
         tags = [self.tags(rows, row) for row in range(len(rows))]
+        if not any(tags):
+            message = f"none of the {len(rows):,} rows of the {rows.name} part has a word"
+            hint = f"is {self.columns.text!r} the right column?"
+            raise DataError(Problem("data.columns.text", message, hint))
         ids = list_ids(
             rows,
             tags,

@@ -253,3 +253,17 @@ def test_answers_without_training_rows_are_asked_about_too():
     built = task("multiple-choice", LIST, answers_from=1)
     built.names_of_head = True
     assert built.read_labels(part).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_a_part_without_a_word_is_refused(part):
+    """Rows of empty lists: there is nothing to learn from, and nothing to score."""
+    rows = {"text": [["a", "b"], ["c"]], "label": [["O", "B-x"], ["O"]]}
+    empty = {"text": [[], []], "label": [[], []]}
+    built = task("token-classification")
+    made = {name: make(name, **(empty if name == part else rows)) for name in ("train", "validation")}
+    with pytest.raises(DataError) as caught:
+        built.learn_labels(parts(made["train"], made["validation"]))
+    problem = caught.value.problems[0]
+    assert problem.message == f"none of the 2 rows of the {part} part has a word"
+    assert (problem.key, problem.hint) == ("data.columns.text", "is 'text' the right column?")
