@@ -19,6 +19,7 @@ def warm_up() -> None:
     import matplotlib.font_manager  # noqa: F401 - it asks fc-list for the machine's fonts where no cache of them is
     import peft  # noqa: F401
     import torch  # noqa: F401
+    import torchmetrics.regression  # noqa: F401
     import transformers
     import transformers.models.auto.modeling_auto
     import transformers.models.auto.tokenization_auto
