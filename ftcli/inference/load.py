@@ -63,6 +63,7 @@ def load_run(run: RunDir, checkpoint: str, overrides: list[str], *, with_rows: b
         RunDirError: the base model's files changed since training.
     """
     from ftcli.checkpoint.store import CheckpointStore
+    from ftcli.run.model import saved_names
     from ftcli.trainer.state_dict import load_tensors
 
     composed = restored(run.path / "config.yaml", overrides)
@@ -76,7 +77,7 @@ def load_run(run: RunDir, checkpoint: str, overrides: list[str], *, with_rows: b
     inputs = session.inputs
     _require_same_base(inputs, recorded["model"]["fingerprint"])
     runtime, built = session.runtime, session.built
-    load_tensors(built.model, found.load("model"))
+    load_tensors(built.model, found.load("model"), saved_names(built, config))
     if (shared := current()) is not None:
         shared.adopt(built.model, runtime.device)
     model = built.model.to(runtime.device).eval()

@@ -99,7 +99,7 @@ class Checkpointing:
             CheckpointError: the checkpoint stands in a phase that the plan does not have.
         """
         tensors = checkpoint.load("model")
-        load_tensors(self.context.model, tensors)
+        load_tensors(self.context.model, tensors, self.context.saved_names)
         self.context.saved_names |= tensors.keys()
         try:
             self.state.load_json(checkpoint.state["train"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 
 from ftcli.errors import CheckpointError, Problem
@@ -12,16 +14,26 @@ def tensors_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return dict(model.named_parameters()) | dict(model.named_buffers())
 
 
-def load_tensors(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+def load_tensors(
+    model: torch.nn.Module, tensors: dict[str, torch.Tensor], required: Collection[str] = ()
+) -> None:
     """Copies named tensors into the model's parameters and buffers, in place.
 
     Args:
         model: has a tensor of each of these names.
         tensors: by name, each of its tensor's shape, on any device.
+        required: names that must be there: those that a run trains would otherwise keep the values of its base.
 
     Raises:
-        CheckpointError: a tensor that the model does not have, or has in another shape; nothing is changed then.
+        CheckpointError: a tensor that is required and missing, that the model does not have, or has in another shape;
+            nothing is changed then.
     """
+    if lacking := sorted(set(required) - tensors.keys()):
+        message = (
+            f"{len(lacking)} of the tensors that the run trains are not in it, such as {lacking[0]:.200}"
+        )
+        hint = "ftcli verify says what does not hold; take another checkpoint with --checkpoint"
+        raise CheckpointError(Problem("checkpoint", message, hint))
     own = tensors_of(model)
     odd = [name for name, value in tensors.items() if name not in own or own[name].shape != value.shape]
     if odd:

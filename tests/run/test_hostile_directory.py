@@ -239,6 +239,22 @@ def test_a_checkpoint_made_by_hand_is_no_traceback(run, ftcli, change):
         )
 
 
+def test_a_checkpoint_without_a_trained_tensor_scores_nothing(run, ftcli):
+    """The manifest agrees with the bytes; the tensor that is gone would silently be the base model's."""
+    from safetensors.torch import load_file, save_file
+
+    from ftcli.storage.manifest import MANIFEST, seal
+
+    folder = run / "checkpoints/step-000003"
+    tensors = load_file(folder / "model.safetensors")
+    name = next(name for name in tensors if name.endswith("classifier.weight"))
+    save_file({other: tensor for other, tensor in tensors.items() if other != name}, folder / "model.safetensors")  # fmt: skip
+    (folder / MANIFEST).unlink()
+    seal(folder, {"step": 3})
+    done = ftcli("evaluate", str(run), "--checkpoint", "step-000003")
+    assert done.code == 2 and f"1 of the tensors that the run trains are not in it, such as {name}" in text_of(done)  # fmt: skip
+
+
 def test_verify_reads_nothing_but_the_files_of_the_run(run, ftcli, tmp_path):
     """Names in hashes.json, links beside the files of a checkpoint, and events that stand for billions."""
     (run / "pieces.json").unlink(missing_ok=True)
