@@ -263,7 +263,7 @@ def test_columns_that_nobody_asks_for_are_never_read(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "data", "said", "hint"), [
-    ("train__csv", gzip.compress(b"text,label\na,1\n"), "is not UTF-8", "add .gz to its name"),
+    ("train__csv", gzip.compress(b"text,label\na,1\n", mtime=0), "is not UTF-8", "add .gz to its name"),
     ("train__csv", b"PK\x03\x04sheet\xff", "is not UTF-8", "save a spreadsheet as csv"),
     ("train__csv__gz", b"text,label\na,1\n", "cannot be read", "take the suffix off its name"),
     ("train__csv__xz", lzma.compress(b"text,label\na,1\n")[:-9], "cannot be read", "fetch the file again"),
