@@ -58,11 +58,16 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
 
 
+FROZEN = []
+
+
 def pytest_runtest_logfinish():
     """Once the libraries are in, no collection looks at their half a million objects again."""
-    if not gc.get_freeze_count() and {"torch", "transformers", "datasets", "peft"} <= sys.modules.keys():
+    # Not gc.get_freeze_count(): it walks through all of them.
+    if not FROZEN and {"torch", "transformers", "datasets", "peft"} <= sys.modules.keys():
         gc.collect()
         gc.freeze()
+        FROZEN.append(True)
 
 
 @functools.cache
