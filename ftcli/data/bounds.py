@@ -13,7 +13,6 @@ from ftcli.runtime.memory import available_memory
 
 if TYPE_CHECKING:
     import pyarrow
-    from pyarrow import parquet
 
 STEP_BYTES = 2**23
 """Of a file that are read between two looks at its bounds."""
@@ -123,24 +122,6 @@ def require_room_for_columns(kinds: list[pyarrow.DataType], count: int, origin: 
     texts = sum(any(test(kind) for test in tests) for kind in inner)
     needed = count * (texts * TEXT_BYTES + (len(kinds) - texts) * VALUE_BYTES)
     require_room(origin, needed, f"{count:,} rows of {len(kinds):,} columns")
-
-
-def require_room_for_parquet(file: parquet.ParquetFile, names: list[str], origin: str) -> None:
-    """Raises DataError where the values that a file's metadata states would not fit into memory: nothing is decoded yet.
-
-    Args:
-        file: as it was opened.
-        names: of the columns that are read.
-        origin: how messages name it.
-    """
-    wanted, needed, found = set(names), 0, file.metadata
-    for group in range(found.num_row_groups):
-        for number in range(found.num_columns):
-            chunk = found.row_group(group).column(number)
-            if chunk.path_in_schema.split(".")[0] in wanted:
-                each = TEXT_BYTES if chunk.physical_type == "BYTE_ARRAY" else VALUE_BYTES
-                needed += max(chunk.num_values, 0) * each
-    require_room(origin, needed, f"{found.num_rows:,} rows of {len(names):,} columns")
 
 
 def require_columns(count: int, where: str) -> None:

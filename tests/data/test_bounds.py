@@ -6,6 +6,8 @@ import io
 import json
 import lzma
 import random
+import subprocess
+import sys
 import zipfile
 
 import pyarrow
@@ -109,6 +111,34 @@ def test_a_small_parquet_file_of_many_rows_is_refused_by_its_numbers(tmp_path, m
     assert rows_of(file) == 100_000  # predict keeps a piece at a time
     monkeypatch.setattr(bounds, "available_memory", lambda: 100_000 * 65)
     assert len(read_file(file, "data.path")) == 100_000
+
+
+FLIP = """
+import sys
+from pathlib import Path
+from ftcli.data.reading import read_file
+from ftcli.errors import DataError
+file = Path(sys.argv[1])
+whole = file.read_bytes()
+refused = 0
+for place in range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole)):
+    file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    try:
+        read_file(file, "data.path")
+    except DataError:
+        refused += 1
+print(refused)
+"""
+
+
+def test_no_flipped_bit_of_the_end_of_a_parquet_file_ends_the_process(tmp_path):
+    """pyarrow aborts where the statistics of one column are damaged and its numbers are asked for."""
+    file = tmp_path / "train.parquet"
+    columns = {"text": ["good", "bad"], "tags": [["a"], ["b", "c"]], "label": [0, 1]}
+    parquet.write_table(pyarrow.table(columns), file)
+    done = subprocess.run([sys.executable, "-c", FLIP, str(file)], capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
 
 
 def test_a_column_of_nulls_that_takes_no_bytes_on_the_disk_is_refused(monkeypatch):
