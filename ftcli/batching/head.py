@@ -23,6 +23,9 @@ class Head:
     """Whether the outputs are (batch, seq_len, ...), a score for each token, not (batch, ...)."""
     one_row: bool = False
     """Whether forward reads all sequences of a batch as the choices of one row: (1, num_sequences, seq_len)."""
+    vocabulary: bool = False
+    """Whether the outputs are those of the vocabulary: they have no labels, the files bring the head along, and a PEFT
+    method freezes it with the base."""
     peft_task_type: str | None = None
     """Name in peft.TaskType. None: peft has no class for the head, so it exports no soft prompt for it."""
     peft_drops_inputs: bool = False
@@ -35,6 +38,16 @@ class Head:
         knows at which places of the outputs the prompt stands.
         """
         return self.peft_task_type if prompt or not self.peft_drops_inputs else None
+
+
+def of_head(head: Head | None) -> str:
+    """Returns the end of a PEFT method's line: whether the head trains beside the adapters.
+
+    Args:
+        head: of the model; None: a new one.
+    """
+    frozen = head is not None and head.vocabulary
+    return "the output projection with it" if frozen else "the head trains"
 
 
 def head_of(heads: Sequence[Head], model: Any) -> Head:
@@ -54,3 +67,12 @@ def head_of(heads: Sequence[Head], model: Any) -> Head:
         if isinstance(model, tuple(known) if isinstance(known, list) else known):
             return head
     return heads[0]
+
+
+def is_causal(config: Any) -> bool:
+    """Whether the architecture is a decoder: one that continues texts and fills no gaps."""
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    kind = type(config)
+    own = kind in AutoModelForCausalLM._model_mapping and kind not in AutoModelForMaskedLM._model_mapping
+    return bool(getattr(config, "is_decoder", False)) or own

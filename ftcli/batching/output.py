@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+LOG_P, TOP = 0, 1
+"""Columns of the `logits` of a language model's task: log p of the right token, and 1 where no other is more probable."""
 Scored = dict[str, tuple[Any, Any]]
 """Kind of a metric -> (predictions, labels), in the form that ftcli/metric describes."""
 
@@ -21,4 +23,5 @@ class StepOutput:
     num_targets: int
     """Terms of that sum; 0 for a batch without labels."""
     logits: torch.Tensor
-    """fp32, detached; (batch, num_labels), or the shape that the task's `logits` states."""
+    """fp32, detached; (batch, num_labels), or the shape that the task's `logits` states. Language models: (num_targets, 2),
+    columns LOG_P and TOP, as the vocabulary's own logits would not fit into memory."""

@@ -83,6 +83,13 @@ class TextEncoder(Tokenizer, Protocol):
     def encode(self, texts: list[str], pairs: list[str] | None = None) -> TokenTable:
         """Returns a row for each text, or for each pair of texts."""
 
+    def encode_whole(self, texts: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Returns ids (length,) int32 and bytes up to each token's end (length,) int64 of each text, uncut, nothing added."""
+
+    @property
+    def written_start(self) -> list[int]:
+        """Ids of the special tokens that the tokenizer itself writes before a text."""
+
     def encode_words(self, rows: list[list[str]]) -> TokenTable:
         """Returns rows of words; extra `words` (num_tokens,) int64: the word a token is the first of, else -1."""
 

@@ -30,7 +30,8 @@ class TokenTable:
     token_types: np.ndarray | None = None
     """(num_tokens,) uint8, where the model reads which text of a pair a token is of"""
     labels: np.ndarray | None = None
-    """(num_rows,) or (num_rows, num_labels), or (num_tokens,) for a label a token; None where there are none"""
+    """(num_rows,) or (num_rows, num_labels), or (num_tokens,) for a label a token; (num_tokens,) uint8 marks the tokens
+    that a language model learns; None where there are none"""
     groups: np.ndarray | None = None
     """(num_rows + 1,) int64: row i is the sequences from groups[i] to groups[i + 1]. None: row i is sequence i"""
     extras: dict[str, np.ndarray] = field(default_factory=dict)
@@ -54,6 +55,11 @@ class TokenTable:
         return int(np.diff(self.offsets).max(initial=0))
 
     @property
+    def marks_targets(self) -> bool:
+        """Whether labels say which tokens are learned, and the tokens themselves are what is learned."""
+        return self.labels is not None and self.labels.dtype == np.uint8
+
+    @property
     def cut_rows(self) -> np.ndarray:
         """(num_rows,) bool: rows that lost tokens to the length limit."""
         cut = self.extras.get("cut")
@@ -69,7 +75,7 @@ class TokenTable:
     def label(self, i: int) -> np.ndarray:
         """Returns the label of row i, () or (num_labels,), or those of its tokens, (length,)."""
         assert self.labels is not None
-        if len(self.labels) == len(self) or self.groups is not None:
+        if not self.marks_targets and (len(self.labels) == len(self) or self.groups is not None):
             return self.labels[i]
         return self.labels[self.offsets[i] : self.offsets[i + 1]]
 
@@ -118,7 +124,9 @@ class TokenTable:
         expected += [(a, np.uint8, tokens) for a in (self.token_types,) if a is not None]
         expected += [(a, np.int64, rows + 1) for a in (self.groups,) if a is not None]
         fits = all(array.dtype == kind and array.shape == (size,) for array, kind, size in expected)
-        fits &= self.labels is None or len(self.labels) in (rows, tokens)
+        fits &= self.labels is None or len(self.labels) in (
+            (tokens,) if self.marks_targets else (rows, tokens)
+        )
         fits &= self.groups is None or (self.groups[0], self.groups[-1]) == (0, sequences)
         if not fits or not len(self.offsets) or self.offsets[0] != 0 or self.offsets[-1] != tokens:
             raise DataError(f"{file} is not a token table: its arrays do not fit together")

@@ -14,6 +14,7 @@ import numpy as np
 from ftcli.batching.token_table import TokenTable
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.hub.resolve import quiet_transformers
+from ftcli.tokenizer.documents import CHUNK, byte_ends, written_before
 from ftcli.tokenizer.windows import encode_windows
 
 if TYPE_CHECKING:
@@ -99,6 +100,30 @@ class TextTokenizer:
             num_truncated=int((cut > 0).sum()),
             num_tokens_cut=int(cut.sum()),
         )
+
+    def encode_whole(self, texts: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Tokenizes texts of any length; nothing is cut off, and no special token is added.
+
+        Returns:
+            Of each text its ids, (length,) int32, and the bytes of it up to the end of each token, (length,) int64.
+
+        Raises:
+            DataError: a text is not valid Unicode.
+        """
+        rust, found = self.prepared(), []
+        for start in range(0, len(texts), CHUNK):
+            chunk = texts[start : start + CHUNK]
+            for text, encoding in zip(chunk, _encode_batch(rust, chunk, whole=True), strict=True):
+                ids = np.array(encoding.ids, dtype=np.int32)
+                self.require_known_ids(ids)
+                ends = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)[:, 1]
+                found.append((ids, byte_ends(text, ends)))
+        return found
+
+    @property
+    def written_start(self) -> list[int]:
+        """Ids of the special tokens that the tokenizer itself writes before a text."""
+        return written_before(self.prepared())
 
     def encode_words(self, rows: list[list[str]]) -> TokenTable:
         """Tokenizes rows of words, each row as one text with a space between words.
@@ -297,8 +322,11 @@ def _chunks(rows: list[Any]) -> Iterator[list[Any]]:
         yield rows[start : start + _CHUNK]
 
 
-def _encode_batch(rust: Any, rows: list[Any]) -> list[Any]:
+def _encode_batch(rust: Any, rows: list[Any], *, whole: bool = False) -> Any:
+    """Returns a list of encodings; `whole`: with the places of tokens in the text, and without special tokens."""
     try:
+        if whole:
+            return rust.encode_batch(rows, add_special_tokens=False)
         return rust.encode_batch_fast(rows)
     except (TypeError, UnicodeError) as error:
         for row in rows:

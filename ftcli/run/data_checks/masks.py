@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ftcli.batching.head import is_causal
 from ftcli.run.data_checks.findings import Finding, Level
 from ftcli.trainer.forward import Forward
 
@@ -174,15 +175,6 @@ def _causal(model: Any, forward: Forward, table: TokenTable, rows: np.ndarray) -
     return Finding(
         "attention", Level.fact, f"bidirectional: a later token changes earlier states ({moved:.1e})"
     )
-
-
-def is_causal(config: Any) -> bool:
-    """Whether the architecture is a decoder: one that continues texts and fills no gaps."""
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
-
-    kind = type(config)
-    own = kind in AutoModelForCausalLM._model_mapping and kind not in AutoModelForMaskedLM._model_mapping
-    return bool(getattr(config, "is_decoder", False)) or own
 
 
 @contextmanager
