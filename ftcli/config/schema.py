@@ -30,7 +30,7 @@ ROLES = (
 DATA_CHECKS = ("empty-rows", "broken-encoding", "contradictory-labels", "duplicates", "overlap", "near-overlap", "balance",
                "class-missing", "imbalance", "one-class", "label-shift", "lengths", "truncation", "unknown-tokens", "special-tokens",
                "equal-choices", "label-twins", "label-structure", "label-separator", "label-brackets", "label-spaces", "first-words",
-               "ids-from-one", "tags", "words-without-tokens", "vocabulary", "pixels", "blank-images", "padding", "pad", "causal-mask", "attention")  # fmt: skip
+               "ids-from-one", "tags", "words-without-tokens", "vocabulary", "targets", "pixels", "blank-images", "padding", "pad", "causal-mask", "attention")  # fmt: skip
 """Names of the findings of the data contract; `data.accept` lists those that do not end a run."""
 
 

@@ -27,6 +27,8 @@ class TaskClass(Protocol):
     """`texts` or `images`."""
     kinds: Collection[str]
     """Kinds of predictions that its metrics may score."""
+    combinable: bool
+    """Whether several models can predict as one."""
 
 
 class MetricClass(Protocol):
@@ -117,6 +119,7 @@ def _roles(config: RunConfig) -> Iterator[Problem]:
         yield Problem("task.metrics", "the list is empty", "name at least one, such as [accuracy]")
     yield from _metrics(config)
     yield from _holds(config)
+    yield from _seeds(config)
     if not (config.model.path or config.model.id or getattr(config.model, "package", None)):
         yield Problem(
             "model.path",
@@ -143,6 +146,14 @@ def _holds(config: RunConfig) -> Iterator[Problem]:
             f"tokenizer={choices['tokenizer']} takes {config.tokenizer.takes}, task={choices['task']} {takes}"
         )
         yield Problem("tokenizer", message, f"type tokenizer={'processor' if takes == 'images' else 'auto'}")
+
+
+def _seeds(config: RunConfig) -> Iterator[Problem]:
+    """Seeds make an ensemble, which some tasks cannot have."""
+    task: TaskClass = lookup("task", config.uses["task"]).build
+    if config.seeds and not task.combinable:
+        message = f"several models of task={config.choices['task']} do not predict as one"
+        yield Problem("seeds", message, f"type seed={config.seeds[0]}, and start a run for each seed")
 
 
 def _metrics(config: RunConfig) -> Iterator[Problem]:

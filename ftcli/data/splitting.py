@@ -23,7 +23,8 @@ def hold_out(rows: Rows, fields: Sequence[Field], share: float) -> tuple[Rows, R
 
     Of each label the rows with the smallest content hashes are held out, about `share` of them and at
     least one where the label has two different texts. Neither seed nor file order has a say, and
-    rows whose texts differ in upper case and white space alone stay together (under the smallest of their labels).
+    rows whose texts differ in upper case and white space alone stay together (under the smallest of their labels). Of rows that
+    have no label at all, those without text stay in training.
 
     Args:
         rows: of training.
@@ -37,6 +38,9 @@ def hold_out(rows: Rows, fields: Sequence[Field], share: float) -> tuple[Rows, R
     for row, values in enumerate(zip(*texts, strict=True)):
         digests.append(content_hash(values))
         alike[content_hash(tuple(map(_normal, values)))].append(row)
+    if not any(field.is_label for field in fields):
+        # Empty lines of plain text are many and equal: held out, they could be the whole of the other part.
+        alike.pop(content_hash(tuple("" for _ in texts)), None)
     groups = {min(digests[row] for row in rows): rows for rows in alike.values()}
     strata: dict[str, list[list[int]]] = defaultdict(list)
     for digest in sorted(groups):

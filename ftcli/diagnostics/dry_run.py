@@ -51,7 +51,8 @@ def dry_run(composed: Composed, run_dir: Path | None, screen: Screen) -> dict[st
     screen.notes(_frozen_prefix(built, find_prefixes(config, built, step_counts)))
     paths = _paths(target, inputs)
     screen.table("paths", ["what", "where"], paths.items())
-    screen.note(f"labels: {', '.join(inputs.labels)}; monitored: {build_monitor(config, first).name}")
+    named = f"labels: {', '.join(inputs.labels)}; " if inputs.labels else ""
+    screen.note(f"{named}monitored: {build_monitor(config, first).name}")
     # The first decision only: attention depends on the longest row, which is not known before rows are encoded.
     screen.notes(decide_runtime(config, inputs.tokenizer.max_length).decisions[:1])
     screen.heading("dry run: nothing was written")

@@ -110,12 +110,13 @@ def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, screen
     """
     context = trainer.context
     floor, tolerance = _task(context).fit_goal(context.train, rows)
+    reachable = _task(context).fit_accuracy(context.train, rows)
     trained = {name for name, parameter in context.model.named_parameters() if parameter.requires_grad}
     diagnoses = [*_static(context, rows, fresh, trained)]
     loss, accuracy = read_batch(trainer, rows)
     batch_curve, validation_curve = [(0, loss, accuracy)], [(0, _validation(trainer))]
     step, stopped = 0, ""
-    while step < MAX_STEPS and not _fits(loss, floor + tolerance, accuracy):
+    while step < MAX_STEPS and not _fits(loss, floor + tolerance, accuracy, reachable):
         trainer.train_step.set_train_mode()
         try:
             trainer.train_step(rows)
@@ -132,7 +133,7 @@ def overfit(trainer: Trainer, rows: np.ndarray, fresh: frozenset[str], *, screen
         trainer.stop.check()
     if validation_curve[-1][0] != step:
         validation_curve.append((step, _validation(trainer)))
-    fitted = _fits(loss, floor + tolerance, accuracy)
+    fitted = _fits(loss, floor + tolerance, accuracy, reachable)
     if not fitted and not diagnoses and (why := _task(context).unreachable(context.train, rows)) is not None:
         diagnoses.append(Diagnosis("labels unscaled", *why))
     if not fitted and not diagnoses:
@@ -164,7 +165,7 @@ def read_batch(trainer: Trainer, rows: np.ndarray) -> tuple[float, float | None]
     context.model.eval()
     batch = forward.collate(context.train, rows)
     output = forward.loss(context.model, batch, train=True)
-    targets, correct = output.num_targets, context.task.num_correct(output, batch)
+    targets, correct = max(1, output.num_targets), context.task.num_correct(output, batch)
     return float(output.loss_sum) / targets, None if correct is None else correct / targets
 
 
@@ -174,8 +175,8 @@ def _validation(trainer: Trainer) -> float:
     return scores.figures[trainer.monitor.name]
 
 
-def _fits(loss: float, goal: float, accuracy: float | None) -> bool:
-    return loss <= goal and accuracy in (None, 1.0)
+def _fits(loss: float, goal: float, accuracy: float | None, reachable: float) -> bool:
+    return loss <= goal and (accuracy is None or accuracy >= reachable)
 
 
 def _task(context: TrainerContext) -> Task:

@@ -15,7 +15,7 @@ def usage(facts: Facts) -> str:
         *_loading(facts),
         *inputs.task.usage_inputs(facts.made.head, inputs.tokenizer.input_names),
         "with torch.no_grad():",
-        "    output = model(**inputs)",
+        f"    output = {inputs.task.usage_call()}",
         *inputs.task.usage_answer(),
     ]
     return "```python\n" + "\n".join(lines) + "\n```"

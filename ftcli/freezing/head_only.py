@@ -19,4 +19,6 @@ class HeadOnlyConfig(FreezingConfig):
 def build(config: HeadOnlyConfig, anatomy: Anatomy) -> Selection:
     """Returns a selection of the head's tensors; BERT's pooler belongs to the base and stays frozen."""
     summary = "only the head trains"
+    if not anatomy.head.tensors:
+        summary = "the head has no weights of its own, they are those of the word embeddings"
     return Selection(frozenset(anatomy.head.tensors), (unit_hit(anatomy.head, "train"),), summary)

@@ -33,14 +33,14 @@ def worst_errors(
         count: most rows to return.
 
     Returns:
-        `where`, `label`, `prediction`, `error` (as the task measures it) and `text`, an excerpt, of each row.
+        `where`, `label`, `prediction` (None for a task that scores texts as they are), `error` (as the task measures it) and `text`, an excerpt, of each row.
     """
     errors = np.array([task.error(record, table, row) for row, record in enumerate(records)])
     order = [int(row) for row in np.argsort(-errors, kind="stable")[:count] if errors[row] > 0]
     found = []
     for row in order:
         line = task.prediction_row(records[row], table, rows, row)
-        found.append({"where": rows.where(row), "label": line["label"], "prediction": line["prediction"],
+        found.append({"where": rows.where(row), "label": line.get("label"), "prediction": line.get("prediction"),
                       "error": float(errors[row]), "text": _excerpt(task, rows, row)})  # fmt: skip
     return found
 
@@ -73,13 +73,17 @@ def confusion(task: Task, lines: list[dict[str, Any]], labels: list[str]) -> np.
 
 
 def show_errors(screen: Screen, errors: Sequence[dict[str, Any]], error_name: str) -> None:
-    """Prints the worst errors; of lists of tags only those that differ.
+    """Prints the worst errors; of lists of tags only those that differ, and no labels where there are none.
 
     Args:
         screen: where they go.
         errors: what `worst_errors` returned.
         error_name: what their `error` measures.
     """
+    if errors and all(one["label"] is None and one["prediction"] is None for one in errors):
+        shown = [(one["where"].rpartition("/")[2], f"{one['error']:.3f}", one["text"]) for one in errors]
+        screen.table("worst rows", ["row", error_name, "text"], shown, right=(1,))
+        return
     rows = []
     for one in errors:
         label, found = _differing(one["label"], one["prediction"])

@@ -11,7 +11,7 @@ from ftcli.config.shell_word import shell_word
 from ftcli.errors import ConfigError, Problem, typed_words
 from ftcli.inference.load import LoadedModel
 from ftcli.run.inputs import build_task
-from ftcli.run.model import build_base_model
+from ftcli.run.model import build_base_model, ready_head
 from ftcli.run.session import RunSession
 
 ROWS = ("recipe=", "data=", "data.path=", "data.files.", "data.id=", "data.bundled=")
@@ -30,8 +30,6 @@ def load_folder(spec: str, overrides: list[str], *, with_rows: bool) -> LoadedMo
         ConfigError: no rows are named, or label names that do not fit the head.
         SourceError: the model has no trained head for the task.
     """
-    from ftcli.model.precise_head import run_head_in_fp32
-
     if with_rows:
         _require_rows_named(spec, overrides)
     composed = load([*_folder_words(overrides), *_source_words(spec, overrides)])
@@ -42,6 +40,7 @@ def load_folder(spec: str, overrides: list[str], *, with_rows: bool) -> LoadedMo
     session = RunSession(composed.config, labels=names or [], with_rows=with_rows)
     inputs = session.inputs
     own = [str(name) for _, name in sorted((inputs.hf_config.id2label or {}).items())]
+    own = [] if inputs.task.has_vocabulary_head else own
     if names is None or inputs.task.alternatives:  # of choices, the names are those of places, not of outputs
         session.inputs = inputs = replace(inputs, labels=own, task=build_task(composed.config, own))
         inputs.task.names_of_head = True
@@ -51,7 +50,7 @@ def load_folder(spec: str, overrides: list[str], *, with_rows: bool) -> LoadedMo
     runtime = session.runtime
     built = build_base_model(inputs, attention=runtime.attention, require_head=True)
     runtime.attention = built.attention
-    run_head_in_fp32(built.model, runtime.precision)
+    ready_head(inputs.task, built.model, runtime.precision)
     model = built.model.to(runtime.device).eval()
     return LoadedModel(composed, inputs, runtime, model, session.evaluator, inputs.source.origin)
 

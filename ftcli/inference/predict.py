@@ -151,7 +151,7 @@ def _added_cells(model: LoadedModel, rows: Rows) -> list[list[Any]]:
     """Returns the cells that one model adds to each row."""
     task = model.inputs.task
     table = task.encode(rows, model.inputs.tokenizer, labelled=False)
-    records = model.evaluator.predict(model.model, table)
+    records = task.merge(model.evaluator.predict(model.model, table), table, len(rows))
     return [task.added_cells(record, table, rows, row) for row, record in enumerate(records)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftcli.batching.aligned import aligned
 from ftcli.batching.cache import cached_table
 from ftcli.errors import ConfigError, DataError, Problem
 from ftcli.inference.error_analysis import (
@@ -49,6 +50,7 @@ def evaluate_part(
     table, scores = score_part(loaded, part)
     if scores is None or scores.records is None:
         raise DataError(_without_labels(part))
+    rows = aligned(rows, table)
     lines = [task.prediction_row(record, table, rows, row) for row, record in enumerate(scores.records)]
     counts = confusion(task, lines, inputs.labels)
     if picture is not None:

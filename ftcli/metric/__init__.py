@@ -11,6 +11,7 @@ given, so its memory does not grow with the rows. A task states which kinds it g
     values      numbers (n,) and numbers (n,)
     tags        lists of predicted tags, one a row, and lists of the right ones
     answers     predicted texts, one a row, and lists of the right ones, empty where there is no answer
+    likelihood  sums of log p and hits (n, 2), and how many tokens and bytes they are of (n, 2), of a language model
 
 `map@3` is the metric `map` with the parameter `3`.
 """

@@ -20,6 +20,7 @@ from ftcli.model.architecture import set_dropout, set_pad_id
 from ftcli.model.config_file import first_line
 from ftcli.model.head import class_with_head, is_head, order_rows
 from ftcli.model.size_check import refuse_absurd_size
+from ftcli.model.vocabulary import vocabulary_head
 from ftcli.model.weights import Loaded, load, shorten
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def build(
     hf_config: PreTrainedConfig,
     auto_classes: Sequence[str] = ("AutoModelForSequenceClassification",),
     problem_type: str | None = "single_label_classification",
+    vocabulary: bool = False,
     labels: list[str],
     pad_id: int,
     seed: int,
@@ -73,6 +75,7 @@ def build(
         hf_config: from `load_config`; it is not changed, the model gets a copy.
         auto_classes: names of transformers classes with the task's head; the first that knows the architecture.
         problem_type: what the model's config says of its head.
+        vocabulary: the head's outputs are those of the vocabulary: config.json says nothing of labels, and the files must have the head.
         labels: names of the classes, by id.
         pad_id: decided by the tokenizer; written into the model's config before anything is built.
         seed: of newly initialized parameters; the global generator is left as it was.
@@ -91,7 +94,8 @@ def build(
     labels_before = [name for _, name in sorted((hf_config.id2label or {}).items())]
     hf_config = copy.deepcopy(hf_config)
     decisions += set_pad_id(hf_config, pad_id, trained=pretrained)
-    _set_labels(hf_config, labels, problem_type)
+    if not vocabulary:
+        _set_labels(hf_config, labels, problem_type)
     decisions += _set_dropout_and_cache(config, hf_config)
     attention = _attention(model_class, attention, decisions)
     options = {"dtype": _torch_dtype(config.dtype), "attn_implementation": attention}
@@ -103,8 +107,10 @@ def build(
             loaded = load(model_class, hf_config, source, options | ({"device_map": "meta"} if meta else {}))
         else:
             loaded = _from_config(model_class, hf_config, source, options, pretrained, meta)
-    places = None if loaded.fresh else _other_places(labels, labels_before)
-    if pretrained and places is not None:
+    places = None if loaded.fresh or vocabulary else _other_places(labels, labels_before)
+    if vocabulary:
+        decisions += vocabulary_head(loaded, source, seed, pretrained=pretrained)
+    elif pretrained and places is not None:
         order_rows(loaded.model, places, options)
         names = ", ".join(labels_before[:12])
         decisions.append(

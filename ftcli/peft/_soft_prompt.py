@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ftcli.batching.head import of_head
 from ftcli.config.schema import PeftConfig
 from ftcli.errors import ConfigError, Problem
 from ftcli.peft._targets import MAX_WIDTH
@@ -119,10 +120,10 @@ def result(model: nn.Module, encoder: nn.Module, described: Any, decisions: Sequ
     )
 
 
-def counted(encoder: nn.Module) -> str:
+def counted(encoder: nn.Module, head: Head | None) -> str:
     """Returns the end of the line that says what trains."""
     count = sum(p.numel() for p in encoder.parameters())
-    return f"{count:,} parameters of the prompt; the base is frozen, the head trains"
+    return f"{count:,} parameters of the prompt; the base is frozen, {of_head(head)}"
 
 
 class Prompted:

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ftcli.batching.head import of_head
 from ftcli.config.registry import register
 from ftcli.errors import ConfigError, Problem
 from ftcli.peft._inject import fan_in_fan_out, inject
@@ -133,7 +134,7 @@ def build(
     allocator = Allocator(config, model, targets.names)
     line = (
         f"adalora: ranks {config.init_r} -> {config.target_r} in the mean on {len(targets.names)} modules "
-        f"({targets.leaves}, {targets.source}), {added.numel:,} adapter parameters; the base is frozen, the head trains"
+        f"({targets.leaves}, {targets.source}), {added.numel:,} adapter parameters; the base is frozen, {of_head(head)}"
     )
     return PeftResult(
         model,

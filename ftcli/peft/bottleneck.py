@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from ftcli.batching.head import of_head
 from ftcli.config.registry import register
 from ftcli.config.schema import PeftConfig
 from ftcli.errors import ConfigError, Problem
@@ -128,7 +129,7 @@ def build(
         model: a transformers model with a head.
         seed: of the projections; torch's global generator is left untouched.
         tokenizer: not used.
-        head: not used.
+        head: of the model; None: a new one.
 
     Raises:
         ConfigError: an architecture whose sublayers are not known.
@@ -154,7 +155,7 @@ def build(
     line = (
         f"bottleneck: {count} adapters of {width} -> {size} -> {width} ({config.placement.value}, "
         f"{config.non_linearity.value}), {sum(p.numel() for p in added.values()):,} parameters"
-        f"{f' and {len(norms)} tensors of norms' if norms else ''}; the base is frozen otherwise, the head trains"
+        f"{f' and {len(norms)} tensors of norms' if norms else ''}; the base is frozen otherwise, {of_head(head)}"
     )
     return PeftResult(model, frozenset(added) | norms, (line,))
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ftcli.batching.head import of_head
 from ftcli.config.registry import register
 from ftcli.errors import ConfigError, Problem
 from ftcli.peft._inject import fan_in_fan_out, inject
@@ -225,7 +226,7 @@ def build(
     name = str(described.peft_type.value).lower()
     line = (
         f"{name}: on {len(targets.names)} modules ({targets.leaves}, {targets.source}), "
-        f"{added.numel:,} adapter parameters; the base is frozen, the head trains"
+        f"{added.numel:,} adapter parameters; the base is frozen, {of_head(head)}"
     )
     return PeftResult(model, added.names, (line,), peft_config=described)
 

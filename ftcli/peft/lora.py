@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from ftcli.batching.head import of_head
 from ftcli.config.fields import LARGEST_INT
 from ftcli.config.registry import register
 from ftcli.errors import ConfigError, Problem
@@ -117,7 +118,7 @@ def build(
     ranks = "/".join(str(r) for r in sorted({config.r, *described.rank_pattern.values()}))
     line = (
         f"lora: r={ranks} on {len(targets.names)} modules ({targets.leaves}, {targets.source}), "
-        f"{added.numel:,} adapter parameters; the base is frozen, the head trains"
+        f"{added.numel:,} adapter parameters; the base is frozen, {of_head(head)}"
     )
     ratio = config.lora_plus_ratio
     changed: frozenset[str] = frozenset()

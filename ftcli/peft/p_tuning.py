@@ -114,5 +114,5 @@ def build(
         encoder = peft.PromptEncoder(described)
     Prompted(model, encoder, config.num_virtual_tokens, head)
     kind = config.encoder_reparameterization_type.value.upper()
-    line = f"P-tuning: {config.num_virtual_tokens} virtual tokens out of an {kind} of width {described.encoder_hidden_size}, {counted(encoder)}"
+    line = f"P-tuning: {config.num_virtual_tokens} virtual tokens out of an {kind} of width {described.encoder_hidden_size}, {counted(encoder, head)}"
     return result(model, encoder, described, [line])

@@ -106,7 +106,7 @@ def build(
         encoder = peft.PrefixEncoder(described)
     Prefixed(model, encoder, described)
     how = f"projected, width {described.encoder_hidden_size}" if config.prefix_projection else "as they are"
-    line = f"prefix tuning: {config.num_virtual_tokens} keys and values in each of {described.num_layers} layers, {how}, {counted(encoder)}"
+    line = f"prefix tuning: {config.num_virtual_tokens} keys and values in each of {described.num_layers} layers, {how}, {counted(encoder, head)}"
     return result(model, encoder, described, [line])
 
 

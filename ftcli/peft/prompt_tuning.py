@@ -108,7 +108,7 @@ def build(
             encoder.embedding.weight.copy_(words.weight[_ids(config, tokenizer)])
     Prompted(model, encoder, config.num_virtual_tokens, head)
     kind = config.prompt_tuning_init.value
-    line = f"prompt tuning: {config.num_virtual_tokens} virtual tokens ({kind}), {counted(encoder)}"
+    line = f"prompt tuning: {config.num_virtual_tokens} virtual tokens ({kind}), {counted(encoder, head)}"
     return result(model, encoder, described, [line])
 
 

@@ -122,7 +122,8 @@ def one_phase(
 
 def _within(anatomy: Anatomy, hit: Hit, candidates: frozenset[str]) -> Hit:
     """Returns what a hit means under PEFT, where only adapters and head can train."""
-    pattern = "adapters and head" if set(hit.names) == set(anatomy.names) else hit.pattern
+    everything = "adapters and head" if candidates & set(anatomy.head.tensors) else "adapters"
+    pattern = everything if set(hit.names) == set(anatomy.names) else hit.pattern
     return hit_of(anatomy, pattern, hit.action, candidates & set(hit.names))
 
 

@@ -113,7 +113,11 @@ def describe_data(inputs: RunInputs, tables: dict[str, TokenTable]) -> dict[str,
 
 
 def require_trainable_rows(tables: dict[str, TokenTable]) -> None:
-    if not len(tables["train"].lengths):
-        raise DataError(
-            Problem("data", "the training part has no rows", "see data.path and data.files.train")
-        )
+    """Raises DataError for a part without rows, or without any that is not left out."""
+    for name, table in tables.items():
+        if not len(table):
+            message = f"the {'training' if name == 'train' else name} part has no rows that hold a text"
+            message = (
+                "the training part has no rows" if name == "train" and not table.marks_targets else message
+            )
+            raise DataError(Problem("data", message, f"see data.path and data.files.{name}"))

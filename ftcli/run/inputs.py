@@ -66,6 +66,7 @@ def load_inputs(
     source = resolve_model(config.model, with_weights=config.model.weights is Weights.pretrained)
     hf_config = load_config(config.model, source)
     task = build_task(config, labels)
+    task.check_model(hf_config, None)  # before the tokenizer, whose own complaint would not name the cause
     room, lines = room_for_rows(config, hf_config)
     tokenizer = lookup("tokenizer", config.uses["tokenizer"]).build(
         config.tokenizer,
@@ -75,7 +76,8 @@ def load_inputs(
         max_positions=room,
         padding_side=padding_side(hf_config),
     )
-    decisions = [*source.decisions, *lines, *tokenizer.decisions]
+    fitted = task.check_model(hf_config, tokenizer)
+    decisions = [*source.decisions, *lines, *tokenizer.decisions, *fitted]
     splits = None
     if with_rows:
         held_out = config.data.validation_share is not None and config.data.files.validation is None

@@ -52,14 +52,13 @@ def stub_inputs(config: RunConfig) -> RunInputs:
 
     source = resolve_model(config.model, with_weights=False)
     hf_config = load_config(config.model, source)
+    task = build_task(config, labels := assumed_labels(config))
     room, decisions = room_for_rows(config, hf_config)
+    decisions += task.check_model(hf_config, None)
     longest = min(n for n in (config.tokenizer.max_length, room, STUB_MAX_LENGTH) if n)
     pad_id = getattr(hf_config, "pad_token_id", None)
     tokenizer = StubTokenizer(pad_id or 0, padding_side(hf_config), longest)
-    labels = assumed_labels(config)
-    return RunInputs(
-        config, source, hf_config, tokenizer, build_task(config, labels), None, labels, decisions
-    )
+    return RunInputs(config, source, hf_config, tokenizer, task, None, labels, decisions)
 
 
 def build_meta_model(config: RunConfig) -> torch.nn.Module:
@@ -83,6 +82,7 @@ def build_meta_model(config: RunConfig) -> torch.nn.Module:
         hf_config=hf_config,
         auto_classes=(*task.auto_classes, *_heads_for_other_rows(task)),
         problem_type=task.problem_type,
+        vocabulary=task.has_vocabulary_head,
         labels=assumed_labels(config),
         pad_id=getattr(hf_config, "pad_token_id", None) or 0,
         seed=config.seed,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ftcli.plan.adapters import PeftResult
     from ftcli.plan.anatomy import Anatomy
     from ftcli.plan.plan import Plan
+    from ftcli.task.base import Task
     from ftcli.trainer.forward import Forward
 
 
@@ -66,6 +67,7 @@ def build_base_model(
         hf_config=inputs.hf_config,
         auto_classes=inputs.task.auto_classes,
         problem_type=inputs.task.problem_type,
+        vocabulary=inputs.task.has_vocabulary_head,
         labels=inputs.labels,
         pad_id=inputs.tokenizer.pad_id,
         seed=config.seed,
@@ -85,18 +87,20 @@ def build_model(
 
     config = inputs.config
     built = build_base_model(inputs, attention=attention, meta=meta)
+    head = inputs.task.head_of(built.model)
     peft = lookup("peft", config.uses["peft"]).build(
         config.peft,
         built.model,
         seed=config.seed,
         tokenizer=inputs.tokenizer,
-        head=inputs.task.head_of(built.model),
+        head=head,
     )
     untried = consult(config.choices["peft"], str(inputs.hf_config.model_type), config.choices["task"])
     anatomy = read_anatomy(peft.model, peft.adapter_names)
     candidates = None
     if peft.adapter_names:
-        candidates = peft.adapter_names | frozenset(anatomy.head.tensors)
+        own_head = frozenset() if head.vocabulary else frozenset(anatomy.head.tensors)
+        candidates = peft.adapter_names | own_head
     chosen = lookup("freezing", config.uses["freezing"]).build(config.freezing, anatomy)
     planned = plan_run(
         config,
@@ -122,6 +126,24 @@ def build_model(
         planned.start_from,
         config.model.weights is Weights.random,
     )
+
+
+def ready_head(task: Task, model: torch.nn.Module, precision: str) -> list[str]:
+    """Lets the task look at a built model, and decides how its head computes; returns lines on it.
+
+    A head whose loss is computed from the states before it is run by the task, in fp32; any other is widened here.
+
+    Args:
+        task: of the run.
+        model: with its adapters, in place.
+        precision: `fp32`, `bf16` or `fp16`: of the run's autocast region.
+    """
+    from ftcli.model.precise_head import run_head_in_fp32
+
+    lines = task.prepare(model)
+    if not task.runs_head(model):
+        run_head_in_fp32(model, precision)
+    return lines
 
 
 def scale_head(scale: LabelScale, built: ModelAndPlan) -> list[str]:

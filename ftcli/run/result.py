@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from ftcli.batching.aligned import aligned
 from ftcli.config.compose import Composed
 from ftcli.errors import CheckpointError, Problem
 from ftcli.run.predictions import save_predictions
@@ -88,7 +89,8 @@ def _score_test(session: RunSession, trainer: Trainer, run: RunDir, screen: Scre
 
 def _save(session: RunSession, trainer: Trainer, run: RunDir, part: str, scores: Scores) -> None:
     path, rows = run.predictions / f"{part}.jsonl", getattr(session.inputs.splits, part)
-    save_predictions(path, trainer.context.evaluator, session.tables[part], rows, scores)
+    table = session.tables[part]
+    save_predictions(path, trainer.context.evaluator, table, aligned(rows, table), scores)
     run.seal(f"predictions/{part}.jsonl", file_sha256(path))
 
 

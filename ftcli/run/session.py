@@ -15,7 +15,7 @@ from ftcli.run.build import build_evaluator, build_forward, build_trainer
 from ftcli.run.encode import encode_parts, require_trainable_rows
 from ftcli.run.inputs import RunInputs, load_inputs
 from ftcli.run.meta import stub_inputs
-from ftcli.run.model import ModelAndPlan, build_model, scale_head
+from ftcli.run.model import ModelAndPlan, build_model, ready_head, scale_head
 from ftcli.run.phase import build_lr_lambda
 from ftcli.run.steps import StepCounts, count_steps
 from ftcli.run.tables import windows_hint
@@ -129,21 +129,19 @@ class RunSession:
 
         Rows are encoded before weights are read: a mistake in them is found first, and the longest decides attention.
         """
-        from ftcli.model.precise_head import run_head_in_fp32
-
         inputs, attention = self.inputs, "eager" if self.meta else self.runtime.attention
         with self.clock(Section.model):
             built = build_model(inputs, attention=attention, meta=self.meta, allow_empty=self.allow_empty)
         if not self.meta:
             built.decisions += scale_head(inputs.task.label_scale, built)
-            run_head_in_fp32(built.model, self.runtime.precision)
+            built.decisions += ready_head(inputs.task, built.model, self.runtime.precision)
             self.runtime.attention = built.attention  # recorded as it is, also where the class has no sdpa
         self.notes(built.decisions)
         return built
 
     @cached_property
     def step_counts(self) -> StepCounts:
-        """Steps an epoch and in all. On the meta device rows are encoded only where a token budget needs their lengths.
+        """Steps an epoch and in all. On the meta device rows are encoded only where a token budget, or a task that cuts them, needs it.
 
         Raises:
             ConfigError: a row that is longer than the token budget.
@@ -152,7 +150,7 @@ class RunSession:
             return count_steps(self.config, len(self.tables["train"]), self.tables["train"])
         splits = self.inputs.splits
         assert splits is not None and splits.train is not None
-        if self.config.trainer.token_budget is None:
+        if self.config.trainer.token_budget is None and not self.inputs.task.cuts_rows:
             return count_steps(self.config, len(splits.train))
         tables, lines = encode_parts(self.inputs, ["train"], store=False)
         self.notes(lines)

@@ -41,6 +41,7 @@ def score_ensemble(parent: RunDir, members: list[RunDir], screen: Screen) -> dic
     Returns:
         Part -> its scores.
     """
+    from ftcli.batching.aligned import aligned
     from ftcli.batching.cache import cached_table
     from ftcli.inference.load import open_session
     from ftcli.run.encode import describe_data
@@ -61,7 +62,8 @@ def score_ensemble(parent: RunDir, members: list[RunDir], screen: Screen) -> dic
             screen.note(f"ensemble, {part}: scored with the models, because {reason}")
             scores = _score_models(parent, part)
         scored[part] = scores
-        save_predictions(parent.predictions / f"{part}.jsonl", evaluator, tables[part], rows, scores)
+        read = aligned(rows, tables[part])
+        save_predictions(parent.predictions / f"{part}.jsonl", evaluator, tables[part], read, scores)
     parent.write_json("data.json", describe_data(inputs, tables))
     return scored
 

@@ -60,8 +60,18 @@ class PredictionHalf:
         """Returns what is kept of each of the (batch,) rows, on the CPU; the shape of a record is the task's own."""
         raise NotImplementedError
 
+    def merge(self, records: list[np.ndarray], table: TokenTable, num_rows: int) -> list[np.ndarray]:
+        """Returns what is kept of each row as it was read; a row whose blocks are table rows has several records.
+
+        Args:
+            records: one a table row, each of the task's own shape.
+            table: the rows as tokens.
+            num_rows: how many were read.
+        """
+        return records
+
     def prediction_row(self, record: np.ndarray, table: TokenTable, rows: Rows, row: int) -> dict[str, Any]:
-        """Returns a line of the predictions file, with `label` (None for a row without one) and `prediction`.
+        """Returns a line of the predictions file, with `label` (None for a row without one) and `prediction` where there are such.
 
         Args:
             record: of `records`, of the task's own shape.
@@ -131,6 +141,10 @@ class PredictionHalf:
             input_names: inputs that the model was given in training.
         """
         return text_inputs(ONE_TEXT if self.columns.text_pair is None else TWO_TEXTS, input_names)
+
+    def usage_call(self) -> str:
+        """Returns the call of `model` that gives `output`."""
+        return "model(**inputs)"
 
     def usage_answer(self) -> list[str]:
         """Returns lines of Python that print an answer out of `output`, what the model returned for `inputs`."""

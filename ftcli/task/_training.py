@@ -45,6 +45,10 @@ class TrainingHalf:
     """What `encode` returns."""
     sequence_name: ClassVar[str] = "row"
     """What one sequence of a table is, where a row has several: a choice, a window."""
+    cuts_rows: ClassVar[bool] = False
+    """Whether a row may become several of the table's, so that their number is known only once it is encoded."""
+    combinable: ClassVar[bool] = True
+    """Whether the outputs of several models can be averaged to those of one (`Task.combine`)."""
     alternatives: ClassVar[bool] = False
     """Whether the sequences of a row compete, so that two equal ones cannot be distinguished."""
 
@@ -71,9 +75,34 @@ class TrainingHalf:
         """Names of the transformers classes of `heads`, in their order."""
         return tuple(head.auto_class for head in self.heads)
 
+    @property
+    def has_vocabulary_head(self) -> bool:
+        """Whether the outputs are those of the vocabulary, whatever the architecture."""
+        return all(head.vocabulary for head in self.heads)
+
     def head_of(self, model: Any) -> Head:
         """Returns the one of `heads` that a model was built with."""
         return head_of(self.heads, model)
+
+    def check_model(self, hf_config: Any, tokenizer: Tokenizer | None) -> list[str]:
+        """Checks that the task fits the architecture, before rows are read; returns lines on what it decides for it.
+
+        Args:
+            hf_config: of the model.
+            tokenizer: of the run; None where config.json is all that is read.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        return []
+
+    def prepare(self, model: Any) -> list[str]:
+        """Finds out what the task must know of a built model, with its adapters, before the first batch; returns lines on it."""
+        return []
+
+    def runs_head(self, model: Any) -> bool:
+        """Returns whether the task computes the head's outputs itself, after `prepare`, in a precision of its own."""
+        return False
 
     # Rows and labels
 
@@ -281,6 +310,10 @@ class TrainingHalf:
     def fit_goal(self, table: TokenTable, rows: np.ndarray) -> tuple[float, float]:
         """Returns the lowest mean training loss of these rows, (batch,), and the distance from it that counts as a fit."""
         return 0.0, 0.01
+
+    def fit_accuracy(self, table: TokenTable, rows: np.ndarray) -> float:
+        """Returns the share of targets of these rows, (batch,), that a fitted model predicts right."""
+        return 1.0
 
     def unreachable(self, table: TokenTable, rows: np.ndarray) -> tuple[str, str] | None:
         """Returns why these rows, (batch,), may not be fitted whatever the lr is, and the override that helps; None: nothing is known."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ftcli.batching.aligned import aligned
 from ftcli.batching.image_table import ImageTable
 from ftcli.batching.protocols import text_encoder
 from ftcli.run.data_checks.findings import Finding, Level
 from ftcli.run.data_checks.images import check_images
 from ftcli.run.data_checks.labels import check_labels
 from ftcli.run.data_checks.rows import Part, check_balance, check_overlap, check_texts, check_twins, read_part
+from ftcli.run.data_checks.targets import check_targets
 from ftcli.run.data_checks.tokens import check_tokens
 
 if TYPE_CHECKING:
@@ -54,8 +56,8 @@ def check_contract(
     for name, table in tables.items():
         rows = getattr(inputs.splits, name)
         contract.parts[name] = part = read_part(rows, inputs.task.contents(rows), table)
-        found += check_texts(part)
-        found += _check_table(inputs, rows, table)
+        found += check_texts(part, left_out=inputs.task.cuts_rows)
+        found += _check_table(inputs, aligned(rows, table), table)
     train = contract.parts["train"]
     found += check_twins(train, numbers="values" in inputs.task.kinds)
     for name, part in contract.parts.items():
@@ -83,7 +85,12 @@ def _check_table(inputs: RunInputs, rows: Rows, table: TokenTable) -> list[Findi
     """Runs the proofs on one part's tokens, or pixels: what rows hold is the task's `takes`."""
     if isinstance(table, ImageTable):
         return check_images(rows, table)
-    return check_tokens(rows, table, text_encoder(inputs.tokenizer), inputs.task)
+    found = check_tokens(rows, table, text_encoder(inputs.tokenizer), inputs.task)
+    return (
+        [*found, *check_targets(rows, table, text_encoder(inputs.tokenizer))]
+        if table.marks_targets
+        else found
+    )
 
 
 def _accepted(finding: Finding) -> Finding:

@@ -61,7 +61,9 @@ def read_part(rows: Rows, contents: list[list[Any]] | None, table: TokenTable) -
         contents: columns that make rows equal (`Task.contents`); None: a row is its bytes in the table.
         table: the rows as tokens or pixels, with their labels.
     """
-    labels = None if table.labels is None else [table.label(row).tobytes() for row in range(len(rows))]
+    # A row that is cut into blocks, or read for what its own tokens are, has nothing that could contradict its text.
+    bare = table.labels is None or table.marks_targets
+    labels = None if bare else [table.label(row).tobytes() for row in range(len(rows))]
     if contents is None:
         digests = [blake2b(table.row(row).tobytes()).hexdigest() for row in range(len(rows))]
         return Part(rows, digests, labels, [])
@@ -85,8 +87,13 @@ def _normal(value: Any) -> str:
     return " ".join(text.casefold().split())
 
 
-def check_texts(part: Part) -> list[Finding]:
-    """Finds rows without text, and rows whose text was decoded wrongly."""
+def check_texts(part: Part, *, left_out: bool = False) -> list[Finding]:
+    """Finds rows without text, and rows whose text was decoded wrongly.
+
+    Args:
+        part: as it was read; rows to reject are noted on it.
+        left_out: rows without text are of no consequence, as no tokens are made of them.
+    """
     empty = [row for row, text in enumerate(part.texts) if not text.strip("\0\1 ")]
     broken = part.broken
     part.rejected |= dict.fromkeys(empty, "empty text") | dict.fromkeys(broken, "broken encoding")
@@ -108,6 +115,8 @@ def check_texts(part: Part) -> list[Finding]:
         if rows:
             text = f"{part.name}: {len(rows):,} of {len(part.texts):,} rows {what}"
             level = share_level(len(rows), len(part.texts), MAX_BROKEN)
+            if left_out and name == "empty-rows":
+                level, text, hint = Level.warning, f"{text}: they are left out", ""
             found.append(Finding(name, level, text, hint, places(part.rows, rows)))
     return found
 
