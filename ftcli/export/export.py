@@ -13,6 +13,8 @@ from ftcli.config.saved import restored
 from ftcli.errors import ConfigError, DataError, FtcliError, Problem, SourceError
 from ftcli.export import adapter, folder
 from ftcli.export.facts import Facts
+from ftcli.export.generation_settings import restore_for_use
+from ftcli.export.greedy import greedy
 from ftcli.export.inputs import inputs_of
 from ftcli.export.model_card import card
 from ftcli.export.parity import expected, prove
@@ -71,11 +73,12 @@ def export(name: str, target: Path, options: ExportOptions, screen: Screen) -> d
     predicted = (
         expected(finished, inputs, as_predicted=True) if finished.runtime.precision != "fp32" else None
     )
+    text = greedy(finished.model, inputs.prompts, finished.runtime.device) if inputs.prompts.ids else None
     kind = _kind(finished, options)
     with staged(final) as stage:
         made = _write(finished, stage, kind, options)
         screen.note(f"reloading it in a fresh process: {inputs.origin}")
-        proved = prove(made, finished, inputs, right, predicted)
+        proved = prove(made, finished, inputs, right, predicted, text)
         place = options.push or f"./{final.name}"
         base = _base_name(finished, options)
         facts = Facts(run, finished, kind, made, proved, base, _base_id(finished, options), final, place)
@@ -144,10 +147,14 @@ def _write(finished: LoadedModel, stage: Path, kind: str, options: ExportOptions
         # Plain libraries know nothing of standardised labels: the folder gives the user's own numbers.
         unscale_head(scale, finished.model)
     finished.inputs.tokenizer.save(stage, Path(finished.inputs.source.folder))
+    if head.vocabulary:
+        restore_for_use(finished.model, finished)
     if kind == "plain":
         folder.write_plain(finished.model, stage, made.dtype)
         return made
     model = adapter.build_peft(finished, head)
+    if head.vocabulary:
+        restore_for_use(model.get_base_model(), finished)
     if kind == "merged":
         plain = adapter.merged(model, finished.composed.config.choices["peft"])
         folder.write_plain(plain, stage, made.dtype)
@@ -157,6 +164,8 @@ def _write(finished: LoadedModel, stage: Path, kind: str, options: ExportOptions
     made.base = str(source.folder)
     made.last_column = _reads_last_column(model, finished)
     folder.write_adapter(model, stage, made.dtype, base=_base_name(finished, options), revision=revision)
+    if head.vocabulary:
+        model.get_base_model().generation_config.save_pretrained(stage)
     return made
 
 
@@ -214,6 +223,8 @@ def _show(result: dict[str, Any], screen: Screen) -> None:
         rows,
         right=(1, 2, 3),
     )
+    if result["prompts"]:
+        screen.note(f"it goes on with {result['prompts']} prompts as the run does, token by token")
     total = sum(result["files"].values())
     screen.note(
         f"wrote {result['folder']}: {result['kind']}, {result['dtype']}, {total:,} bytes in {len(result['files'])} files"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ftcli.batching.aligned import aligned
 from ftcli.batching.protocols import text_encoder
 from ftcli.batching.sampler import evaluation_batches
+from ftcli.export.generation_settings import generation_settings, stops_of
+from ftcli.export.greedy import MAX_NEW_TOKENS, Prompts
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +23,12 @@ if TYPE_CHECKING:
 
 NUM_SEQUENCES = 256
 """Sequences that are taken, or drawn: rows, or the choices or windows of fewer rows."""
+NUM_BLOCKS, BATCH = 32, 4
+"""Sequences of a language model, whose logits are many, and how many of them are one batch."""
+NUM_PROMPTS, PROMPT = 8, 12
+"""Beginnings of sequences that are continued, and their tokens."""
+EXCERPT = 500
+"""Characters of a text that plain libraries tokenize too."""
 
 
 @dataclass(slots=True)
@@ -39,6 +48,8 @@ class Inputs:
     """Texts with each special token written out, which plain libraries tokenize too."""
     probe_ids: list[list[int]]
     """Their token ids in the run."""
+    prompts: Prompts = field(default_factory=lambda: Prompts([], 0, []))
+    """What a language model goes on with; nothing for other tasks."""
 
     def save(self, file: Path) -> None:
         """Writes the batches as `BATCH/NAME` tensors."""
@@ -58,15 +69,15 @@ def inputs_of(finished: LoadedModel, missing: str) -> Inputs:
     from ftcli.batching.cache import cached_table
 
     inputs = finished.inputs
-    if inputs.splits is None:
-        return _drawn(finished, missing)
-    rows = inputs.splits.validation
-    assert rows is not None, "a run has validation rows"
+    rows = None if inputs.splits is None else inputs.splits.validation
+    if rows is None:
+        return _drawn(finished, missing or "their validation part is gone")
     table, _ = cached_table(rows, inputs.tokenizer, inputs.task, inputs.labels)
-    count = max(1, NUM_SEQUENCES * len(table) // max(1, len(table.offsets) - 1))
+    most = NUM_BLOCKS if inputs.task.has_vocabulary_head else NUM_SEQUENCES
+    count = max(1, most * len(table) // max(1, len(table.offsets) - 1))
     chosen = np.unique(np.linspace(0, len(table) - 1, min(count, len(table))).astype(int))
     origin = f"{len(chosen)} of {len(table):,} validation rows of {Path(rows.origin).name}"
-    return _batched(finished, table, chosen, "validation row", origin, rows)
+    return _batched(finished, table, chosen, "validation row", origin, aligned(rows, table))
 
 
 def _batched(
@@ -89,7 +100,9 @@ def _batched(
     """
     tokenizer = finished.inputs.tokenizer
     batches, names, texts, ids = [], [], [], []
-    for places in evaluation_batches(table.lengths[chosen], finished.evaluator.batch_size):
+    vocabulary = finished.inputs.task.has_vocabulary_head
+    size = min(BATCH, finished.evaluator.batch_size) if vocabulary else finished.evaluator.batch_size
+    for places in evaluation_batches(table.lengths[chosen], size):
         rows = chosen[places]
         batches.append(
             finished.inputs.task.model_inputs(
@@ -103,7 +116,37 @@ def _batched(
             own = _plain_texts(finished, source, int(row)) or [[]] * count
             texts += own
             ids += [table.ids[span].tolist() if plain else [] for span, plain in zip(spans, own, strict=True)]
-    return Inputs(batches, names, origin, texts, ids, *_probes(finished, max(map(len, texts), default=0)))
+    inputs = Inputs(batches, names, origin, texts, ids, [], [])
+    if vocabulary:
+        _add_language(inputs, finished, table, chosen, source)
+    else:
+        inputs.probes, inputs.probe_ids = _probes(finished, max(map(len, texts), default=0))
+    return inputs
+
+
+def _add_language(
+    inputs: Inputs, finished: LoadedModel, table: TokenTable, chosen: np.ndarray, source: Rows | None
+) -> None:
+    """Adds what is compared of a language model besides: prompts to go on with, and texts for the tokenizer.
+
+    Args:
+        inputs: completed in place.
+        finished: the run, loaded.
+        table: the rows as tokens.
+        chosen: (num_chosen,) row numbers.
+        source: the rows as they were read; None where they were drawn as tokens.
+    """
+    tokenizer, task = text_encoder(finished.inputs.tokenizer), finished.inputs.task
+    length = max(1, min(PROMPT, tokenizer.max_length // 2))
+    beginnings = [table.row(int(row))[:length].tolist() for row in chosen[:NUM_PROMPTS]]
+    stops = stops_of(generation_settings(finished))
+    inputs.prompts = Prompts(beginnings, min(MAX_NEW_TOKENS, tokenizer.max_length - length), stops)
+    inputs.probes, inputs.probe_ids = _probes(finished, 1)
+    column = None if source is None else source.columns[task.columns.text]
+    texts = [] if column is None else [text for row in chosen if (text := column[int(row)][:EXCERPT])]
+    inputs.probes += [[text] for text in texts]
+    encoded = tokenizer.encode(texts) if texts else None
+    inputs.probe_ids += [] if encoded is None else [encoded.row(i).tolist() for i in range(len(texts))]
 
 
 def _spans(table: TokenTable, row: int) -> list[slice]:
@@ -137,6 +180,7 @@ def _probes(finished: LoadedModel, count: int) -> tuple[list[list[str]], list[li
 
 def _drawn(finished: LoadedModel, missing: str) -> Inputs:
     """Returns rows that the run's tokenizer, or image processor, draws at random."""
-    table = finished.inputs.tokenizer.random_rows(np.random.default_rng(0), NUM_SEQUENCES)
-    origin = f"{NUM_SEQUENCES} rows drawn at random, as those of the run are not at hand ({missing})"
-    return _batched(finished, table, np.arange(NUM_SEQUENCES), "drawn row", origin)
+    count = NUM_BLOCKS if finished.inputs.task.has_vocabulary_head else NUM_SEQUENCES
+    table = finished.inputs.tokenizer.random_rows(np.random.default_rng(0), count)
+    origin = f"{count} rows drawn at random, as those of the run are not at hand ({missing})"
+    return _batched(finished, table, np.arange(count), "drawn row", origin)

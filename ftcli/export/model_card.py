@@ -231,6 +231,8 @@ def _proof(facts: Facts) -> str:
         "Nothing was missing, left over or newly initialised."
     )
     texts = f"\n\nThe tokenizer of this folder gave {proved['texts']} of these texts the run's tokens." if proved["texts"] else ""  # fmt: skip
+    if proved["prompts"]:
+        texts += f"\n\nIt went on with {proved['prompts']} prompts as the run did, token by token, by plain `generate`."
     return f"{said}\n\n" + "\n".join(rows) + texts
 
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from ftcli.errors import ExportError, Problem
 from ftcli.export import reload
 from ftcli.export.differences import compare, compare_ids, compare_labels, refuse_keys
+from ftcli.export.greedy import Greedy, compare_text
+from ftcli.export.head_form import column_names, form_of
 from ftcli.export.passes import ExportedFolder, Pass, pass_as_predicted, passes_of, stride_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ftcli.batching.head import Head
     from ftcli.export.inputs import Inputs
     from ftcli.inference.load import LoadedModel
 
@@ -42,7 +43,7 @@ def expected(
         values: (num_places, num_outputs) fp32.
         counts: (num_sequences,) int64, places of each sequence.
     """
-    form = form_of(finished.inputs.task.head_of(finished.model))
+    form = form_of(finished.inputs.task.head_of(finished.model), finished)
     region = finished.evaluator.forward.autocast() if as_predicted else nullcontext()
     batches = reload.fewer(inputs.batches, stride_of(inputs)) if as_predicted else inputs.batches
     with region:
@@ -58,6 +59,7 @@ def prove(
     inputs: Inputs,
     right: tuple[np.ndarray, np.ndarray],
     predicted: tuple[np.ndarray, np.ndarray] | None = None,
+    text: Greedy | None = None,
 ) -> dict[str, Any]:
     """Reloads the folder in a fresh process and compares everything.
 
@@ -67,9 +69,10 @@ def prove(
         inputs: the batches.
         right: the run's own outputs, (num_places, num_outputs), and places of each sequence, (num_sequences,).
         predicted: what `ftcli predict` gives for some of the sequences, where that is in another precision.
+        text: what a language model goes on with.
 
     Returns:
-        What was compared: `passes`, `inputs`, `labels`, and `resized` where the base has another head.
+        What was compared: `passes`, `inputs`, `prompts`, and `resized` where the base has another head.
 
     Raises:
         ExportError: the folder does not load as it is, or answers otherwise.
@@ -78,23 +81,27 @@ def prove(
     ways = passes_of(folder, finished, every)
     outputs, report = in_fresh_process(folder, finished, inputs, ways)
     refuse_keys(report["keys"])
-    compare_labels(report["labels"], finished.labels)
+    if not folder.head.vocabulary:
+        compare_labels(report["labels"], finished.labels)
     compare_ids(report["ids"], inputs.texts, inputs.ids)
     compare_ids(report["probes"], inputs.probes, inputs.probe_ids)
     scale = finished.inputs.task.label_scale
+    labels = finished.labels or column_names(form_of(folder.head, finished))
     for way in ways:
         kept = reload.sequences_of(inputs.batches, way.every)
         names = [inputs.names[i] for i in kept]
-        compare(way, outputs, chosen(right, kept), names, finished.labels, scale)
+        compare(way, outputs, chosen(right, kept), names, labels, scale)
+    if text is not None:
+        compare_text(text, report["generated"], max(way.tolerance for way in ways))
     if predicted is not None:
         kept = reload.sequences_of(inputs.batches, every)
         way = pass_as_predicted(ways[0], finished, every)
         values, counts = chosen((outputs[way.key], outputs[f"{way.key}/counts"]), kept)
         names = [inputs.names[i] for i in kept]
-        compare(way, {way.key: values, f"{way.key}/counts": counts}, predicted, names, finished.labels, scale)
+        compare(way, {way.key: values, f"{way.key}/counts": counts}, predicted, names, labels, scale)
         ways.append(way)
     return {"passes": [asdict(way) | {"name": way.name} for way in ways], "inputs": inputs.origin,
-            "texts": sum(map(bool, inputs.texts)), "sequences": len(inputs.names), "resized": bool(report.get("resized"))}  # fmt: skip
+            "texts": sum(map(bool, inputs.texts)), "prompts": len(inputs.prompts.ids), "sequences": len(inputs.names), "resized": bool(report.get("resized"))}  # fmt: skip
 
 
 def chosen(outputs: tuple[np.ndarray, np.ndarray], kept: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -167,9 +174,5 @@ def entry_of(
     return {"folder": str(folder.path), "auto_class": folder.auto_class, "dtype": folder.dtype, "base": folder.base,
             "device": finished.runtime.device, "threads": finished.runtime.threads, "inputs": str(file),
             "passes": [(way.attention, way.shape, way.every) for way in ways], "texts": inputs.texts, "probes": inputs.probes,
-            "form": form_of(folder.head)}  # fmt: skip
-
-
-def form_of(head: Head) -> dict[str, Any]:
-    """Returns what `reload.py`, which imports nothing of ftcli, has to know of a head, as plain JSON."""
-    return {"outputs": list(head.outputs), "per_token": head.per_token, "one_row": head.one_row}
+            "prompts": inputs.prompts.ids, "max_new_tokens": inputs.prompts.max_new_tokens, "stops": inputs.prompts.stops,
+            "pad_id": finished.inputs.tokenizer.pad_id, "form": form_of(folder.head, finished)}  # fmt: skip

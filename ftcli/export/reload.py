@@ -35,7 +35,8 @@ def run(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             `passes` of (attention kind, padded or unpadded, one of how many sequences of each batch), `base` where the folder holds an adapter, `texts`,
             the text or two of each sequence, which the folder's own tokenizer reads in the unpadded pass, and
             `probes`, more texts for the tokenizer. `form` says how the head is called
-            (`ftcli.batching.head.Head`): `outputs`, `per_token`, `one_row`.
+            (`ftcli.batching.head.Head`): `outputs`, `per_token`, `one_row`, `vocabulary`, and `columns` of a vocabulary's outputs.
+            `prompts` are token ids that a language model goes on with, by at most `max_new_tokens` or to one of `stops`.
     """
     import torch
 
@@ -55,9 +56,41 @@ def run(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         values, counts = outputs_of(models[attention], given, entry["device"], entry["form"])
         outputs |= {f"{attention}/{shape}": values, f"{attention}/{shape}/counts": counts}
     report["ids"], report["probes"] = ids, probes
-    report["labels"] = {str(k): v for k, v in models[attention].config.id2label.items()}
+    named = {} if entry["form"]["vocabulary"] else models[attention].config.id2label
+    report["labels"] = {str(k): v for k, v in named.items()}
+    report["generated"] = generated(models[attention], entry) if entry["prompts"] else []
     report["modules"] = sorted({name.partition(".")[0] for name in sys.modules} & {"ftcli", "peft"})
     return outputs, report
+
+
+def generated(model: Any, entry: dict[str, Any]) -> list[list[int]]:
+    """Returns the ids that plain `generate` adds to each prompt, always the most probable one.
+
+    Args:
+        model: of transformers or peft, in eval mode.
+        entry: as in `run`.
+    """
+    import warnings
+
+    import torch
+    from transformers import GenerationConfig
+
+    settings = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=entry["max_new_tokens"],
+        eos_token_id=entry["stops"] or None,
+        pad_token_id=entry["pad_id"],
+    )
+    found = []
+    for prompt in entry["prompts"]:
+        ids = torch.tensor([prompt], device=entry["device"])
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # plain peft says that it counts positions itself
+            text = model.generate(
+                input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings
+            )
+        found.append(text[0, len(prompt) :].tolist())
+    return found
 
 
 def load(entry: dict[str, Any], attention: str, report: dict[str, Any]) -> Any:
@@ -205,7 +238,8 @@ def _by_sequence(model: Any, batch: dict[str, Any], form: dict[str, Any]) -> lis
     if form["one_row"]:
         # One row whose choices are all sequences of the batch: rows may differ in how many they have.
         return list(model(**{name: v[None] for name, v in batch.items()}).logits[0][:, None, None])
-    found = model(**batch)
+    # As in training: keys and values that go through a cache lie elsewhere in memory, and products of them are rounded otherwise.
+    found = model(**batch, use_cache=False) if form["vocabulary"] else model(**batch)
     scores = [found[name] for name in form["outputs"]]
     logits = scores[0] if len(scores) == 1 else torch.stack(scores, -1)
     if not form["per_token"]:
@@ -213,7 +247,10 @@ def _by_sequence(model: Any, batch: dict[str, Any], form: dict[str, Any]) -> lis
     logits = logits[
         :, -batch["attention_mask"].shape[1] :
     ]  # plain peft answers for the places of a prompt too
-    return [row[mask.bool()] for row, mask in zip(logits, batch["attention_mask"], strict=True)]
+    rows = [row[mask.bool()] for row, mask in zip(logits, batch["attention_mask"], strict=True)]
+    if form["columns"] is None:
+        return rows
+    return [torch.cat([row[:, form["columns"]], row.float().logsumexp(-1, keepdim=True)], 1) for row in rows]
 
 
 def tokenize(entry: dict[str, Any], alone: list[dict[str, Any]]) -> tuple[list[list[int]], list[list[int]]]:
