@@ -22,6 +22,7 @@ ARCHITECTURES = {
     "science": "deberta-v2",
     "mnist": "vit",
     "cifar10": "vit",
+    "wikitext": "gpt2",
 }
 OWN = {
     "sst2-adalora": "deberta-v2",

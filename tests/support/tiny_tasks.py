@@ -63,6 +63,11 @@ def extractive_qa(draw: random.Random, number: int) -> dict:
     return {"question": question, "context": context, "label": {"text": [answer], "answer_start": [start]}}
 
 
+def causal_lm(draw: random.Random, number: int) -> dict:
+    """A text of random words; every fifth one is longer than a block of 24 tokens."""
+    return {"text": " ".join(draw.choices(WORDS, k=40 if number % 5 == 0 else 6 + number % 3))}
+
+
 TASKS: dict[str, Callable[[random.Random, int], dict]] = {
     "sequence-classification": classification,
     "multi-label": multi_label,
@@ -71,6 +76,8 @@ TASKS: dict[str, Callable[[random.Random, int], dict]] = {
     "token-classification": token_classification,
     "extractive-qa": extractive_qa,
 }
+LANGUAGE = {"causal-lm": causal_lm}
+"""Tasks whose outputs are the vocabulary's: `tiny_language` has rows and models for their own tests."""
 NAMES = [*TASKS, "image-classification"]
 MODELS = {"image-classification": "vit"}
 """Task -> architecture that has its head; the others take bert."""
@@ -91,7 +98,8 @@ def write_rows(folder: Path, task: str, *, train: int = 48, validation: int = 16
         return [f"task={task}", "data=images", f"data.path={folder}", "tokenizer=processor"]
     folder.mkdir(parents=True, exist_ok=True)
     for name, count in (("train", train), ("validation", validation)):
-        rows = [json.dumps(TASKS[task](draw, number)) for number in range(count)]
+        made = (TASKS | LANGUAGE)[task]
+        rows = [json.dumps(made(draw, number)) for number in range(count)]
         (folder / f"{name}.jsonl").write_text("\n".join(rows) + "\n")
     return [
         f"task={task}",
