@@ -136,6 +136,7 @@ max_train_samples=500                               -> data.limit_train=500
 max_eval_samples=200                                -> data.limit_validation=200
 val_size=0.1                                        -> data.validation_share=0.1
 validation_split_percentage=10                      -> data.validation_share=0.1
+task=clm                                            -> task=causal-lm
 task=text-classification                            -> task=sequence-classification
 text-classification                                 -> task=sequence-classification
 task=ner                                            -> task=token-classification
@@ -241,7 +242,7 @@ config.yaml                                         -> recipe=config.yaml
 """
 """What is typed -> what the panel says to type for the last of it."""
 ANSWERED = {
-    "task=causal-lm": "no language-model task",
+    "task=sft": "there is no such task; task=causal-lm",
     "head_lr=1e-3": "optimizer.layerwise.head_multiplier",
     "use_galore=true": "adamw and sgd",
     "group_by_length=true": "leave it out",
@@ -274,7 +275,7 @@ ANSWERED = {
     "trust_remote_code=true": "never run",
     "use_auth_token=true": "hf auth login",
     "cache_dir=/tmp/hf": "HF_HOME",
-    "stage=sft": "no language-model training",
+    "stage=sft": "stage pt is task=causal-lm here",
     "class_weights=balanced": "no class weights",
     "modules_to_save=[classifier]": "head trains",
     "unfreeze_backbone_at_epoch=2": "head-then-all",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ftcli.config.foreign.answer import Answer
 
-_NO_LANGUAGE_MODEL = Answer(note="there is no language-model task; ftcli list task names what there is")
+_NO_LANGUAGE_MODEL = Answer(
+    note="there is no such task; task=causal-lm goes on with plain text, and ftcli list task names what there is"
+)
 _NO_QUANTIZATION = Answer(("peft=lora",), "on the unquantized base: there is no quantized training")
 _TWO_OPTIMIZERS = Answer(("optimizer=adamw",), "there are adamw and sgd")
 _NO_STEP_DECAY = Answer(
@@ -26,8 +28,8 @@ CHOICES: dict[str, dict[str | Answer, str]] = {
         "regression": "sts similarity text-similarity text-regression",
         "multiple-choice": "mc mcq swag",
         "image-classification": "image-cls vision",
-        _NO_LANGUAGE_MODEL: """causal-lm clm sft pt language-modeling text-generation text2text-generation seq2seq
-            seq-2-seq-lm summarization translation mlm fill-mask dpo ppo rm kto orpo grpo pretraining""",
+        "causal-lm": "clm pt language-modeling causal-language-modeling text-generation pretraining",
+        _NO_LANGUAGE_MODEL: """sft text2text-generation seq2seq seq-2-seq-lm summarization translation mlm fill-mask dpo ppo rm kto orpo grpo""",
     },
     "optimizer": {
         "adamw": "adam adam-w adamw-torch adamw-torch-fused adamw-hf fused-adam adamw-apex-fused",

@@ -153,7 +153,7 @@ RULES: list[tuple[str, Rule]] = [
     # task
     ("task_name", inputs.task_name),
     ("task_type problem_type", choice("task")),
-    ("stage", absent("tasks have a label a row (ftcli list task); there is no language-model training")),
+    ("stage", absent("stage pt is task=causal-lm here; the other stages have no task (ftcli list task)")),
     ("num_labels num_classes n_classes", inputs.num_labels),
     ("label_smoothing label_smoothing_factor", renamed("task.label_smoothing", PROBABILITY, none="0")),
     ("label_columns", names("task.label_columns", needs="task=multi-label")),
