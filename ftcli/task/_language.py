@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from ftcli.batching.rows import DatasetSplits, Rows
 from ftcli.batching.token_table import TokenTable
 from ftcli.task._branching import floor_of
 from ftcli.task.base import Task, TokenMark
-
-if TYPE_CHECKING:
-    pass
 
 MODEL_INPUTS = ("input_ids", "attention_mask")
 """What of a batch the model reads; the rest is the loss's."""
