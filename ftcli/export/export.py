@@ -224,7 +224,7 @@ def _show(result: dict[str, Any], screen: Screen) -> None:
         right=(1, 2, 3),
     )
     if result["prompts"]:
-        screen.note(f"it goes on with {result['prompts']} prompts as the run does, token by token")
+        screen.note(f"{result['prompts']} prompts are continued as by the run, token by token")
     total = sum(result["files"].values())
     screen.note(
         f"wrote {result['folder']}: {result['kind']}, {result['dtype']}, {total:,} bytes in {len(result['files'])} files"
