@@ -116,6 +116,7 @@ LABELS = {
     "cola": {"positive": "acceptable", "negative": "unacceptable"},
 }
 TASKS = {
+    "wikitext": "causal-lm",
     "stsb": "regression",
     "commonsenseqa": "multiple-choice",
     "science": "multiple-choice",
