@@ -7,15 +7,13 @@ model (`try_selection`); Gemma 2 bounds its logits afterwards, and is computed w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ftcli.batching.eval_mode import undisturbed
 from ftcli.batching.protocols import Batch
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 TRIED = "selects_logits"
 """Attribute of a model, set by `try_selection`."""
@@ -92,7 +90,7 @@ def try_selection(model: Any) -> bool:
 
     head.__dict__["forward"] = project
     try:
-        with _quiet(model), torch.no_grad():
+        with undisturbed(model), torch.no_grad():
             found = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
     finally:
         del head.__dict__["forward"]
@@ -109,18 +107,3 @@ def _plain(head: Any) -> bool:
         and type(head).forward is nn.Linear.forward
         and not (head._forward_hooks or head._forward_pre_hooks)
     )
-
-
-@contextmanager
-def _quiet(model: nn.Module) -> Iterator[None]:
-    """Eval mode; neither modes nor random numbers differ afterwards."""
-    import torch
-
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        for module in training:
-            module.training = True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ftcli.batching.eval_mode import eval_mode
 from ftcli.batching.output import Scored, StepOutput
 from ftcli.batching.protocols import Batch, PredictingTask
 from ftcli.batching.sampler import evaluation_batches
@@ -143,9 +144,7 @@ class Evaluator:
             Interrupted: a signal came.
         """
         members = list(model) if isinstance(model, torch.nn.ModuleList) else [model]
-        training = {module for module in model.modules() if module.training}
-        model.eval()
-        try:
+        with eval_mode(model):
             for rows in evaluation_batches(table.lengths, self.batch_size):
                 self.check()
                 crash_point("evaluation")
@@ -154,7 +153,3 @@ class Evaluator:
                     outputs = [self.forward.loss(one, batch, train=False) for one in members]
                 output = outputs[0] if len(outputs) == 1 else self.task.combine(outputs, batch)
                 yield rows, batch, output
-        finally:
-            # Module by module: model.train() would switch on the dropout of frozen blocks.
-            for module in training:
-                module.training = True

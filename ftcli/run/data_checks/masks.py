@@ -6,13 +6,12 @@ Each is a perturbation: the same rows are computed in two ways that must give th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from ftcli.batching.eval_mode import undisturbed
 from ftcli.batching.head import is_causal
 from ftcli.run.data_checks.findings import Finding, Level
 from ftcli.trainer.forward import Forward
@@ -53,7 +52,7 @@ def prove_masks(
     )
     if (weights := finite_weights(model)) is not None:
         return [weights]
-    with _quiet(model):
+    with undisturbed(model):
         found = [_padding(model, forward, table, rows), _learned(model, forward, table, rows)]
         causal = _causal(model, forward, table, rows[-1:])
     return [finding for finding in (*found, causal) if finding is not None]
@@ -175,16 +174,3 @@ def _causal(model: Any, forward: Forward, table: TokenTable, rows: np.ndarray) -
     return Finding(
         "attention", Level.fact, f"bidirectional: a later token changes earlier states ({moved:.1e})"
     )
-
-
-@contextmanager
-def _quiet(model: Any) -> Iterator[None]:
-    """Eval mode, and neither modes nor random numbers differ afterwards."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        for module in training:
-            module.training = True

@@ -6,13 +6,14 @@ Never from training batches: an entry's bytes must not depend on where a run was
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from ftcli.batching.eval_mode import eval_mode
 from ftcli.batching.image_table import ImageTable
 from ftcli.batching.protocols import Batch
 from ftcli.batching.token_table import TokenTable
@@ -60,7 +61,7 @@ class Filler:
             lengths,
             image or not pads,
         )
-        with _eval_mode(self.model):
+        with eval_mode(self.model):
             stored, caught = trial.run(list(depths), trained)
         if not stored or (lengths is not None and caught[depths[0]]["states"].shape[1] != lengths.max()):
             return {}
@@ -163,14 +164,3 @@ class _Progress:
                 f"frozen prefix: activations of {self.done:,} of {self.rows:,} rows computed, about {left:.0f} s left"
             )
             self.noted = now
-
-
-@contextmanager
-def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
